@@ -1,0 +1,145 @@
+package chrony_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestAgreesWithChronyc reads a real chronyd in every way there is, and compares
+// with chronyc field by field. With a poll interval of minutes nothing but the
+// system time and the root dispersion moves between the readings.
+func TestAgreesWithChronyc(t *testing.T) {
+	_, line := chronytest.NewServer(t)
+	d := chronytest.New(t, chronytest.Config{Lines: []string{
+		line,
+		"server 127.0.0.77 port 9", // nobody is there
+		"refclock SHM 0:perm=0600 refid GPS",
+	}})
+	// The burst at the start is over when a reply is missing no more.
+	if _, err := d.Wait(func(r *chrony.Report) bool {
+		for _, s := range r.Sources {
+			if s.State == chrony.StateSelected && s.Reach >= 0o17 {
+				return true
+			}
+		}
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+		c := comparison{make(map[string]int), make(map[string]int)}
+		report, err := dial(t, address).Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+		if err != nil || report.Refused != nil {
+			t.Fatalf("%s: %v, refused: %+v", address, err, report)
+		}
+		if report.Address != address {
+			t.Errorf("asked %s, answered by %s", address, report.Address)
+		}
+		for name, row := range map[string]string{
+			"tracking": trackingRow(*report.Tracking),
+			"activity": activityRow(*report.Activity),
+		} {
+			want, err := d.Chronyc(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.compare(t, name, row, want)
+		}
+		want, err := d.Chronyc("sources")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, s := range report.Sources {
+			rows = append(rows, sourceRow(s))
+		}
+		c.compare(t, "sources", strings.Join(rows, "\n"), want)
+	}
+}
+
+// TestManySources reads more sources than a window holds, over both transports.
+// Nothing may get lost on the way: waiting for a repetition takes its time.
+func TestManySources(t *testing.T) {
+	var lines []string
+	for i := range 200 {
+		lines = append(lines, fmt.Sprintf("server 127.0.2.%d port 9", i+1))
+	}
+	d := chronytest.New(t, chronytest.Config{Lines: lines})
+	for _, address := range []string{d.Address, "unix://" + d.Socket} {
+		client := dial(t, address)
+		for range 20 {
+			sources, err := client.Sources(within(t, 10*time.Second))
+			if err != nil || len(sources) != 200 {
+				t.Fatalf("%s: %d sources, %v", address, len(sources), err)
+			}
+			seen := make(map[string]bool)
+			for _, s := range sources {
+				seen[s.Name()] = true
+			}
+			if len(seen) != 200 {
+				t.Errorf("%s: only %d are different", address, len(seen))
+			}
+		}
+		t.Logf("%s: %+v", address, client.Stats())
+	}
+}
+
+// TestDial wants it to find out whether somebody is there.
+func TestDial(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	client, err := chrony.Dial(within(t, 5*time.Second), d.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	d.Kill()
+	_, err = chrony.Dial(within(t, 5*time.Second), d.Address)
+	wantError(t, err, chrony.ErrNoAnswer)
+}
+
+func ExampleDial() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	client, err := chrony.Dial(ctx, "") // the chronyd on this machine
+	if errors.Is(err, chrony.ErrNoAnswer) {
+		fmt.Println("chronyd is not running")
+		return
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	tracking, err := client.Tracking(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(tracking.Stratum, tracking.Leap)
+}
+
+func ExampleClient_Report() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	client, err := chrony.NewClient("unix:///run/chrony/chronyd.sock")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, source := range report.Sources {
+		fmt.Println(source.Name(), source.State, source.SampleAge)
+	}
+}

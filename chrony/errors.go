@@ -1,0 +1,177 @@
+package chrony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// What can have happened, for [errors.Is]. A deadline that passed is
+// [context.DeadlineExceeded] as well.
+var (
+	// ErrAddress: the address can't be understood.
+	ErrAddress = errors.New("bad address")
+
+	// ErrNoAnswer: nobody answers at the address.
+	ErrNoAnswer = errors.New("no answer")
+
+	// ErrPermission: this process may not use chronyd's socket.
+	ErrPermission = errors.New("no permission")
+
+	// ErrUnauthorized: chronyd doesn't give this report on this way of access.
+	ErrUnauthorized = errors.New("not authorised")
+
+	// ErrUnknownCommand: this version of chronyd doesn't know the report.
+	ErrUnknownCommand = errors.New("unknown to this chronyd")
+
+	// ErrNoSuchSource: the source was removed meanwhile.
+	ErrNoSuchSource = errors.New("no such source")
+
+	// ErrBadReply: chronyd's reply can't be understood.
+	ErrBadReply = errors.New("bad reply")
+)
+
+// An OpError is what every failure of a [Client] is, or, where several
+// addresses were tried, consists of.
+type OpError struct {
+	Op      string // the request as chrony's protocol names it; empty if none could be made
+	Address string // where chronyd was asked
+	Err     error  // what happened
+	hint    string
+}
+
+// Error says what failed, where and why.
+func (e *OpError) Error() string {
+	if e.Op == "" {
+		return fmt.Sprintf("chronyd at %s: %v", e.Address, e.Err)
+	}
+	return fmt.Sprintf("chronyd at %s: %s: %v", e.Address, e.Op, e.Err)
+}
+
+// Unwrap returns what happened.
+func (e *OpError) Unwrap() error { return e.Err }
+
+// Timeout reports whether a deadline has passed.
+func (e *OpError) Timeout() bool { return errors.Is(e.Err, context.DeadlineExceeded) }
+
+// Hint says in words what can be done about it.
+func (e *OpError) Hint() string { return e.hint }
+
+// A StatusError is a status other than success in chronyd's reply to one
+// request. Other requests may succeed.
+type StatusError struct {
+	Status uint16 // a STT_ constant of chrony's candm.h
+}
+
+const (
+	statusSuccess      = 0
+	statusNoSuchSource = 4
+)
+
+var statuses = map[uint16]struct {
+	err  error // nil where nobody needs to tell it apart
+	text string
+}{
+	1: {nil, "failed"},
+	2: {ErrUnauthorized, "not authorised"},
+	3: {ErrUnknownCommand, "command unknown to this chronyd"},
+
+	statusNoSuchSource: {ErrNoSuchSource, "no such source"},
+
+	6:  {nil, "not enabled"},
+	13: {nil, "no real-time clock"},
+	15: {nil, "inactive"},
+	18: {ErrBadReply, "bad protocol version"},
+	19: {ErrBadReply, "bad packet length"},
+}
+
+// Error returns the status in words.
+func (e *StatusError) Error() string {
+	if s, ok := statuses[e.Status]; ok {
+		return s.text
+	}
+	return fmt.Sprintf("status %d", e.Status)
+}
+
+// Is makes a status one of this package's errors.
+func (e *StatusError) Is(target error) bool {
+	known := statuses[e.Status].err
+	return known != nil && known == target
+}
+
+// deadlineError reads better than "context deadline exceeded" and is the same.
+type deadlineError struct{}
+
+func (deadlineError) Error() string        { return "the deadline has passed" }
+func (deadlineError) Is(target error) bool { return target == context.DeadlineExceeded }
+func (deadlineError) Timeout() bool        { return true }
+
+// several are the failures of all the addresses that were tried.
+type several []error
+
+func (s several) Error() string {
+	texts := make([]string, len(s))
+	for i, err := range s {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (s several) Unwrap() []error { return s }
+
+func addressError(address, why string) error {
+	return &OpError{
+		Address: fmt.Sprintf("%q", address),
+		Err:     fmt.Errorf("%w: %s", ErrAddress, why),
+		hint:    "an address is host:port, such as 127.0.0.1:323 or [::1]:323, or unix:///run/chrony/chronyd.sock",
+	}
+}
+
+// queryError is a failure that concerns one request and not the way to chronyd.
+func queryError(address string, cmd *command, err error) error {
+	e := &OpError{Op: cmd.name, Address: address, Err: err, hint: "is that a chronyd? its answer fits no known version"}
+	switch {
+	case errors.Is(err, ErrUnauthorized):
+		e.hint = "chronyd gives this report on its Unix socket only or, from version 4.7 on, where opencommands in chrony.conf names it"
+	case errors.Is(err, ErrUnknownCommand):
+		e.hint = "chronyd is too old for this report"
+	case errors.Is(err, ErrNoSuchSource):
+		e.hint = "the source was removed while it was asked about; ask again"
+	case errors.As(err, new(*StatusError)) && !errors.Is(err, ErrBadReply):
+		e.hint = "chronyd has nothing to report here"
+	}
+	return e
+}
+
+// targetError is a failure to reach chronyd or to get an answer.
+func targetError(t target, err error) error {
+	e := &OpError{Address: t.String()}
+	if cause := (syscall.Errno)(0); errors.As(err, &cause) {
+		err = cause // without the ephemeral port and the names of system calls
+	}
+	var name *net.DNSError
+	switch {
+	case errors.Is(err, ErrBadReply):
+		e.Err, e.hint = err, "is that a chronyd? its answers fit no request"
+	case errors.As(err, &name):
+		e.Err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		e.hint = "the host's name can't be resolved; an IP address needs no resolver"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, deadlineError{}), t.silenceHint()
+	case errors.Is(err, context.Canceled):
+		e.Err, e.hint = err, "the caller did not wait for an answer"
+	case errors.Is(err, syscall.EROFS):
+		e.Err = fmt.Errorf("%w: %w", ErrPermission, err)
+		e.hint = "the client needs a socket of its own beside chronyd's: mount the directory writable, or use the address 127.0.0.1:323"
+	case errors.Is(err, fs.ErrPermission):
+		e.Err = fmt.Errorf("%w: %w", ErrPermission, err)
+		e.hint = "run as chronyd's user or use the address 127.0.0.1:323, which gives all that is needed to anyone on this machine"
+	default:
+		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, err), t.absenceHint(err)
+	}
+	return e
+}

@@ -1,0 +1,258 @@
+package chrony
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// A query is one request, and what becomes of it.
+type query struct {
+	command  *command
+	argument uint32
+	decode   func(body []byte) // given a body of the right length, valid only during the call
+	err      error             // chronyd's refusal, as an *OpError
+
+	sequence uint32
+	attempts uint16
+}
+
+// Requests are sent again when no answer has arrived for this long, then for
+// twice as long, and so on up to the last. A healthy chronyd on the same machine
+// answers within a millisecond.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 4 * time.Second
+)
+
+// exchange puts the queries to chronyd and returns the address that answered.
+// It fails if chronyd can't be reached or a query is still without an answer
+// when the context ends; an answer that is a refusal is the query's own affair.
+func (c *Client) exchange(ctx context.Context, queries []query) (string, error) {
+	select {
+	case c.busy <- struct{}{}:
+		defer func() { <-c.busy }()
+	case <-ctx.Done():
+		return "", targetError(c.target, ctx.Err())
+	}
+	if c.conn != nil {
+		err := c.conn.exchange(ctx, queries)
+		if err == nil {
+			return c.conn.target.String(), nil
+		}
+		failed := c.conn.target
+		c.disconnect()
+		if ctx.Err() != nil {
+			return "", targetError(failed, err)
+		}
+		// chronyd was restarted, perhaps: its new socket may be there already.
+	}
+	return c.exchangeAnew(ctx, queries)
+}
+
+// exchangeAnew connects to one address of the target after the other, each with
+// an equal share of the time that is left, and keeps the connection that served.
+func (c *Client) exchangeAnew(ctx context.Context, queries []query) (string, error) {
+	targets, err := c.target.resolve(ctx)
+	if err != nil {
+		return "", targetError(c.target, err)
+	}
+	var failures several
+	for i, t := range targets {
+		err := c.exchangeWith(ctx, t, len(targets)-i, queries)
+		if err == nil {
+			return t.String(), nil
+		}
+		failures = append(failures, targetError(t, err))
+	}
+	if len(failures) == 1 {
+		return "", failures[0]
+	}
+	return "", failures
+}
+
+func (c *Client) exchangeWith(ctx context.Context, t target, shares int, queries []query) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		share, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+		defer cancel()
+		ctx = share
+	}
+	conn, err := c.connect(ctx, t)
+	if err != nil {
+		return err
+	}
+	if err := conn.exchange(ctx, queries); err != nil {
+		conn.Close()
+		return err
+	}
+	c.conn = conn
+	return nil
+}
+
+// exchange sends all queries, at most a window of them ahead of their answers,
+// and again those that stay without one.
+func (c *conn) exchange(ctx context.Context, queries []query) error {
+	release := c.interruptOn(ctx)
+	defer release()
+
+	var window [windowUDP]*query
+	waiting := window[:0]
+	retryAfter, retryAt := firstRetry, time.Now().Add(firstRetry)
+	fouled := false
+	for next := 0; ; {
+		for len(waiting) < c.window && next < len(queries) {
+			q := &queries[next]
+			q.err, q.attempts, q.sequence = nil, 0, unusedSequence(waiting)
+			if err := c.send(q); err != nil {
+				return c.interrupted(ctx, err, fouled)
+			}
+			waiting = append(waiting, q)
+			next++
+		}
+		if len(waiting) == 0 {
+			return nil
+		}
+
+		n, err := c.receive(ctx, retryAt)
+		switch {
+		case err == nil:
+			answered, foul := c.accept(c.packet[:n], waiting)
+			fouled = fouled || foul
+			if answered >= 0 {
+				waiting = slices.Delete(waiting, answered, answered+1)
+				retryAt = time.Now().Add(retryAfter)
+			}
+		case !errors.Is(err, os.ErrDeadlineExceeded) || ended(ctx):
+			return c.interrupted(ctx, err, fouled)
+		case !time.Now().Before(retryAt):
+			for _, q := range waiting {
+				if err := c.send(q); err != nil {
+					return c.interrupted(ctx, err, fouled)
+				}
+			}
+			retryAfter = min(2*retryAfter, lastRetry)
+			retryAt = time.Now().Add(retryAfter)
+		}
+	}
+}
+
+// interruptOn makes the context's end wake a blocked read or write. The
+// returned function undoes that.
+func (c *conn) interruptOn(ctx context.Context) (release func()) {
+	deadline, _ := ctx.Deadline() // the zero time is none for the connection, too
+	c.SetDeadline(deadline)
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.SetDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	return func() {
+		if !stop() {
+			<-interrupted // or it would interrupt the next exchange
+		}
+	}
+}
+
+// ended reports whether the context has ended, or its deadline has passed
+// though its timer has not fired yet.
+func ended(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
+}
+
+// interrupted turns a failed read or write into the exchange's error. An
+// exchange whose time ran out among packets that fit nothing had a bad reply.
+func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	err = context.DeadlineExceeded
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if fouled {
+		return fmt.Errorf("%w: %w", ErrBadReply, err)
+	}
+	return err
+}
+
+// unusedSequence draws a number that no waiting request has.
+func unusedSequence(waiting []*query) uint32 {
+	for {
+		var b [4]byte
+		rand.Read(b[:])
+		sequence := binary.NativeEndian.Uint32(b[:])
+		if !slices.ContainsFunc(waiting, func(q *query) bool { return q.sequence == sequence }) {
+			return sequence
+		}
+	}
+}
+
+// send sends a request, for the first time or again. It keeps its sequence
+// number, as the answer to an earlier attempt answers it as well.
+func (c *conn) send(q *query) error {
+	putRequest(c.request[:], q.command.code, q.attempts, q.sequence, q.argument)
+	if q.attempts == 0 {
+		c.counts.requests.Add(1)
+	} else {
+		c.counts.retries.Add(1)
+	}
+	q.attempts++
+	_, err := c.Write(c.request[:])
+	return err
+}
+
+// receive waits for a packet until the given time or the context's end.
+func (c *conn) receive(ctx context.Context, until time.Time) (int, error) {
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		until = deadline
+	}
+	c.SetReadDeadline(until)
+	if ctx.Err() != nil { // its interruption may have come before this deadline
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Read(c.packet[:])
+}
+
+// accept finds the waiting query that a packet answers, hands it the answer,
+// and returns its index, or -1 if the packet is to be dropped. A packet is foul
+// if chronyd would not send it.
+func (c *conn) accept(packet []byte, waiting []*query) (index int, foul bool) {
+	if len(packet) > maxReplyLen {
+		c.counts.oversized.Add(1)
+		return -1, true
+	}
+	header, body, ok := parseReply(packet)
+	if !ok {
+		c.counts.malformed.Add(1)
+		return -1, true
+	}
+	index = slices.IndexFunc(waiting, func(q *query) bool {
+		return q.sequence == header.sequence && q.command.code == header.command
+	})
+	if index < 0 {
+		c.counts.unexpected.Add(1)
+		return -1, false
+	}
+	q := waiting[index]
+	if want, known := q.command.length(header.reply); known && len(body) != want {
+		c.counts.malformed.Add(1)
+		return -1, true
+	}
+	switch {
+	case header.status != statusSuccess:
+		q.err = queryError(c.target.String(), q.command, &StatusError{header.status})
+	case header.reply == q.command.reply:
+		q.decode(body)
+	case header.reply == replyNull && q.command.ofSource:
+		q.err = queryError(c.target.String(), q.command, &StatusError{statusNoSuchSource})
+	default:
+		q.err = queryError(c.target.String(), q.command, fmt.Errorf("%w: of type %d", ErrBadReply, header.reply))
+	}
+	return index, false
+}

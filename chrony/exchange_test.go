@@ -1,0 +1,408 @@
+package chrony_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// truth is what the scripted daemons of these tests know. Each source can be
+// told from the others by its address and its stratum.
+var truth = chrony.Report{
+	Tracking: &chrony.Tracking{RefID: 0x7f000101, Stratum: 3, RootDelay: 0.25},
+	Activity: &chrony.Activity{Online: 40},
+	Sources:  fortySources(),
+}
+
+func fortySources() []chrony.Source {
+	sources := make([]chrony.Source, 40)
+	for i := range sources {
+		sources[i] = chrony.Source{
+			Address: chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})},
+			Stratum: uint16(i),
+		}
+	}
+	return sources
+}
+
+func right(r chronytest.Request) chronytest.Packet {
+	return chronytest.Packet{Data: chronytest.Reply(r, truth)}
+}
+
+// changed returns the right reply with one byte set to another value.
+func changed(r chronytest.Request, offset int, value byte) chronytest.Packet {
+	packet := right(r)
+	packet.Data[offset] = value
+	return packet
+}
+
+// lie is a reply that would be taken for the truth, if it were taken.
+func lie(r chronytest.Request) chronytest.Packet {
+	return chronytest.Packet{Data: chronytest.Reply(r, chrony.Report{
+		Tracking: &chrony.Tracking{Stratum: 15},
+		Activity: &chrony.Activity{},
+		Sources:  []chrony.Source{},
+	})}
+}
+
+// TestFaults puts every fault that a datagram can have before the right reply,
+// and wants the right one to be taken and the other to be counted.
+func TestFaults(t *testing.T) {
+	type script = func(r chronytest.Request) []chronytest.Packet
+	before := func(fault func(r chronytest.Request) chronytest.Packet) script {
+		return func(r chronytest.Request) []chronytest.Packet {
+			return []chronytest.Packet{fault(r), right(r)}
+		}
+	}
+	var last chronytest.Request // for answers to an earlier question
+	for _, test := range []struct {
+		name   string
+		script script
+		counts func(chrony.Stats) uint64 // of what this fault makes the client drop, or nil
+	}{
+		{"none", func(r chronytest.Request) []chronytest.Packet { return []chronytest.Packet{right(r)} }, nil},
+		{"lost", func(r chronytest.Request) []chronytest.Packet {
+			if r.Attempt == 0 {
+				return nil
+			}
+			return []chronytest.Packet{right(r)}
+		}, func(s chrony.Stats) uint64 { return s.Retries }},
+		{"repeated", func(r chronytest.Request) []chronytest.Packet {
+			return []chronytest.Packet{right(r), right(r)}
+		}, unexpected},
+		{"late", func(r chronytest.Request) []chronytest.Packet {
+			earlier := lie(last)
+			last = r
+			return []chronytest.Packet{earlier, right(r)}
+		}, unexpected},
+		{"sequence", before(func(r chronytest.Request) chronytest.Packet {
+			r.Sequence++
+			return lie(r)
+		}), unexpected},
+		{"command", before(func(r chronytest.Request) chronytest.Packet {
+			p := lie(r)
+			p.Data[5] ^= 1
+			return p
+		}), unexpected},
+		{"version", before(func(r chronytest.Request) chronytest.Packet { return changed(r, 0, 5) }), malformed},
+		{"packet type", before(func(r chronytest.Request) chronytest.Packet { return changed(r, 1, 1) }), malformed},
+		{"reserved", before(func(r chronytest.Request) chronytest.Packet { return changed(r, 2, 1) }), malformed},
+		{"empty", before(func(chronytest.Request) chronytest.Packet { return chronytest.Packet{} }), malformed},
+		{"truncated header", before(func(r chronytest.Request) chronytest.Packet {
+			return chronytest.Packet{Data: lie(r).Data[:27]}
+		}), malformed},
+		{"truncated body", before(func(r chronytest.Request) chronytest.Packet {
+			p := lie(r)
+			p.Data = p.Data[:len(p.Data)-1]
+			return p
+		}), malformed},
+		{"longer body", before(func(r chronytest.Request) chronytest.Packet {
+			p := lie(r)
+			p.Data = append(p.Data, 0)
+			return p
+		}), malformed},
+		{"oversized", before(func(r chronytest.Request) chronytest.Packet {
+			return chronytest.Packet{Data: append(lie(r).Data, make([]byte, 1400)...)}
+		}), func(s chrony.Stats) uint64 { return s.Oversized }},
+		{"stranger", before(func(r chronytest.Request) chronytest.Packet {
+			p := lie(r)
+			p.Stranger = true // the kernel drops it before anybody can count it
+			return p
+		}), nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake := chronytest.NewFake(t, test.script)
+			client := dial(t, fake.Address)
+			for range 3 {
+				wantTruth(t, client)
+			}
+			if stats := client.Stats(); test.counts != nil && test.counts(stats) == 0 {
+				t.Errorf("nothing counted: %+v", stats)
+			}
+		})
+	}
+}
+
+func unexpected(s chrony.Stats) uint64 { return s.Unexpected }
+func malformed(s chrony.Stats) uint64  { return s.Malformed }
+
+func wantTruth(t *testing.T, client *chrony.Client) {
+	t.Helper()
+	report, err := client.Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+	if err != nil || report.Refused != nil {
+		t.Fatalf("%v, refused: %+v", err, report)
+	}
+	if *report.Tracking != *truth.Tracking || *report.Activity != *truth.Activity {
+		t.Errorf("got %+v, %+v", *report.Tracking, *report.Activity)
+	}
+	if len(report.Sources) != len(truth.Sources) {
+		t.Fatalf("%d sources", len(report.Sources))
+	}
+	for i, source := range report.Sources {
+		if source != truth.Sources[i] {
+			t.Errorf("source %d: %+v", i, source)
+		}
+	}
+}
+
+// TestReordered answers only when a whole window of requests has come, and then
+// backwards.
+func TestReordered(t *testing.T) {
+	var held []chronytest.Packet
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command != 15 { // SOURCE_DATA
+			return []chronytest.Packet{right(r)}
+		}
+		held = append([]chronytest.Packet{right(r)}, held...)
+		if len(held) < 8 {
+			return nil
+		}
+		all := held
+		held = nil
+		return all
+	})
+	client := dial(t, fake.Address)
+	wantTruth(t, client)
+	if stats := client.Stats(); stats.Retries != 0 {
+		t.Errorf("with fewer than 8 requests outstanding some had to be repeated: %+v", stats)
+	}
+}
+
+// TestWindow counts the requests that arrive while none is answered.
+func TestWindow(t *testing.T) {
+	first, repeated := 0, false
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		repeated = repeated || r.Attempt > 0
+		if r.Command == 15 && !repeated {
+			first++
+			return nil
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	wantTruth(t, dial(t, fake.Address))
+	fake.Close()
+	if first != 16 {
+		t.Errorf("%d requests outstanding", first)
+	}
+}
+
+// TestSequenceNumbers wants them random: an answer can't be guessed.
+func TestSequenceNumbers(t *testing.T) {
+	seen := make(map[uint32]bool)
+	var steps []uint32
+	previous := uint32(0)
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		seen[r.Sequence] = true
+		steps = append(steps, r.Sequence-previous)
+		previous = r.Sequence
+		return []chronytest.Packet{right(r)}
+	})
+	wantTruth(t, dial(t, fake.Address))
+	fake.Close()
+	if len(seen) != len(steps) {
+		t.Errorf("%d numbers for %d requests", len(seen), len(steps))
+	}
+	small := 0
+	for _, step := range steps {
+		if step < 1<<16 {
+			small++
+		}
+	}
+	if small > len(steps)/4 {
+		t.Errorf("%d of %d steps are small", small, len(steps))
+	}
+}
+
+// TestRequests checks the form of a request: a chronyd 4 ignores what is longer
+// than 860 bytes, and refuses what is shorter than its reply.
+func TestRequests(t *testing.T) {
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Length < 520 || r.Length > 860 {
+			t.Errorf("request %d has %d bytes", r.Command, r.Length)
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	wantTruth(t, dial(t, fake.Address))
+}
+
+// TestErrors makes each kind of failure and asks it what happened.
+func TestErrors(t *testing.T) {
+	silent := func(chronytest.Request) []chronytest.Packet { return nil }
+	status := func(code uint16) chronytest.Script {
+		return func(r chronytest.Request) []chronytest.Packet {
+			return []chronytest.Packet{{Data: chronytest.Status(r, code)}}
+		}
+	}
+	otherType := func(r chronytest.Request) []chronytest.Packet {
+		return []chronytest.Packet{{Data: chronytest.Body(r, 99, make([]byte, 76))}}
+	}
+	garbage := func(r chronytest.Request) []chronytest.Packet {
+		return []chronytest.Packet{{Data: []byte("HTTP/1.1 400 Bad Request\r\n\r\n")}}
+	}
+	for _, test := range []struct {
+		name   string
+		script chronytest.Script
+		is     []error
+	}{
+		{"silence", silent, []error{chrony.ErrNoAnswer, context.DeadlineExceeded}},
+		{"unauthorised", status(2), []error{chrony.ErrUnauthorized}},
+		{"unknown command", status(3), []error{chrony.ErrUnknownCommand}},
+		{"wrong length", status(19), []error{chrony.ErrBadReply}},
+		{"unknown reply", otherType, []error{chrony.ErrBadReply}},
+		{"garbage", garbage, []error{chrony.ErrBadReply, context.DeadlineExceeded}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake := chronytest.NewFake(t, test.script)
+			start := time.Now()
+			_, err := dial(t, fake.Address).Tracking(within(t, 300*time.Millisecond))
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+			wantError(t, err, test.is...)
+		})
+	}
+	t.Run("nobody", func(t *testing.T) {
+		port, err := chronytest.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)).String()
+		start := time.Now()
+		_, err = dial(t, address).Tracking(within(t, time.Minute))
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("a refusal took %v", took)
+		}
+		wantError(t, err, chrony.ErrNoAnswer)
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a refusal is no passed deadline: %v", err)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { cancel(); return nil })
+		_, err := dial(t, fake.Address).Tracking(ctx)
+		wantError(t, err, context.Canceled)
+	})
+	for _, address := range []string{"127.0.0.1", ":323", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70000", "127.0.0.1:ntp", "::1:323", "unix://run/chronyd.sock", "unix:///" + string(make([]byte, 120))} {
+		_, err := chrony.NewClient(address)
+		wantError(t, err, chrony.ErrAddress)
+	}
+}
+
+// wantError also wants every error to be an OpError with a hint.
+func wantError(t *testing.T, err error, is ...error) {
+	t.Helper()
+	for _, target := range is {
+		if !errors.Is(err, target) {
+			t.Errorf("%v is not %q", err, target)
+		}
+	}
+	var op *chrony.OpError
+	if !errors.As(err, &op) || op.Hint() == "" || op.Address == "" {
+		t.Errorf("%#v has no address or no hint", err)
+	}
+}
+
+// TestRefusedReport wants a refusal of one report to leave the others.
+func TestRefusedReport(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking, Activity: truth.Activity}))
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Tracking == nil || report.Activity == nil || report.Sources != nil {
+		t.Errorf("got %+v", report)
+	}
+	if !errors.Is(report.Refused[chrony.WantSources], chrony.ErrUnauthorized) {
+		t.Errorf("refused: %v", report.Refused)
+	}
+}
+
+// TestVanishingSource removes a source between the question how many there are
+// and the question about each.
+func TestVanishingSource(t *testing.T) {
+	for name, vanished := range map[string]func(chronytest.Request) []byte{
+		"no such source":        func(r chronytest.Request) []byte { return chronytest.Status(r, 4) },
+		"success without reply": func(r chronytest.Request) []byte { return chronytest.Status(r, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+				if r.Command == 15 && r.Argument == 39 {
+					return []chronytest.Packet{{Data: vanished(r)}}
+				}
+				return []chronytest.Packet{right(r)}
+			})
+			sources, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+			if err != nil || len(sources) != 39 {
+				t.Errorf("%d sources, %v", len(sources), err)
+			}
+		})
+	}
+}
+
+// TestAbsurdCount has a chronyd claim four billion sources.
+func TestAbsurdCount(t *testing.T) {
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		return []chronytest.Packet{{Data: chronytest.Body(r, 2, []byte{0xff, 0xff, 0xff, 0xff})}}
+	})
+	_, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+	wantError(t, err, chrony.ErrBadReply)
+}
+
+// TestRecovers loses everything for a while: the next request is answered.
+func TestRecovers(t *testing.T) {
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Number < 3 {
+			return nil
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	client := dial(t, fake.Address)
+	if _, err := client.Tracking(within(t, 150*time.Millisecond)); !errors.Is(err, chrony.ErrNoAnswer) {
+		t.Fatal(err)
+	}
+	if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBusyClient wants a caller to wait no longer than its own context, whoever
+// holds the client.
+func TestBusyClient(t *testing.T) {
+	asked := make(chan struct{}, 16)
+	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { asked <- struct{}{}; return nil })
+	client := dial(t, fake.Address)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { client.Tracking(ctx) })
+	<-asked
+	_, err := client.Tracking(within(t, 10*time.Millisecond))
+	wantError(t, err, chrony.ErrNoAnswer, context.DeadlineExceeded)
+	cancel()
+	wg.Wait()
+}
+
+// TestManyCallers shares one client among goroutines.
+func TestManyCallers(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(truth))
+	client := dial(t, fake.Address)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { wantTruth(t, client) })
+	}
+	wg.Wait()
+}
+
+// TestSeveralAddresses asks a name that has an address where nobody answers.
+func TestSeveralAddresses(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(truth)) // on 127.0.0.1 only
+	_, port, _ := strings.Cut(fake.Address, ":")
+	wantTruth(t, dial(t, "localhost:"+port))
+}

@@ -1,0 +1,155 @@
+package chrony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A SourceMode tells what kind of source it is.
+type SourceMode uint16
+
+// The values of a SourceMode.
+const (
+	ModeServer SourceMode = iota
+	ModePeer
+	ModeReferenceClock
+)
+
+// String returns the mode in a word.
+func (m SourceMode) String() string {
+	switch m {
+	case ModeServer:
+		return "server"
+	case ModePeer:
+		return "peer"
+	case ModeReferenceClock:
+		return "reference clock"
+	default:
+		return "invalid"
+	}
+}
+
+// A SourceState tells what chronyd's source selection thinks of a source.
+type SourceState uint16
+
+// The values of a SourceState, with the sign that chronyc prints for each.
+const (
+	StateSelected      SourceState = iota // '*' the clock follows it
+	StateNonselectable                    // '?' unreachable, or not enough samples
+	StateFalseticker                      // 'x' disagrees with the majority
+	StateJittery                          // '~' too variable
+	StateCombined                         // '+' combined with the selected one
+	StateSelectable                       // '-' good, but not combined
+)
+
+// String returns the state in a word.
+func (s SourceState) String() string {
+	switch s {
+	case StateSelected:
+		return "selected"
+	case StateNonselectable:
+		return "nonselectable"
+	case StateFalseticker:
+		return "falseticker"
+	case StateJittery:
+		return "jittery"
+	case StateCombined:
+		return "combined"
+	case StateSelectable:
+		return "selectable"
+	default:
+		return "invalid"
+	}
+}
+
+// Source is one of chronyd's time sources: a row of chronyc sources.
+type Source struct {
+	Address Address // unspecified for a reference clock
+	RefID   RefID   // of a reference clock, else 0
+	Mode    SourceMode
+	State   SourceState
+
+	Stratum uint16
+	Poll    int16 // log2 of the poll interval in seconds
+	Reach   uint8 // the last eight polls, the latest in the lowest bit: 1 was answered
+
+	SampleAge time.Duration // since the last good sample, in whole seconds, or Never
+
+	MeasuredOffset float64 // seconds, of the last sample as measured: above zero, the local clock was ahead
+	AdjustedOffset float64 // seconds, the same less what was slewed since
+	OffsetError    float64 // seconds, error margin of the last sample
+}
+
+// Name returns the source's address, or a reference clock's name.
+func (s Source) Name() string {
+	if s.Mode == ModeReferenceClock {
+		return s.RefID.Name()
+	}
+	return s.Address.String()
+}
+
+func (s *Source) decode(b []byte) {
+	*s = Source{
+		Address:        wireAddress(b),
+		Poll:           int16(wireUint16(b[20:])),
+		Stratum:        wireUint16(b[22:]),
+		State:          SourceState(wireUint16(b[24:])),
+		Mode:           SourceMode(wireUint16(b[26:])),
+		Reach:          uint8(wireUint16(b[30:])),
+		SampleAge:      wireAge(b[32:]),
+		MeasuredOffset: wireFloat(b[36:]),
+		AdjustedOffset: wireFloat(b[40:]),
+		OffsetError:    wireFloat(b[44:]),
+	}
+	if s.Mode == ModeReferenceClock {
+		// chronyd sends a reference clock's ID where the IPv4 address would be.
+		s.RefID, s.Address = RefID(wireUint32(b)), Address{}
+	}
+}
+
+// Sources asks chronyd for all its sources, in chronyd's order. It takes two
+// round trips: one for their number, one for all of them together.
+func (c *Client) Sources(ctx context.Context) ([]Source, error) {
+	report, err := c.Report(ctx, WantSources)
+	if err != nil {
+		return nil, err
+	}
+	return report.Sources, report.Refused[WantSources]
+}
+
+// maxSources bounds what is believed of a chronyd that says how many sources it
+// has: far above any real one, and little memory.
+const maxSources = 1 << 16
+
+// readSources adds all sources to the report; count is what N_SOURCES said. A
+// source that was removed meanwhile is left out.
+func (c *Client) readSources(ctx context.Context, count uint32, report *Report) error {
+	if count > maxSources {
+		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, count)
+		report.refuse(WantSources, queryError(report.Address, &cmdNumSources, err))
+		return nil
+	}
+	all := make([]Source, count)
+	queries := make([]query, count)
+	for i := range queries {
+		queries[i] = query{command: &cmdSourceData, argument: uint32(i), decode: all[i].decode}
+	}
+	if _, err := c.exchange(ctx, queries); err != nil {
+		return err
+	}
+	report.Sources = all[:0]
+	for i, q := range queries {
+		if errors.Is(q.err, ErrNoSuchSource) {
+			continue
+		}
+		if q.err != nil {
+			report.Sources = nil
+			report.refuse(WantSources, q.err)
+			return nil
+		}
+		report.Sources = append(report.Sources, all[i])
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package chrony
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A target is where a chronyd is asked. The zero target is the chronyd on this
+// machine.
+type target struct {
+	path string // of the Unix socket; if empty, the chronyd is asked by UDP
+	host string // a name or an IP address
+	port uint16
+}
+
+// loopback is where chronyd answers monitoring requests to everybody.
+var loopback = []target{{host: "127.0.0.1", port: 323}, {host: "::1", port: 323}}
+
+func parseAddress(address string) (target, error) {
+	if address == "" {
+		return target{}, nil
+	}
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return target{}, addressError(address, "the path of a socket begins with a slash")
+		}
+		path = filepath.Clean(path)
+		if longest := max(len(path), len(replyPath(path))); longest > maxSocketPath {
+			return target{}, addressError(address, "the path is too long for a socket beside it")
+		}
+		return target{path: path}, nil
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return target{}, addressError(address, "host and port expected")
+	}
+	if host == "" {
+		return target{}, addressError(address, "the host is missing")
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil || port == 0 {
+		return target{}, addressError(address, "the port is a number from 1 to 65535")
+	}
+	return target{host: host, port: uint16(port)}, nil
+}
+
+// String returns the target in the form that parseAddress takes.
+func (t target) String() string {
+	switch {
+	case t.path != "":
+		return "unix://" + t.path
+	case t.host != "":
+		return net.JoinHostPort(t.host, strconv.Itoa(int(t.port)))
+	default:
+		return loopback[0].String()
+	}
+}
+
+// resolve returns the target once for each IP address that it has.
+func (t target) resolve(ctx context.Context) ([]target, error) {
+	if t == (target{}) {
+		return loopback, nil
+	}
+	if _, err := netip.ParseAddr(t.host); t.path != "" || err == nil {
+		return []target{t}, nil
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.host)
+	if err != nil {
+		return nil, err
+	}
+	targets := make([]target, len(ips))
+	for i, ip := range ips {
+		targets[i] = target{host: ip.Unmap().String(), port: t.port}
+	}
+	return targets, nil
+}
+
+// silenceHint is for a target that takes requests and doesn't answer.
+func (t target) silenceHint() string {
+	if t.path != "" {
+		return "chronyd hangs, or can't reach this client's socket: the directory must have the same path for both, and a client that runs as another user must be root"
+	}
+	return "chronyd hangs, or ignores this host: see bindcmdaddress and cmdallow in chrony.conf"
+}
+
+// absenceHint is for a target where there is nobody.
+func (t target) absenceHint(err error) string {
+	switch {
+	case t.path == "":
+		return "is chronyd running, with its cmdport open? a container needs the host's network to reach it"
+	case !errors.Is(err, fs.ErrNotExist):
+		return "chronyd has left its socket behind: is it running?"
+	case isEmptyDir(filepath.Dir(t.path)):
+		return "the directory is empty: is chronyd running? if the directory is mounted into a container, chronyd has made a new one since: restart the container"
+	default:
+		return "is chronyd running? a container needs chronyd's directory mounted at the same path"
+	}
+}
+
+func isEmptyDir(path string) bool {
+	entries, err := os.ReadDir(path)
+	return err == nil && len(entries) == 0
+}

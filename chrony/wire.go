@@ -1,0 +1,211 @@
+package chrony
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// The packets of the monitoring protocol, version 6 (chrony's candm.h). All
+// integers are big-endian.
+const (
+	protocolVersion = 6
+	typeRequest     = 1
+	typeReply       = 2
+
+	requestHeaderLen = 20
+	replyHeaderLen   = 28
+
+	// requestLen is the length of every request. chronyd refuses a request that
+	// is shorter than its own reply to it, and replies have grown with its
+	// versions; one fixed length serves all reports of all versions. From 4.0 on
+	// chronyd ignores requests of more than 860 bytes.
+	requestLen = 520
+
+	// maxReplyLen is above the longest reply that any request of this package
+	// can have, so that a longer packet is recognised as foreign.
+	maxReplyLen = requestLen
+)
+
+// A command is one request that chronyd knows, with the one form of reply that
+// this package reads. A form never changes: a chronyd with more to tell sends
+// another reply type.
+type command struct {
+	name     string // as candm.h has it, without REQ_
+	code     uint16
+	reply    uint16 // reply type
+	bodyLen  int    // of the reply, without its header
+	ofSource bool   // concerns one source, which may vanish
+}
+
+var (
+	cmdNumSources = command{name: "N_SOURCES", code: 14, reply: 2, bodyLen: 4}
+	cmdSourceData = command{name: "SOURCE_DATA", code: 15, reply: 3, bodyLen: 48, ofSource: true}
+	cmdTracking   = command{name: "TRACKING", code: 33, reply: 5, bodyLen: 76}
+	cmdActivity   = command{name: "ACTIVITY", code: 44, reply: 12, bodyLen: 20}
+)
+
+// replyNull is the type of a reply without a body, such as every refusal.
+const replyNull = 1
+
+// length returns the length of a reply's body, if the reply's type is known.
+func (c *command) length(reply uint16) (length int, known bool) {
+	switch reply {
+	case replyNull:
+		return 0, true
+	case c.reply:
+		return c.bodyLen, true
+	default:
+		return 0, false
+	}
+}
+
+// putRequest writes a request over all of b, whose length is requestLen. The
+// attempt counts the times it was sent before; chronyd does not look at it.
+func putRequest(b []byte, code uint16, attempt uint16, sequence, argument uint32) {
+	clear(b)
+	b[0] = protocolVersion
+	b[1] = typeRequest
+	binary.BigEndian.PutUint16(b[4:], code)
+	binary.BigEndian.PutUint16(b[6:], attempt)
+	binary.BigEndian.PutUint32(b[8:], sequence)
+	binary.BigEndian.PutUint32(b[requestHeaderLen:], argument)
+}
+
+// A replyHeader is what precedes every reply's body.
+type replyHeader struct {
+	command  uint16
+	reply    uint16
+	status   uint16
+	sequence uint32
+}
+
+// parseReply splits a packet into header and body. It is not ok if the packet
+// can't be a reply of this protocol.
+func parseReply(b []byte) (header replyHeader, body []byte, ok bool) {
+	if len(b) < replyHeaderLen || b[0] != protocolVersion || b[1] != typeReply || b[2] != 0 || b[3] != 0 {
+		return replyHeader{}, nil, false
+	}
+	return replyHeader{
+		command:  binary.BigEndian.Uint16(b[4:]),
+		reply:    binary.BigEndian.Uint16(b[6:]),
+		status:   binary.BigEndian.Uint16(b[8:]),
+		sequence: binary.BigEndian.Uint32(b[16:]),
+	}, b[replyHeaderLen:], true
+}
+
+func wireUint16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }
+func wireUint32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
+
+// wireFloat decodes chrony's 32-bit float: a signed exponent of 7 bits above a
+// signed coefficient of 25. It has no NaN and no infinity; values reach from
+// -2^62 to 2^62.
+func wireFloat(b []byte) float64 {
+	x := int32(binary.BigEndian.Uint32(b))
+	exponent, coefficient := x>>25, x<<7>>7
+	return math.Ldexp(float64(coefficient), int(exponent)-25)
+}
+
+// endOfTime is the first second of the year 10000, which no notation for a time
+// can write. A chronyd that says so is not telling a time.
+const endOfTime = 253402300800
+
+// wireTime decodes a time in UTC. It is the zero Time where chronyd sent zero,
+// meaning never, or nothing that can be a time.
+func wireTime(b []byte) time.Time {
+	const noHighPart = 0x7fffffff // sent where time_t has 32 bits
+	high, low, nsec := wireUint32(b), wireUint32(b[4:]), wireUint32(b[8:])
+	if high == noHighPart {
+		high = 0
+	}
+	sec := uint64(high)<<32 | uint64(low)
+	if sec >= endOfTime || sec == 0 && nsec == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(sec), int64(min(nsec, 999_999_999))).UTC()
+}
+
+// Never is the age of something that has not happened yet.
+const Never = time.Duration(math.MaxInt64)
+
+// wireAge decodes whole seconds since an event, or Never.
+func wireAge(b []byte) time.Duration {
+	seconds := wireUint32(b)
+	if seconds == math.MaxUint32 {
+		return Never
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// An Address says which source a report speaks of. The zero Address is
+// chronyd's "unspecified": a reference clock, the local reference, or none.
+type Address struct {
+	IP netip.Addr // invalid unless the source has an IP address
+	ID uint32     // chronyd's number for a source whose name it can't resolve (4.0 and later), else 0
+}
+
+// IsUnspecified reports whether the address names no source on the network.
+func (a Address) IsUnspecified() bool { return a == Address{} }
+
+// String returns the IP address, an unresolved source's number as chronyc
+// prints it (ID#0000000001), or an empty string.
+func (a Address) String() string {
+	switch {
+	case a.IP.IsValid():
+		return a.IP.String()
+	case a.ID != 0:
+		digits := strconv.FormatUint(uint64(a.ID), 10)
+		return "ID#" + "0000000000"[len(digits):] + digits
+	default:
+		return ""
+	}
+}
+
+// wireAddress decodes an address. A family that this package doesn't know is
+// unspecified: that can only lead to a more cautious judgement of the clock.
+func wireAddress(b []byte) Address {
+	const familyIPv4, familyIPv6, familyID = 1, 2, 3
+	switch wireUint16(b[16:]) {
+	case familyIPv4:
+		return Address{IP: netip.AddrFrom4([4]byte(b))}
+	case familyIPv6:
+		return Address{IP: netip.AddrFrom16([16]byte(b))}
+	case familyID:
+		return Address{ID: wireUint32(b)}
+	default:
+		return Address{}
+	}
+}
+
+// A RefID identifies a reference (RFC 5905, section 7.3): the IPv4 address of a
+// server, the first four bytes of the MD5 digest of its IPv6 address, or up to
+// four ASCII characters that name a reference clock.
+type RefID uint32
+
+// RefIDLocal is the reference ID of chronyd's local reference: the clock
+// following itself. A server may have the same one; it also has an address.
+const RefIDLocal RefID = 0x7f7f0101
+
+// String returns the reference ID as eight hexadecimal digits, as chronyc does.
+func (id RefID) String() string {
+	const hex = "0123456789ABCDEF"
+	var b [8]byte
+	for i := range b {
+		b[i] = hex[id>>(28-4*i)&0xf]
+	}
+	return string(b[:])
+}
+
+// Name returns the reference ID's ASCII characters, which name a reference
+// clock, without what can't be printed. It may be empty.
+func (id RefID) Name() string {
+	var name []byte
+	for shift := 24; shift >= 0; shift -= 8 {
+		if c := byte(id >> shift); c > ' ' && c <= '~' {
+			name = append(name, c)
+		}
+	}
+	return string(name)
+}

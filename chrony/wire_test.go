@@ -1,0 +1,180 @@
+package chrony
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestWireFloat(t *testing.T) {
+	for x, want := range map[uint32]float64{
+		0x00000000: 0,
+		0x04800000: 1, // exponent 2, coefficient 2^23
+		0x05800000: -1,
+		0x7effffff: math.Ldexp(1<<24-1, 63-25),    // the largest
+		0x7f000000: math.Ldexp(-(1 << 24), 63-25), // the smallest
+		0x80000001: math.Ldexp(1, -64-25),         // the one nearest to zero
+	} {
+		got := wireFloat(binary.BigEndian.AppendUint32(nil, x))
+		if got != want {
+			t.Errorf("%#08x: got %g, want %g", x, got, want)
+		}
+	}
+}
+
+func TestWireTime(t *testing.T) {
+	encode := func(high, low, nsec uint32) []byte {
+		b := binary.BigEndian.AppendUint32(nil, high)
+		b = binary.BigEndian.AppendUint32(b, low)
+		return binary.BigEndian.AppendUint32(b, nsec)
+	}
+	for _, test := range []struct {
+		high, low, nsec uint32
+		want            time.Time
+	}{
+		{0, 0, 0, time.Time{}},
+		{0, 1795393079, 121477677, time.Unix(1795393079, 121477677)},
+		{0x7fffffff, 1795393079, 0, time.Unix(1795393079, 0)},
+		{1, 0, 0, time.Unix(1<<32, 0)},
+		{0, 1, math.MaxUint32, time.Unix(1, 999999999)},
+		{0xffffffff, 0xffffffff, 0, time.Time{}},
+		{0x7ffffffe, 0, 0, time.Time{}},
+	} {
+		got := wireTime(encode(test.high, test.low, test.nsec))
+		if !got.Equal(test.want) {
+			t.Errorf("%x %x %x: got %v, want %v", test.high, test.low, test.nsec, got, test.want)
+		}
+		if _, err := json.Marshal(got); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAddressString(t *testing.T) {
+	b := make([]byte, 20)
+	for _, test := range []struct {
+		family uint16
+		first  []byte
+		want   string
+	}{
+		{0, []byte{1, 2, 3, 4}, ""},
+		{1, []byte{192, 0, 2, 7}, "192.0.2.7"},
+		{2, []byte{0x20, 1, 0xd, 0xb8}, "2001:db8::"},
+		{3, []byte{0, 0, 0, 12}, "ID#0000000012"},
+		{3, []byte{0xff, 0xff, 0xff, 0xff}, "ID#4294967295"},
+		{9, []byte{1, 2, 3, 4}, ""},
+	} {
+		clear(b)
+		copy(b, test.first)
+		binary.BigEndian.PutUint16(b[16:], test.family)
+		if got := wireAddress(b).String(); got != test.want {
+			t.Errorf("%v: got %q, want %q", test, got, test.want)
+		}
+	}
+}
+
+func TestRefID(t *testing.T) {
+	for id, want := range map[RefID][2]string{
+		0x47505300: {"47505300", "GPS"},
+		0x50484330: {"50484330", "PHC0"},
+		0x7f7f0101: {"7F7F0101", ""},
+		0:          {"00000000", ""},
+		0xff410a22: {"FF410A22", `A"`},
+	} {
+		if got := [2]string{id.String(), id.Name()}; got != want {
+			t.Errorf("%x: got %q, want %q", uint32(id), got, want)
+		}
+	}
+}
+
+func TestDecodingAllocatesNothing(t *testing.T) {
+	packet := make([]byte, replyHeaderLen+cmdTracking.bodyLen)
+	packet[0], packet[1] = protocolVersion, typeReply
+	var tracking Tracking
+	if n := testing.AllocsPerRun(100, func() {
+		_, body, _ := parseReply(packet)
+		tracking.decode(body)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// FuzzReply gives any packet to every kind of query. Nothing may panic, and
+// what is decoded must be fit to be shown.
+func FuzzReply(f *testing.F) {
+	files, _ := filepath.Glob("testdata/chronyd-*.json")
+	for _, file := range files {
+		var recording struct {
+			States []struct {
+				Exchanges []struct{ Reply string }
+			}
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &recording); err != nil {
+			f.Fatal(err)
+		}
+		for _, e := range recording.States[0].Exchanges {
+			reply, err := hex.DecodeString(e.Reply)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(reply)
+		}
+	}
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		header, _, _ := parseReply(packet)
+		var (
+			tracking Tracking
+			activity Activity
+			source   Source
+		)
+		for _, q := range []query{
+			{command: &cmdTracking, decode: tracking.decode},
+			{command: &cmdActivity, decode: activity.decode},
+			{command: &cmdSourceData, decode: source.decode},
+			{command: &cmdNumSources, decode: func(b []byte) { wireUint32(b) }},
+		} {
+			q.sequence = header.sequence
+			c := conn{counts: new(counters)}
+			index, _ := c.accept(packet, []*query{&q})
+			dropped := c.counts.malformed.Load() + c.counts.oversized.Load() + c.counts.unexpected.Load()
+			if (index == 0) == (dropped == 1) {
+				t.Errorf("index %d, dropped %d", index, dropped)
+			}
+			if q.err != nil && q.err.Error() == "" {
+				t.Error("an error without words")
+			}
+		}
+		for _, v := range []float64{
+			tracking.SystemTime, tracking.LastOffset, tracking.RootDelay, tracking.RootDispersion,
+			source.AdjustedOffset, source.OffsetError,
+		} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Errorf("%v", v)
+			}
+		}
+		if source.SampleAge < 0 {
+			t.Errorf("age %v", source.SampleAge)
+		}
+		for _, s := range []string{
+			tracking.RefID.Name(), tracking.Address.String(), tracking.Leap.String(),
+			source.Name(), source.Mode.String(), source.State.String(),
+		} {
+			if !utf8.ValidString(s) {
+				t.Errorf("%q", s)
+			}
+		}
+		if _, err := json.Marshal(tracking.RefTime); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,338 @@
+package chronytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+// patience is how long anything here may take. A private chronyd starts and
+// synchronises within a second, on a busy machine within some.
+const patience = 30 * time.Second
+
+// Config says how a private chronyd is to be.
+type Config struct {
+	Lines []string // of chrony.conf, such as "local stratum 10"; none means never synchronised
+	User  string   // to run as; by default the current one. Another one needs root
+	Dir   string   // for all its files; by default a new one, removed by Close
+}
+
+// A Chronyd is a private chronyd that monitors everything and controls nothing:
+// it runs with -x, which leaves the system clock alone.
+type Chronyd struct {
+	Address  string // for monitoring by UDP over IPv4
+	Address6 string // the same over IPv6
+	Socket   string // the path of its Unix socket, in a directory of its own
+
+	program string
+	args    []string
+	dir     string
+	remove  bool // dir
+	log     *os.File
+	process *exec.Cmd
+}
+
+// Start starts a chronyd and waits until it answers. It must be closed.
+func Start(config Config) (*Chronyd, error) {
+	program, err := Program("chrony", "chronyd")
+	if err != nil {
+		return nil, err
+	}
+	d := &Chronyd{program: program, dir: config.Dir}
+	if d.dir == "" {
+		if d.dir, err = os.MkdirTemp("", "chronytest"); err != nil {
+			return nil, err
+		}
+		d.remove = true
+	}
+	if err := d.configure(config); err != nil {
+		d.Close()
+		return nil, err
+	}
+	if err := d.Restart(); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Chronyd) configure(config Config) error {
+	name := config.User
+	if name == "" {
+		current, err := user.Current()
+		if err != nil {
+			return err
+		}
+		name = current.Username
+	}
+	account, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, _ := strconv.Atoi(account.Uid)
+	gid, _ := strconv.Atoi(account.Gid)
+	socketDir := filepath.Join(d.dir, "run")
+	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if config.User != "" {
+		// Of this directory chronyd demands to be the owner.
+		if err := errors.Join(os.Chmod(d.dir, 0o755), os.Chown(socketDir, uid, gid)); err != nil {
+			return err
+		}
+	}
+	port, err := FreePort()
+	if err != nil {
+		return err
+	}
+	d.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	d.Address6 = net.JoinHostPort("::1", strconv.Itoa(port))
+	d.Socket = filepath.Join(socketDir, "chronyd.sock")
+
+	lines := append([]string{
+		"cmdport " + strconv.Itoa(port),
+		"bindcmdaddress 127.0.0.1",
+		"bindcmdaddress ::1",
+		"bindcmdaddress " + d.Socket,
+		"pidfile " + filepath.Join(d.dir, "chronyd.pid"),
+	}, config.Lines...)
+	if !hasPort(config.Lines) {
+		lines = append(lines, "port 0")
+	}
+	conf := filepath.Join(d.dir, "chrony.conf")
+	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		return err
+	}
+	d.args = []string{"-x", "-d", "-u", name, "-f", conf}
+	if os.Geteuid() != 0 {
+		d.args = append(d.args, "-U") // it need not be root: it has nothing to control
+	}
+	return nil
+}
+
+func hasPort(lines []string) bool {
+	for _, line := range lines {
+		if strings.HasPrefix(line, "port ") {
+			return true
+		}
+	}
+	return false
+}
+
+// Restart starts chronyd again, after [Chronyd.Kill] or while it runs, and waits
+// until it answers.
+func (d *Chronyd) Restart() error {
+	d.Kill()
+	if err := d.Launch(); err != nil {
+		return err
+	}
+	_, err := d.Wait(func(*chrony.Report) bool { return true })
+	return err
+}
+
+// Launch starts chronyd again without waiting for anything.
+func (d *Chronyd) Launch() error {
+	if d.log == nil {
+		log, err := os.Create(filepath.Join(d.dir, "log"))
+		if err != nil {
+			return err
+		}
+		d.log = log
+	}
+	process := exec.Command(d.program, d.args...)
+	process.Stdout, process.Stderr = d.log, d.log
+	if err := process.Start(); err != nil {
+		return err
+	}
+	d.process = process
+	return nil
+}
+
+// Wait reads tracking and sources until they satisfy the condition.
+func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := chrony.NewClient(d.Address)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	for {
+		report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+		if err == nil && condition(report) {
+			return report, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("chronyd is not as it should be: %+v, %v\n%s", report, err, d.Log())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// WaitSynchronized waits until chronyd follows a source.
+func (d *Chronyd) WaitSynchronized() error {
+	_, err := d.Wait(func(r *chrony.Report) bool {
+		return r.Tracking != nil && r.Tracking.Leap != chrony.LeapNotSynchronized && r.Tracking.Stratum > 0
+	})
+	return err
+}
+
+// Log returns what chronyd has logged.
+func (d *Chronyd) Log() string {
+	text, err := os.ReadFile(filepath.Join(d.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// PID is the process id of chronyd.
+func (d *Chronyd) PID() int { return d.process.Process.Pid }
+
+// Pause stops chronyd as a debugger would; Continue lets it go on.
+func (d *Chronyd) Pause() error { return d.process.Process.Signal(syscall.SIGSTOP) }
+
+// Continue ends a Pause.
+func (d *Chronyd) Continue() error { return d.process.Process.Signal(syscall.SIGCONT) }
+
+// Kill ends chronyd without giving it time to tidy up.
+func (d *Chronyd) Kill() {
+	if d.process != nil {
+		d.process.Process.Kill()
+		d.process.Wait()
+		d.process = nil
+	}
+}
+
+// Terminate ends chronyd as its service manager would.
+func (d *Chronyd) Terminate() {
+	d.process.Process.Signal(syscall.SIGTERM)
+	d.process.Wait()
+	d.process = nil
+}
+
+// Close ends chronyd and removes its files.
+func (d *Chronyd) Close() {
+	d.Kill()
+	if d.log != nil {
+		d.log.Close()
+		d.log = nil
+	}
+	if d.remove {
+		os.RemoveAll(d.dir)
+	}
+}
+
+// Chronyc returns what chronyc says over the socket, in its CSV form.
+func (d *Chronyd) Chronyc(args ...string) (string, error) {
+	program, err := Program("chrony", "chronyc")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(program, append([]string{"-h", d.Socket, "-n", "-c"}, args...)...).Output()
+	if err != nil {
+		return "", fmt.Errorf("chronyc %v: %w: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// FreePort finds a port that nobody uses, neither by UDP nor by TCP. It is below
+// those that the kernel hands out by itself, so that it stays free.
+func FreePort() (int, error) {
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		if canListen(port) {
+			return port, nil
+		}
+	}
+	return 0, errors.New("no free port")
+}
+
+func canListen(port int) bool {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		address := net.JoinHostPort(host, strconv.Itoa(port))
+		packets, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return false
+		}
+		packets.Close()
+		stream, err := net.Listen("tcp", address)
+		if err != nil {
+			return false
+		}
+		stream.Close()
+	}
+	return true
+}
+
+// New starts a chronyd for a test and closes it at the test's end.
+func New(t testing.TB, config Config) *Chronyd {
+	t.Helper()
+	d, err := Start(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			io.WriteString(t.Output(), d.Log())
+		}
+		d.Close()
+	})
+	return d
+}
+
+// Server makes the lines of a chronyd that serves time at the returned port of
+// 127.0.0.1, by the local clock, at stratum 1.
+func Server() (lines []string, port int, err error) {
+	if port, err = FreePort(); err != nil {
+		return nil, 0, err
+	}
+	return []string{
+		"port " + strconv.Itoa(port),
+		"bindaddress 127.0.0.1",
+		"local stratum 1",
+		"allow 127.0.0.0/8",
+	}, port, nil
+}
+
+// NewServer starts a chronyd that serves time to others, and returns the line
+// that makes others follow it, without its poll interval and further options.
+func NewServer(t testing.TB) (server *Chronyd, line string) {
+	t.Helper()
+	lines, port, err := Server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(t, Config{Lines: lines}), fmt.Sprintf("server 127.0.0.1 port %d iburst", port)
+}
+
+// Fast is a poll interval of 1/64 s, the shortest there is: with it a chronyd
+// is synchronised within a second.
+const Fast = " minpoll -6 maxpoll -6"
+
+// NewSynchronized starts a chronyd that follows a server of its own, and waits
+// until it does. Options are appended to the line that names the server.
+func NewSynchronized(t testing.TB, options string) *Chronyd {
+	t.Helper()
+	_, line := NewServer(t)
+	d := New(t, Config{Lines: []string{line + Fast + options}})
+	if err := d.WaitSynchronized(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

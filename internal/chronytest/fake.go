@@ -1,0 +1,180 @@
+package chronytest
+
+import (
+	"encoding/binary"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+// A Request is what a client sent to a [Fake].
+type Request struct {
+	Number   int // counts the requests to this fake, from 0
+	Command  uint16
+	Attempt  uint16
+	Sequence uint32
+	Argument uint32 // the first four bytes of the request's data
+	Length   int
+}
+
+// A Packet is what a [Fake] sends back.
+type Packet struct {
+	Data     []byte
+	Delay    time.Duration
+	Stranger bool // sent from another socket than the one that was asked
+}
+
+// A Script says what a [Fake] sends for a request: nothing, the right reply, or
+// anything else. It is called for one request after the other.
+type Script func(Request) []Packet
+
+// A Fake is a chronyd that does as it is told.
+type Fake struct {
+	Address string // as chrony.Dial takes it
+
+	script   Script
+	conn     net.PacketConn
+	stranger net.PacketConn
+	requests atomic.Int64
+	done     chan struct{}
+}
+
+// NewFake starts a fake on a UDP port of 127.0.0.1.
+func NewFake(t testing.TB, script Script) *Fake {
+	t.Helper()
+	return newFake(t, "udp", "127.0.0.1:0", "", script)
+}
+
+// NewFakeSocket starts a fake on a Unix socket with the given path.
+func NewFakeSocket(t testing.TB, path string, script Script) *Fake {
+	t.Helper()
+	return newFake(t, "unixgram", path, "unix://", script)
+}
+
+func newFake(t testing.TB, network, address, prefix string, script Script) *Fake {
+	t.Helper()
+	conn, err := net.ListenPacket(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Fake{Address: prefix + conn.LocalAddr().String(), script: script, conn: conn, done: make(chan struct{})}
+	if network == "udp" {
+		if f.stranger, err = net.ListenPacket(network, address); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.stranger.Close() })
+	}
+	go f.serve()
+	t.Cleanup(f.Close)
+	return f
+}
+
+// Requests returns how many requests have come in.
+func (f *Fake) Requests() int { return int(f.requests.Load()) }
+
+// Close ends the fake. Its script is not called any more.
+func (f *Fake) Close() {
+	f.conn.Close()
+	<-f.done
+}
+
+func (f *Fake) serve() {
+	defer close(f.done)
+	var b [2048]byte
+	for {
+		n, from, err := f.conn.ReadFrom(b[:])
+		if err != nil {
+			return // closed
+		}
+		if n < 24 {
+			continue
+		}
+		request := Request{
+			Number:   int(f.requests.Add(1)) - 1,
+			Command:  binary.BigEndian.Uint16(b[4:]),
+			Attempt:  binary.BigEndian.Uint16(b[6:]),
+			Sequence: binary.BigEndian.Uint32(b[8:]),
+			Argument: binary.BigEndian.Uint32(b[20:]),
+			Length:   n,
+		}
+		for _, packet := range f.script(request) {
+			f.send(packet, from)
+		}
+	}
+}
+
+func (f *Fake) send(packet Packet, to net.Addr) {
+	conn := f.conn
+	if packet.Stranger {
+		conn = f.stranger
+	}
+	if packet.Delay == 0 {
+		conn.WriteTo(packet.Data, to)
+		return
+	}
+	time.AfterFunc(packet.Delay, func() { conn.WriteTo(packet.Data, to) })
+}
+
+// Truthful is the script of a chronyd in the state that the report describes. It
+// refuses a report that is nil.
+func Truthful(report chrony.Report) Script {
+	return func(r Request) []Packet { return []Packet{{Data: Reply(r, report)}} }
+}
+
+// The statuses that Reply uses.
+const (
+	statusSuccess      = 0
+	statusUnauthorized = 2
+	statusInvalid      = 3
+	statusNoSuchSource = 4
+)
+
+// Reply encodes the reply to a request of a chronyd in the state that the
+// report describes.
+func Reply(r Request, report chrony.Report) []byte {
+	switch r.Command {
+	case 14: // N_SOURCES
+		if report.Sources == nil {
+			return Status(r, statusUnauthorized)
+		}
+		return Body(r, 2, binary.BigEndian.AppendUint32(nil, uint32(len(report.Sources))))
+	case 15: // SOURCE_DATA
+		if int64(r.Argument) >= int64(len(report.Sources)) {
+			return Status(r, statusNoSuchSource)
+		}
+		return Body(r, 3, sourceBody(report.Sources[r.Argument]))
+	case 33: // TRACKING
+		if report.Tracking == nil {
+			return Status(r, statusUnauthorized)
+		}
+		return Body(r, 5, trackingBody(*report.Tracking))
+	case 44: // ACTIVITY
+		if report.Activity == nil {
+			return Status(r, statusUnauthorized)
+		}
+		return Body(r, 12, activityBody(*report.Activity))
+	default:
+		return Status(r, statusInvalid)
+	}
+}
+
+// Status encodes a reply without a body.
+func Status(r Request, status uint16) []byte { return packet(r, 1, status, nil) }
+
+// Body encodes a successful reply of a type.
+func Body(r Request, replyType uint16, body []byte) []byte {
+	return packet(r, replyType, statusSuccess, body)
+}
+
+func packet(r Request, replyType, status uint16, body []byte) []byte {
+	b := make([]byte, 28, 28+len(body))
+	b[0], b[1] = 6, 2
+	binary.BigEndian.PutUint16(b[4:], r.Command)
+	binary.BigEndian.PutUint16(b[6:], replyType)
+	binary.BigEndian.PutUint16(b[8:], status)
+	binary.BigEndian.PutUint32(b[16:], r.Sequence)
+	return append(b, body...)
+}
