@@ -127,7 +127,7 @@ func (c *conn) exchange(ctx context.Context, queries []query) error {
 				waiting = slices.Delete(waiting, answered, answered+1)
 				retryAt = time.Now().Add(retryAfter)
 			}
-		case !errors.Is(err, os.ErrDeadlineExceeded) || ended(ctx):
+		case !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			return c.interrupted(ctx, err, fouled)
 		case !time.Now().Before(retryAt):
 			for _, q := range waiting {
@@ -144,41 +144,30 @@ func (c *conn) exchange(ctx context.Context, queries []query) error {
 // interruptOn makes the context's end wake a blocked read or write. The
 // returned function undoes that.
 func (c *conn) interruptOn(ctx context.Context) (release func()) {
-	deadline, _ := ctx.Deadline() // the zero time is none for the connection, too
-	c.SetDeadline(deadline)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		c.SetDeadline(time.Unix(1, 0))
 		close(interrupted)
 	})
 	return func() {
-		if !stop() {
-			<-interrupted // or it would interrupt the next exchange
+		if !stop() { // it must not hit the next exchange
+			<-interrupted
+			c.SetDeadline(time.Time{})
 		}
 	}
-}
-
-// ended reports whether the context has ended, or its deadline has passed
-// though its timer has not fired yet.
-func ended(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // interrupted turns a failed read or write into the exchange's error. An
 // exchange whose time ran out among packets that fit nothing had a bad reply.
 func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return err
+	case fouled:
+		return fmt.Errorf("%w: %w", ErrBadReply, ctx.Err())
+	default:
+		return ctx.Err()
 	}
-	err = context.DeadlineExceeded
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if fouled {
-		return fmt.Errorf("%w: %w", ErrBadReply, err)
-	}
-	return err
 }
 
 // unusedSequence draws a number that no waiting request has.
@@ -209,11 +198,8 @@ func (c *conn) send(q *query) error {
 
 // receive waits for a packet until the given time or the context's end.
 func (c *conn) receive(ctx context.Context, until time.Time) (int, error) {
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		until = deadline
-	}
 	c.SetReadDeadline(until)
-	if ctx.Err() != nil { // its interruption may have come before this deadline
+	if ctx.Err() != nil { // the interruption may have come before this deadline
 		return 0, os.ErrDeadlineExceeded
 	}
 	return c.Read(c.packet[:])

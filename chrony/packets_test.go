@@ -129,16 +129,12 @@ func within(t testing.TB, d time.Duration) context.Context {
 // The rows print a report as chronyc -c does.
 
 func trackingRow(t chrony.Tracking) string {
-	name := t.Address.String()
-	if name == "" && t.RefID != 0 && t.RefID != chrony.RefIDLocal {
-		name = t.RefID.Name()
-	}
 	refTime := "0.000000000"
 	if !t.RefTime.IsZero() {
 		refTime = strconv.FormatInt(t.RefTime.Unix(), 10) + t.RefTime.Format(".000000000")
 	}
 	return strings.Join([]string{
-		t.RefID.String(), name, strconv.Itoa(int(t.Stratum)), refTime,
+		t.RefID.String(), t.SourceName(), strconv.Itoa(int(t.Stratum)), refTime,
 		fixed(t.SystemTime, 9), fixed(t.LastOffset, 9), fixed(t.RMSOffset, 9),
 		fixed(t.Frequency, 3), fixed(t.ResidualFrequency, 3), fixed(t.Skew, 3),
 		fixed(t.RootDelay, 9), fixed(t.RootDispersion, 9), fixed(t.LastUpdateInterval, 1),

@@ -64,6 +64,15 @@ type Tracking struct {
 	LastUpdateInterval float64 // seconds between the last two clock updates
 }
 
+// SourceName returns the address of the selected source, or the name of the
+// selected reference clock, or an empty string if the clock follows neither.
+func (t *Tracking) SourceName() string {
+	if t.Address.IsUnspecified() && t.RefID != RefIDLocal {
+		return t.RefID.Name()
+	}
+	return t.Address.String()
+}
+
 func (t *Tracking) decode(b []byte) {
 	*t = Tracking{
 		RefID:              RefID(wireUint32(b)),

@@ -178,3 +178,14 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecodeTracking(b *testing.B) {
+	packet := make([]byte, replyHeaderLen+cmdTracking.bodyLen)
+	packet[0], packet[1] = protocolVersion, typeReply
+	var tracking Tracking
+	b.ReportAllocs()
+	for b.Loop() {
+		_, body, _ := parseReply(packet)
+		tracking.decode(body)
+	}
+}

@@ -80,6 +80,11 @@ type Estimate struct {
 	// microseconds when the clock is a second wrong.
 	Error float64
 
+	// Untraced says that the bound is relative to a reference clock, such as the
+	// PTP clock of a virtual machine's host, and not to UTC, since nothing is
+	// assumed of that clock's own error.
+	Untraced bool
+
 	// SampleAge is the age, in seconds, of the last sample that the clock was
 	// steered by, and HoldoverAge the age at which holdover begins. SampleAge is
 	// +Inf if it is unknown. Both are zero unless the state is Synchronized or
@@ -122,6 +127,7 @@ func Of(o Observation, assume Assumptions) Estimate {
 		Reference:  math.Abs(assume.ReferenceError),
 	}
 	e.Bound = e.Terms.Sum()
+	e.Untraced = assume.ReferenceError == 0 && t.Address.IsUnspecified() // local is ruled out
 	e.Error = math.Abs(t.LastOffset) + t.RootDispersion + t.RootDelay/2
 	return e
 }

@@ -229,6 +229,26 @@ func near(got, want float64) bool {
 	return got == want || math.Abs(got-want) <= 1e-9*max(1, math.Abs(want))
 }
 
+// TestUntraced wants a reference clock of unknown error to be told.
+func TestUntraced(t *testing.T) {
+	server, phc := following(), following()
+	phc.RefID, phc.Address = 0x50484330, chrony.Address{}
+	for _, test := range []struct {
+		name     string
+		tracking chrony.Tracking
+		assume   Assumptions
+		want     bool
+	}{
+		{"server", server, Assumptions{}, false},
+		{"reference clock", phc, Assumptions{}, true},
+		{"reference clock with a known error", phc, Assumptions{ReferenceError: 1e-4}, false},
+	} {
+		if got := Of(Observation{Tracking: &test.tracking, At: now}, test.assume).Untraced; got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
 // TestContinuous crosses the beginning of holdover: the bound does not jump.
 func TestContinuous(t *testing.T) {
 	tracking := following()

@@ -52,6 +52,9 @@ func (s State) String() string {
 	}
 }
 
+// MarshalText returns the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // stratumUnsynchronized is RFC 5905's stratum of a clock that follows nothing
 // (figure 11). chronyd says 0.
 const stratumUnsynchronized = 16

@@ -184,10 +184,12 @@ func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, err
 	}
 }
 
-// WaitSynchronized waits until chronyd follows a source.
+// WaitSynchronized waits until chronyd follows a source and knows its own
+// frequency, so that the root dispersion has come down from seconds.
 func (d *Chronyd) WaitSynchronized() error {
 	_, err := d.Wait(func(r *chrony.Report) bool {
-		return r.Tracking != nil && r.Tracking.Leap != chrony.LeapNotSynchronized && r.Tracking.Stratum > 0
+		t := r.Tracking
+		return t != nil && t.Leap != chrony.LeapNotSynchronized && t.Stratum > 0 && t.RootDispersion < 0.01
 	})
 	return err
 }
@@ -318,8 +320,11 @@ func NewServer(t testing.TB) (server *Chronyd, line string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(t, Config{Lines: lines}), fmt.Sprintf("server 127.0.0.1 port %d iburst", port)
+	return New(t, Config{Lines: lines}), ServerLine(port)
 }
+
+// ServerLine is the line of chrony.conf that follows a [Server].
+func ServerLine(port int) string { return fmt.Sprintf("server 127.0.0.1 port %d iburst", port) }
 
 // Fast is a poll interval of 1/64 s, the shortest there is: with it a chronyd
 // is synchronised within a second.

@@ -1,0 +1,95 @@
+// Try runs the tracker for somebody who wants to see it work, and changes
+// nothing on the machine: it uses the chronyd that answers on loopback and,
+// where none does, a private one that can't touch the clock.
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: try PROGRAM PORT")
+		os.Exit(2)
+	}
+	if err := try(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, "try:", err)
+		os.Exit(1)
+	}
+}
+
+func try(program, port string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	address, end, err := findChronyd(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+
+	// Signals reach the program through the context, and only once.
+	cmd := exec.CommandContext(ctx, program, "--chrony.address="+address, "--web.listen-address=:"+port)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go announce(ctx, "http://localhost:"+port)
+	if err := cmd.Wait(); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// findChronyd returns where a chronyd answers, and what ends it.
+func findChronyd(ctx context.Context) (address string, end func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	client, err := chrony.Dial(ctx, "")
+	if err == nil {
+		client.Close()
+		fmt.Println("Reading the chronyd of this machine.")
+		return "", func() {}, nil
+	}
+	fmt.Println("No chronyd answers on this machine. Starting a private one, which follows another private one:")
+	fmt.Println("it shows how the tracker works, not how right this machine's clock is. Neither can touch the clock.")
+
+	lines, port, err := chronytest.Server()
+	if err != nil {
+		return "", nil, err
+	}
+	server, err := chronytest.Start(chronytest.Config{Lines: lines})
+	if err != nil {
+		return "", nil, err
+	}
+	d, err := chronytest.Start(chronytest.Config{Lines: []string{chronytest.ServerLine(port) + chronytest.Fast}})
+	if err != nil {
+		server.Close()
+		return "", nil, err
+	}
+	return d.Address, func() { d.Close(); server.Close() }, d.WaitSynchronized()
+}
+
+// announce says what to open, as soon as there is something to see.
+func announce(ctx context.Context, url string) {
+	for ctx.Err() == nil {
+		response, err := http.Get(url + "/-/healthy")
+		if err == nil {
+			response.Body.Close()
+			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics. Ctrl-C ends it all.\n\n", url, url)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,50 @@
+package tracker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+// reasons names what an exchange can fail for. The first that fits counts.
+var reasons = []struct {
+	name string
+	err  error
+}{
+	{"permission", chrony.ErrPermission},
+	{"unauthorized", chrony.ErrUnauthorized},
+	{"unknown_command", chrony.ErrUnknownCommand},
+	{"bad_reply", chrony.ErrBadReply},
+	{"deadline", context.DeadlineExceeded},
+	{"no_answer", chrony.ErrNoAnswer},
+}
+
+// otherReason is what fits none of them.
+const otherReason = "other"
+
+func reason(err error) string {
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.name
+		}
+	}
+	return otherReason
+}
+
+// Reasons lists the names of all reasons for which an exchange can fail.
+func Reasons() []string {
+	names := make([]string, 0, len(reasons)+1)
+	for _, r := range reasons {
+		names = append(names, r.name)
+	}
+	return append(names, otherReason)
+}
+
+func noFailures() map[string]uint64 {
+	failures := make(map[string]uint64)
+	for _, name := range Reasons() {
+		failures[name] = 0
+	}
+	return failures
+}

@@ -1,0 +1,160 @@
+// Package tracker watches one node's clock. It owns the connection to chronyd,
+// time, and all that changes; everybody else gets immutable snapshots.
+package tracker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+)
+
+// DefaultTimeout is how long chronyd may take to answer. It takes less than a
+// millisecond when all is well.
+const DefaultTimeout = time.Second
+
+// Config says what is watched, and how.
+type Config struct {
+	Client  *chrony.Client // closed by the tracker
+	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
+	Assume  clockerror.Assumptions
+	Logger  *slog.Logger // none if nil
+}
+
+// A Snapshot is what was known at one instant. It is never changed.
+type Snapshot struct {
+	At       time.Time      // when it was taken
+	Took     time.Duration  // to read from chronyd
+	Report   *chrony.Report // nil if chronyd gave no answer
+	Err      error          // why nothing can be said of the clock, or nil
+	Estimate clockerror.Estimate
+	Health   Health
+}
+
+// Health is how the exchanges with chronyd have gone since the start.
+type Health struct {
+	chrony.Stats
+	Exchanges uint64
+	Failures  map[string]uint64 // of those, by reason: all of Reasons
+}
+
+// A Tracker reads the state of a clock.
+type Tracker struct {
+	client  *chrony.Client
+	timeout time.Duration
+	assume  clockerror.Assumptions
+	log     *slog.Logger
+	ctx     context.Context // ends when the tracker is closed
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	reading *reading // under way, or nil
+	health  Health
+	last    *Snapshot // for the log
+}
+
+// A reading is one exchange with chronyd, and all who wait for it.
+type reading struct {
+	done     chan struct{} // closed when the snapshot is there
+	snapshot *Snapshot
+}
+
+// New returns a tracker. It must be closed.
+func New(config Config) *Tracker {
+	t := &Tracker{
+		client:  config.Client,
+		timeout: config.Timeout,
+		assume:  config.Assume,
+		log:     config.Logger,
+		health:  Health{Failures: noFailures()},
+	}
+	if t.timeout == 0 {
+		t.timeout = DefaultTimeout
+	}
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+// Close ends a reading that is under way, and the connection to chronyd.
+func (t *Tracker) Close() error {
+	t.cancel()
+	return t.client.Close()
+}
+
+// Snapshot reads the clock's state from chronyd. All who ask while an exchange
+// is under way share its result. Whoever can't wait for it, because the context
+// ends, gets a snapshot that says so.
+func (t *Tracker) Snapshot(ctx context.Context) *Snapshot {
+	start := time.Now()
+	r := t.join()
+	select {
+	case <-r.done:
+		return r.snapshot
+	case <-ctx.Done():
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		err := fmt.Errorf("%w: chronyd has not answered in the time that the asker has: %w", chrony.ErrNoAnswer, ctx.Err())
+		return t.snapshot(nil, err, time.Since(start))
+	}
+}
+
+// join returns the reading that is under way, or begins one.
+func (t *Tracker) join() *reading {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reading == nil {
+		t.reading = &reading{done: make(chan struct{})}
+		go t.read(t.reading)
+	}
+	return t.reading
+}
+
+func (t *Tracker) read(r *reading) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.timeout)
+	defer cancel()
+	start := time.Now()
+	report, err := t.client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+	if err == nil {
+		err = report.Refused[chrony.WantTracking]
+	}
+	took := time.Since(start)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.health.Exchanges++
+	if err != nil {
+		t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
+		t.health.Failures[reason(err)]++
+	}
+	r.snapshot = t.snapshot(report, err, took)
+	if t.ctx.Err() == nil {
+		t.logChange(r.snapshot)
+	}
+	t.reading = nil
+	close(r.done)
+}
+
+// snapshot judges what was read. The mutex is held.
+func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration) *Snapshot {
+	var o clockerror.Observation
+	if err == nil {
+		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
+	}
+	t.health.Stats = t.client.Stats()
+	return &Snapshot{
+		At:       time.Now(),
+		Took:     took,
+		Report:   report,
+		Err:      err,
+		Estimate: clockerror.Of(o, t.assume),
+		Health:   t.health,
+	}
+}

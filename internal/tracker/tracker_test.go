@@ -1,0 +1,231 @@
+package tracker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+func start(t *testing.T, address string, config tracker.Config) *tracker.Tracker {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Client = client
+	tr := tracker.New(config)
+	t.Cleanup(func() { tr.Close() })
+	return tr
+}
+
+func want(t *testing.T, s *tracker.Snapshot, state clockerror.State) {
+	t.Helper()
+	if s.Estimate.State != state {
+		t.Errorf("state %v, want %v: %+v, %v", s.Estimate.State, state, s.Report, s.Err)
+	}
+	if unknown := state != clockerror.Synchronized && state != clockerror.Holdover; unknown == s.Estimate.HasBound() {
+		t.Errorf("%v: bound %v", state, s.Estimate.Bound)
+	}
+}
+
+var background = context.Background()
+
+// TestStates brings real daemons into every state.
+func TestStates(t *testing.T) {
+	t.Run("synchronized", func(t *testing.T) {
+		d := chronytest.NewSynchronized(t, "")
+		s := start(t, d.Address, tracker.Config{}).Snapshot(background)
+		want(t, s, clockerror.Synchronized)
+		if s.Estimate.Bound > 0.1 || s.Estimate.Bound <= 0 {
+			t.Errorf("bound %v", s.Estimate.Bound)
+		}
+	})
+	t.Run("unsynchronized", func(t *testing.T) {
+		d := chronytest.New(t, chronytest.Config{})
+		want(t, start(t, d.Address, tracker.Config{}).Snapshot(background), clockerror.Unsynchronized)
+	})
+	t.Run("local", func(t *testing.T) {
+		d := chronytest.New(t, chronytest.Config{Lines: []string{"local stratum 10"}})
+		want(t, start(t, d.Address, tracker.Config{}).Snapshot(background), clockerror.Local)
+	})
+	t.Run("permanent offset", func(t *testing.T) {
+		d := chronytest.NewSynchronized(t, " offset 0.25")
+		s := start(t, d.Address, tracker.Config{}).Snapshot(background)
+		want(t, s, clockerror.Synchronized)
+		if s.Estimate.Bound < 0.25 || s.Estimate.Bound > 0.5 {
+			t.Errorf("the clock is 0.25 s wrong, the bound is %v", s.Estimate.Bound)
+		}
+	})
+	t.Run("dead, hung, and back", func(t *testing.T) {
+		d := chronytest.New(t, chronytest.Config{})
+		tr := start(t, d.Address, tracker.Config{Timeout: 200 * time.Millisecond})
+		d.Kill()
+		want(t, tr.Snapshot(background), clockerror.Unreachable)
+		if err := d.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		want(t, tr.Snapshot(background), clockerror.Unsynchronized)
+		d.Pause()
+		s := tr.Snapshot(background)
+		want(t, s, clockerror.Unreachable)
+		if !errors.Is(s.Err, context.DeadlineExceeded) {
+			t.Errorf("hung: %v", s.Err)
+		}
+		d.Continue()
+		s = tr.Snapshot(background)
+		want(t, s, clockerror.Unsynchronized)
+		if f := s.Health.Failures; f["no_answer"] != 1 || f["deadline"] != 1 || s.Health.Exchanges != 4 {
+			t.Errorf("%d exchanges, failures: %v", s.Health.Exchanges, f)
+		}
+	})
+}
+
+// TestHoldover kills the server of a chronyd that polls it each second.
+func TestHoldover(t *testing.T) {
+	server, line := chronytest.NewServer(t)
+	d := chronytest.New(t, chronytest.Config{Lines: []string{line + " minpoll 0 maxpoll 0"}})
+	if err := d.WaitSynchronized(); err != nil {
+		t.Fatal(err)
+	}
+	tr := start(t, d.Address, tracker.Config{})
+	want(t, tr.Snapshot(background), clockerror.Synchronized)
+	server.Kill()
+	died := time.Now()
+	for tr.Snapshot(background).Estimate.State != clockerror.Holdover {
+		if time.Since(died) > 15*time.Second {
+			t.Fatalf("15 s after the source died: %+v", tr.Snapshot(background).Estimate)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if s := tr.Snapshot(background); s.Report.Tracking.Leap != chrony.LeapNormal {
+		t.Errorf("chronyd itself noticed: %+v", s.Report.Tracking)
+	}
+}
+
+// known is what the scripted daemons here say of themselves.
+var known = chrony.Report{
+	Tracking: &chrony.Tracking{Stratum: 2, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, RefTime: time.Now(), LastUpdateInterval: 1024},
+	Sources:  []chrony.Source{{State: chrony.StateSelected, Poll: 6}},
+}
+
+// TestSharedExchange lets many ask while chronyd thinks. Who comes in time shares
+// the exchange; who comes later has another one.
+func TestSharedExchange(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Number == 0 {
+			close(asked)
+			<-answer
+		}
+		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+	})
+	tr := start(t, fake.Address, tracker.Config{Timeout: 20 * time.Second})
+	const many = 50
+	var coming, wg sync.WaitGroup
+	coming.Add(many)
+	for range many {
+		wg.Go(func() {
+			coming.Done()
+			want(t, tr.Snapshot(background), clockerror.Synchronized)
+		})
+	}
+	<-asked
+	coming.Wait()
+	close(answer)
+	wg.Wait()
+	before := tr.Snapshot(background).Health.Exchanges
+	if before > many/2 {
+		t.Errorf("%d exchanges for %d at the same time", before, many)
+	}
+	if after := tr.Snapshot(background).Health.Exchanges; after != before+1 {
+		t.Errorf("the next one who asks gets an old snapshot: %d exchanges, then %d", before, after)
+	}
+}
+
+// TestImpatientAsker gives up before chronyd's deadline.
+func TestImpatientAsker(t *testing.T) {
+	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
+	tr := start(t, fake.Address, tracker.Config{Timeout: time.Minute})
+	ctx, cancel := context.WithTimeout(background, 20*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	s := tr.Snapshot(ctx)
+	want(t, s, clockerror.Unreachable)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	begin = time.Now()
+	tr.Close() // ends the exchange as well
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("closing took %v", took)
+	}
+}
+
+// TestRefusals wants a refusal of the sources to leave a judgement, and one of
+// tracking to leave none.
+func TestRefusals(t *testing.T) {
+	noSources := known
+	noSources.Sources = nil
+	fake := chronytest.NewFake(t, chronytest.Truthful(noSources))
+	s := start(t, fake.Address, tracker.Config{}).Snapshot(background)
+	want(t, s, clockerror.Synchronized)
+	if s.Err != nil || len(s.Report.Refused) != 1 {
+		t.Errorf("%v, refused: %v", s.Err, s.Report.Refused)
+	}
+	noTracking := known
+	noTracking.Tracking = nil
+	fake = chronytest.NewFake(t, chronytest.Truthful(noTracking))
+	s = start(t, fake.Address, tracker.Config{}).Snapshot(background)
+	want(t, s, clockerror.Unreachable)
+	if !errors.Is(s.Err, chrony.ErrUnauthorized) || s.Health.Failures["unauthorized"] != 1 {
+		t.Errorf("%v, %v", s.Err, s.Health.Failures)
+	}
+}
+
+// TestLog wants a line when something changes, and none while nothing does.
+func TestLog(t *testing.T) {
+	var log bytes.Buffer
+	d := chronytest.NewSynchronized(t, "")
+	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	lines := func() []string {
+		for range 3 {
+			tr.Snapshot(background)
+		}
+		text := strings.TrimSpace(log.String())
+		log.Reset()
+		if text == "" {
+			return nil
+		}
+		return strings.Split(text, "\n")
+	}
+	if got := lines(); len(got) != 2 || !strings.Contains(got[0], d.Address) || !strings.Contains(got[1], "state=synchronized") {
+		t.Errorf("at the start: %q", got)
+	}
+	if got := lines(); got != nil {
+		t.Errorf("nothing has changed: %q", got)
+	}
+	d.Kill()
+	if got := lines(); len(got) != 1 || !strings.Contains(got[0], "level=WARN") || !strings.Contains(got[0], "hint=") {
+		t.Errorf("dead: %q", got)
+	}
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.WaitSynchronized(); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(); len(got) != 2 || !strings.Contains(got[1], "state=synchronized") {
+		t.Errorf("back: %q", got)
+	}
+}
