@@ -1,0 +1,331 @@
+package exporter
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// serve returns the /metrics of a tracker of the chronyd at the address.
+func serve(t testing.TB, address string, timeout time.Duration) *httptest.Server {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := tracker.New(tracker.Config{Client: client, Timeout: timeout, Assume: clockerror.Assumptions{ReferenceError: 1e-6}})
+	t.Cleanup(func() { tr.Close() })
+	server := httptest.NewServer(NewHandler(tr, slog.New(slog.DiscardHandler)))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// scrape returns the values by series, as in chrony_clock_state{state="local"}.
+func scrape(t testing.TB, url string, header ...string) map[string]float64 {
+	t.Helper()
+	request, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(response.Body)
+		t.Fatalf("%s: %s", response.Status, text)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for name, family := range families {
+		for _, m := range family.Metric {
+			series := name
+			for _, label := range m.Label {
+				series += "{" + label.GetName() + "=" + strconv.Quote(label.GetValue()) + "}"
+			}
+			values[series] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+// wantState wants the state to be the only one, and both figures to fit it.
+func wantState(t testing.TB, values map[string]float64, state clockerror.State) {
+	t.Helper()
+	for _, s := range clockerror.States {
+		if got := values["chrony_clock_state{state="+strconv.Quote(s.String())+"}"]; got != boolean(s == state) {
+			t.Errorf("%v is %v, want only %v", s, got, state)
+		}
+	}
+	up, bound, figure := values["chrony_up"], values["chrony_clock_error_bound_seconds"], values["chrony_clock_error_ms"]
+	if up != boolean(state != clockerror.Unreachable) {
+		t.Errorf("%v, up %v", state, up)
+	}
+	if hasBound := state == clockerror.Synchronized || state == clockerror.Holdover; math.IsInf(bound, 1) == hasBound || math.IsInf(figure, 1) == hasBound {
+		t.Errorf("%v, bound %v, error %v", state, bound, figure)
+	}
+}
+
+// TestAgainstChronyc compares each field of tracking with what chronyc prints of
+// the same daemon, over all ways of access.
+func TestAgainstChronyc(t *testing.T) {
+	_, line := chronytest.NewServer(t)
+	d := chronytest.New(t, chronytest.Config{Lines: []string{line}}) // polled once a minute after the first seconds
+	if _, err := d.Wait(func(r *chrony.Report) bool {
+		return len(r.Sources) == 1 && r.Sources[0].State == chrony.StateSelected && r.Sources[0].Reach >= 0o17
+	}); err != nil {
+		t.Fatal(err)
+	}
+	row, err := d.Chronyc("tracking")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Split(row, ",")
+	columns := map[string]int{
+		"chrony_tracking_stratum":                     2,
+		"chrony_tracking_reference_timestamp_seconds": 3,
+		"chrony_tracking_system_time_seconds":         4,
+		"chrony_tracking_last_offset_seconds":         5,
+		"chrony_tracking_rms_offset_seconds":          6,
+		"chrony_tracking_frequency_ppms":              7,
+		"chrony_tracking_residual_frequency_ppms":     8,
+		"chrony_tracking_skew_ppms":                   9,
+		"chrony_tracking_root_delay_seconds":          10,
+		"chrony_tracking_root_dispersion_seconds":     11,
+		"chrony_tracking_update_interval_seconds":     12,
+	}
+	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+		values := scrape(t, serve(t, address, 0).URL)
+		wantState(t, values, clockerror.Synchronized)
+		for name, column := range columns {
+			want, err := strconv.ParseFloat(fields[column], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, found := values[name]
+			_, decimals, _ := strings.Cut(fields[column], ".")
+			tolerance := math.Pow10(-len(decimals))
+			if column == 4 || column == 11 {
+				tolerance = 1e-4 // these go on between the readings
+			}
+			if !found || math.Abs(got-want) > tolerance {
+				t.Errorf("%s: %s is %v, chronyc says %v", address, name, got, want)
+			}
+		}
+		if got := values[`chrony_tracking_info{tracking_address="127.0.0.1"}{tracking_name="127.0.0.1"}{tracking_refid="`+fields[0]+`"}`]; got != 1 {
+			t.Errorf("%s: no chrony_tracking_info for %s", address, row)
+		}
+		if got := values["chrony_tracking_leap_status"]; got != 0 {
+			t.Errorf("%s: leap status %v", address, got)
+		}
+		sum := 0.0
+		for _, term := range []string{"offset", "dispersion", "delay", "drift", "reference"} {
+			sum += values["chrony_clock_error_bound_term_seconds{term="+strconv.Quote(term)+"}"]
+		}
+		if bound := values["chrony_clock_error_bound_seconds"]; math.Abs(sum-bound) > 1e-12 {
+			t.Errorf("%s: the bound is %v, its terms make %v", address, bound, sum)
+		}
+		figure := 1000 * (math.Abs(values["chrony_tracking_last_offset_seconds"]) + values["chrony_tracking_root_dispersion_seconds"] + values["chrony_tracking_root_delay_seconds"]/2)
+		if got := values["chrony_clock_error_ms"]; math.Abs(got-figure) > 1e-9 {
+			t.Errorf("%s: the error is %v ms, its formula makes %v ms", address, got, figure)
+		}
+	}
+}
+
+// TestChronydDies wants the next scrape to say so.
+func TestChronydDies(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	server := serve(t, d.Address, 300*time.Millisecond)
+	wantState(t, scrape(t, server.URL), clockerror.Synchronized)
+	d.Kill()
+	values := scrape(t, server.URL)
+	wantState(t, values, clockerror.Unreachable)
+	for name := range values {
+		if strings.HasPrefix(name, "chrony_tracking_") || strings.HasPrefix(name, "chrony_clock_error_bound_term") || strings.HasPrefix(name, "chrony_clock_sample") {
+			t.Errorf("%s is a value of a dead chronyd", name)
+		}
+	}
+	if values[`chrony_tracker_exchange_failures_total{reason="no_answer"}`] != 1 {
+		t.Errorf("the failure is not counted: %v", values)
+	}
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, scrape(t, server.URL), clockerror.Unsynchronized)
+}
+
+// TestScrapersDeadline has the scraper's patience end before chronyd's.
+func TestScrapersDeadline(t *testing.T) {
+	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
+	server := serve(t, fake.Address, time.Minute)
+	start := time.Now()
+	wantState(t, scrape(t, server.URL, "X-Prometheus-Scrape-Timeout-Seconds", "0.3"), clockerror.Unreachable)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	for _, header := range []string{"", "never", "-1", "0", "NaN", "Inf", "1e300"} {
+		request := httptest.NewRequest("GET", "/metrics", nil)
+		request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", header)
+		ctx, cancel := scrapeContext(request)
+		if _, limited := ctx.Deadline(); limited {
+			t.Errorf("%q limits a scrape", header)
+		}
+		cancel()
+	}
+}
+
+// TestManyScrapes comes with fifty scrapers at once.
+func TestManyScrapes(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	server := serve(t, "unix://"+d.Socket, 10*time.Second)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { wantState(t, scrape(t, server.URL), clockerror.Synchronized) })
+	}
+	wg.Wait()
+}
+
+// TestFormats negotiates OpenMetrics and compression.
+func TestFormats(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	server := serve(t, d.Address, 0)
+	request, _ := http.NewRequest("GET", server.URL, nil)
+	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	request.Header.Set("Accept-Encoding", "gzip")
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {
+		t.Errorf("content type %q", got)
+	}
+	if got := response.Header.Get("Content-Encoding"); got != "gzip" {
+		t.Errorf("content encoding %q", got)
+	}
+}
+
+// snapshots are what the table must cope with.
+func snapshots() map[string]*tracker.Snapshot {
+	strange := chrony.Tracking{RefID: 0xff22220a, Stratum: 3, RootDelay: 1e18, RefTime: time.Unix(253402300799, 0)}
+	return map[string]*tracker.Snapshot{
+		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
+		"strange": {
+			Report:   &chrony.Report{Tracking: &strange},
+			Estimate: clockerror.Of(clockerror.Observation{Tracking: &strange, At: time.Now()}, clockerror.Assumptions{}),
+		},
+	}
+}
+
+// TestTable checks that the table declares what it emits, and that the names
+// are those that Prometheus recommends.
+func TestTable(t *testing.T) {
+	// Kept under the names that their users know.
+	kept := []string{
+		"chrony_clock_error_ms",                   // the seed of this project
+		"chrony_tracking_frequency_ppms",          // chrony_exporter
+		"chrony_tracking_residual_frequency_ppms", // chrony_exporter
+		"chrony_tracking_skew_ppms",               // chrony_exporter
+	}
+	names := make(map[string]bool)
+	for _, m := range table {
+		if names[m.name] {
+			t.Errorf("%s stands twice in the table", m.name)
+		}
+		names[m.name] = true
+		for _, s := range snapshots() {
+			m.values(s, func(_ float64, labels ...string) {
+				if len(labels) != len(m.labels) {
+					t.Errorf("%s: values %v for the labels %v", m.name, labels, m.labels)
+				}
+			})
+		}
+	}
+	for name, s := range snapshots() {
+		registry := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(s), nil })}
+		families, err := registry.Gather() // checks labels and duplicates
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		problems, err := promlint.NewWithMetricFamilies(families).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			if !slices.Contains(kept, p.Metric) {
+				t.Errorf("%s: %s", p.Metric, p.Text)
+			}
+		}
+	}
+}
+
+// TestPromtool has Prometheus' own checker read a real /metrics.
+func TestPromtool(t *testing.T) {
+	promtool, err := chronytest.Program("prometheus", "promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := chronytest.NewSynchronized(t, "")
+	response, err := http.Get(serve(t, d.Address, 0).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = response.Body
+	out, err := check.CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		// promtool knows nothing of ppm and ms that are kept for compatibility.
+		if !strings.Contains(line, "_ppms") && !strings.HasPrefix(line, "chrony_clock_error_ms ") {
+			t.Error(line)
+		}
+	}
+	if exit := new(exec.ExitError); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
+		t.Errorf("%v: %s", err, out) // 3 is for lint
+	}
+}
+
+// BenchmarkScrape is a whole scrape, but for HTTP over a network.
+func BenchmarkScrape(b *testing.B) {
+	d := chronytest.NewSynchronized(b, "")
+	client, err := chrony.NewClient(d.Address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tr := tracker.New(tracker.Config{Client: client})
+	defer tr.Close()
+	handler := NewHandler(tr, slog.New(slog.DiscardHandler))
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
+	}
+}

@@ -1,0 +1,66 @@
+package web
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/http"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+//go:embed page.html
+var page string
+
+var pageTemplate = template.Must(template.New("page").Parse(page))
+
+// Register adds the page at / and the two health checks to a server.
+func Register(mux *http.ServeMux, t *tracker.Tracker, version string) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		servePage(w, NewStatus(t.Snapshot(r.Context())), version)
+	})
+	// Healthy means that this process lives; chronyd's death is no reason to
+	// restart it.
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "healthy")
+	})
+	// Ready means that chronyd answers now.
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) {
+		if err := t.Snapshot(r.Context()).Err; err != nil {
+			http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+}
+
+func servePage(w http.ResponseWriter, status Status, version string) {
+	var b bytes.Buffer
+	err := pageTemplate.Execute(&b, struct {
+		Status
+		Class, Version string
+	}{status, class(status), version})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	header.Set("Cache-Control", "no-store")
+	w.Write(b.Bytes())
+}
+
+// class is the verdict's colour on the page.
+func class(s Status) string {
+	switch {
+	case s.Bound == nil:
+		return "none"
+	case s.State != clockerror.Synchronized:
+		return "doubt"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,198 @@
+// Package web renders a tracker's snapshots for people and scripts: as a page,
+// as rows of words, and as JSON. It decides nothing about the clock.
+package web
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// A Status is a snapshot as JSON. What doesn't exist is null: JSON knows no
+// infinity, so a clock without a bound has a null beside its state.
+type Status struct {
+	Time        time.Time        `json:"time"`
+	State       clockerror.State `json:"state"`
+	Bound       *float64         `json:"bound_seconds"`
+	Terms       *Terms           `json:"bound_terms_seconds"`
+	Error       *float64         `json:"error_seconds"`
+	SampleAge   *float64         `json:"sample_age_seconds"`
+	HoldoverAge *float64         `json:"holdover_age_seconds"`
+	Untraced    bool             `json:"untraced"`
+	Source      *Source          `json:"source"`
+	Chronyd     *Chronyd         `json:"chronyd"`
+	Problem     *Problem         `json:"problem"`
+}
+
+// Terms are the parts of the bound, in seconds.
+type Terms struct {
+	Offset     float64 `json:"offset"`
+	Dispersion float64 `json:"dispersion"`
+	Delay      float64 `json:"delay"`
+	Drift      float64 `json:"drift"`
+	Reference  float64 `json:"reference"`
+}
+
+// Source is what the clock follows.
+type Source struct {
+	Name    string `json:"name"`
+	RefID   string `json:"refid"`
+	Stratum uint16 `json:"stratum"` // of this clock: one more than the source's
+}
+
+// Chronyd is who answered, and what it refused.
+type Chronyd struct {
+	Address string    `json:"address"`
+	Refused []Problem `json:"refused"`
+}
+
+// A Problem is an error and what to do about it.
+type Problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+// NewStatus returns a snapshot's status.
+func NewStatus(s *tracker.Snapshot) Status {
+	e := s.Estimate
+	status := Status{
+		Time:     s.At.UTC(),
+		State:    e.State,
+		Bound:    finite(e.Bound),
+		Error:    finite(e.Error),
+		Untraced: e.Untraced,
+	}
+	if e.HasBound() {
+		terms := Terms(e.Terms)
+		status.Terms = &terms
+	}
+	if e.HoldoverAge > 0 {
+		status.SampleAge, status.HoldoverAge = finite(e.SampleAge), finite(e.HoldoverAge)
+	}
+	if s.Report != nil {
+		status.Chronyd = &Chronyd{Address: s.Report.Address, Refused: []Problem{}}
+		for _, want := range slices.Sorted(maps.Keys(s.Report.Refused)) {
+			status.Chronyd.Refused = append(status.Chronyd.Refused, newProblem(s.Report.Refused[want]))
+		}
+	}
+	if s.Err != nil {
+		problem := newProblem(s.Err)
+		status.Problem = &problem
+		return status
+	}
+	if t := s.Report.Tracking; t.SourceName() != "" {
+		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
+	}
+	return status
+}
+
+func newProblem(err error) Problem { return Problem{err.Error(), tracker.Hint(err)} }
+
+func finite(v float64) *float64 {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
+
+// Verdict is the status in a sentence.
+func (s Status) Verdict() string {
+	switch {
+	case s.Bound != nil:
+		return "The clock is wrong by " + seconds(*s.Bound) + " at most."
+	case s.State == clockerror.Unreachable:
+		return "Nothing is known of the clock: chronyd gives no answer."
+	case s.State == clockerror.Unsynchronized:
+		return "The clock can be wrong by any amount: chronyd follows no source."
+	case s.State == clockerror.Local:
+		return "The clock can be wrong by any amount: chronyd follows the clock itself."
+	default:
+		return "The clock can be wrong by any amount: chronyd has no sample of it."
+	}
+}
+
+// A Row is one line of what a person is told.
+type Row struct {
+	Label, Value, Note string
+	Term               bool // a part of the row above
+}
+
+// Rows is the status in words.
+func (s Status) Rows() []Row {
+	rows := []Row{{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]}}
+	rows = append(rows, Row{Label: "bound", Value: secondsOrNone(s.Bound), Note: "the clock is wrong by no more than this"})
+	if t := s.Terms; t != nil {
+		rows = append(rows,
+			Row{"offset", seconds(t.Offset), "still to be corrected by slewing", true},
+			Row{"dispersion", seconds(t.Dispersion), "errors accumulated on the way from the reference clock", true},
+			Row{"delay", seconds(t.Delay), "half the network delay to the reference clock", true},
+			Row{"drift", seconds(t.Drift), "since samples stopped to arrive, at --clock.max-drift", true},
+			Row{"reference", seconds(t.Reference), "the reference's own error, from --clock.reference-error", true},
+		)
+	}
+	rows = append(rows, Row{Label: "clock error", Value: secondsOrNone(s.Error), Note: "chrony_clock_error_ms: with the last offset, not a bound"})
+	if s.Source != nil {
+		rows = append(rows, Row{Label: "source", Value: s.Source.Name, Note: fmt.Sprintf("reference ID %s, stratum %d", s.Source.RefID, s.Source.Stratum)})
+	}
+	if s.HoldoverAge != nil {
+		age := "never"
+		if s.SampleAge != nil {
+			age = seconds(*s.SampleAge) + " ago"
+		}
+		rows = append(rows, Row{Label: "last sample", Value: age, Note: "holdover begins at " + seconds(*s.HoldoverAge)})
+	}
+	if s.Untraced {
+		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: "the source is a reference clock of unknown error: see --clock.reference-error"})
+	}
+	if s.Chronyd != nil {
+		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
+		for _, refused := range s.Chronyd.Refused {
+			rows = append(rows, Row{Label: "refused", Value: refused.Error, Note: refused.Hint})
+		}
+	}
+	if s.Problem != nil {
+		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
+	}
+	return rows
+}
+
+var stateNotes = map[clockerror.State]string{
+	clockerror.Synchronized:   "the clock follows a source",
+	clockerror.Holdover:       "the source has fallen silent",
+	clockerror.Local:          "chronyd follows the clock itself",
+	clockerror.Unsynchronized: "chronyd follows nothing",
+	clockerror.Unreachable:    "chronyd gives no answer",
+}
+
+func secondsOrNone(v *float64) string {
+	if v == nil {
+		return "unknown"
+	}
+	return seconds(*v)
+}
+
+// seconds writes a time with three digits, in the unit that suits it.
+func seconds(v float64) string {
+	if v == 0 {
+		return "0 s"
+	}
+	unit, size := "ns", 1e-9
+	for _, larger := range []struct {
+		unit string
+		size float64
+	}{{"µs", 1e-6}, {"ms", 1e-3}, {"s", 1}} {
+		if math.Abs(v) >= 0.9995*larger.size { // or it would be rounded to 1000 of the smaller
+			unit, size = larger.unit, larger.size
+		}
+	}
+	v /= size
+	if math.Abs(v) >= 1000 {
+		return fmt.Sprintf("%.0f %s", v, unit)
+	}
+	return fmt.Sprintf("%.3g %s", v, unit)
+}

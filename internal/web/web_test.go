@@ -1,0 +1,184 @@
+package web_test
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/web"
+)
+
+func serve(t *testing.T, address string) *httptest.Server {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := tracker.New(tracker.Config{Client: client, Timeout: 300 * time.Millisecond})
+	t.Cleanup(func() { tr.Close() })
+	mux := http.NewServeMux()
+	web.Register(mux, tr, "chrony-tracker 1.2.3")
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(text)
+}
+
+func TestChecks(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	server := serve(t, d.Address)
+	for _, test := range []struct {
+		path   string
+		alive  bool
+		status int
+		text   string
+	}{
+		{"/-/healthy", true, 200, "healthy"},
+		{"/-/ready", true, 200, "ready"},
+		{"/", true, 200, "follows no source"},
+		{"/elsewhere", true, 404, ""},
+		{"/-/healthy", false, 200, "healthy"},
+		{"/-/ready", false, 503, "connection refused"},
+		{"/", false, 200, "is chronyd running"},
+	} {
+		if !test.alive {
+			d.Kill()
+		}
+		response, text := get(t, server.URL+test.path)
+		if response.StatusCode != test.status || !strings.Contains(text, test.text) {
+			t.Errorf("%s, chronyd alive %v: %s: %s", test.path, test.alive, response.Status, text)
+		}
+	}
+}
+
+// TestPage follows a clock through its states.
+func TestPage(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	response, text := get(t, serve(t, d.Address).URL)
+	for _, part := range []string{"The clock is wrong by 250 ms at most.", "127.0.0.1", d.Address, "chrony-tracker 1.2.3", `href="metrics"`} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the page lacks %q:\n%s", part, text)
+		}
+	}
+	if policy := response.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") {
+		t.Errorf("policy %q", policy)
+	}
+}
+
+func snapshot(report chrony.Report, assume clockerror.Assumptions) *tracker.Snapshot {
+	return &tracker.Snapshot{
+		At:     report.At,
+		Report: &report,
+		Estimate: clockerror.Of(clockerror.Observation{
+			Tracking: report.Tracking, Sources: report.Sources, At: report.At,
+		}, assume),
+	}
+}
+
+var at = time.Date(2026, 11, 2, 3, 4, 5, 600, time.UTC)
+
+// TestJSON holds the documented shape: what doesn't exist is null.
+func TestJSON(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		snapshot *tracker.Snapshot
+		want     string
+	}{
+		{
+			"following",
+			snapshot(chrony.Report{
+				At: at, Address: "127.0.0.1:323",
+				Tracking: &chrony.Tracking{
+					RefID: 0xc0000201, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, Stratum: 2,
+					SystemTime: 0.5, RootDispersion: 0.25, RootDelay: 0.25, LastOffset: 0.125,
+				},
+				Sources: []chrony.Source{{State: chrony.StateSelected, Poll: 6, SampleAge: 7 * time.Second}},
+			}, clockerror.Assumptions{}),
+			`{"time":"2026-11-02T03:04:05.0000006Z","state":"synchronized","bound_seconds":0.875,` +
+				`"bound_terms_seconds":{"offset":0.5,"dispersion":0.25,"delay":0.125,"drift":0,"reference":0},` +
+				`"error_seconds":0.5,"sample_age_seconds":7,"holdover_age_seconds":258,"untraced":false,` +
+				`"source":{"name":"192.0.2.1","refid":"C0000201","stratum":2},` +
+				`"chronyd":{"address":"127.0.0.1:323","refused":[]},"problem":null}`,
+		},
+		{
+			"a reference clock that never gave a sample",
+			snapshot(chrony.Report{
+				At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
+			}, clockerror.Assumptions{}),
+			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
+				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":2,"untraced":false,` +
+				`"source":{"name":"PHC0","refid":"50484330","stratum":1},` +
+				`"chronyd":{"address":"127.0.0.1:323","refused":[]},"problem":null}`,
+		},
+		{
+			"nobody there",
+			&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
+			`{"time":"2026-11-02T03:04:05.0000006Z","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
+				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":null,"untraced":false,` +
+				`"source":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
+		},
+	} {
+		got, err := json.Marshal(web.NewStatus(test.snapshot))
+		if err != nil || string(got) != test.want {
+			t.Errorf("%s: %v\n got %s\nwant %s", test.name, err, got, test.want)
+		}
+	}
+}
+
+// TestWords reads what a person reads.
+func TestWords(t *testing.T) {
+	phc := func(offset float64) chrony.Report {
+		return chrony.Report{At: at, Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1, RefTime: at, SystemTime: offset}}
+	}
+	for _, test := range []struct {
+		offset float64
+		want   string
+	}{
+		{0, "0 s"},
+		{4.2e-10, "0.42 ns"},
+		{1e-9, "1 ns"},
+		{9.994e-7, "999 ns"},
+		{9.996e-7, "1 µs"},
+		{0.000251, "251 µs"},
+		{0.0123456, "12.3 ms"},
+		{0.99949, "999 ms"},
+		{0.9996, "1 s"},
+		{7495, "7495 s"},
+		{math.Ldexp(1, 62), "4611686018427387904 s"},
+	} {
+		status := web.NewStatus(snapshot(phc(test.offset), clockerror.Assumptions{}))
+		if want := "The clock is wrong by " + test.want + " at most."; status.Verdict() != want {
+			t.Errorf("%v: %q, want %q", test.offset, status.Verdict(), want)
+		}
+	}
+	var labels []string
+	for _, row := range web.NewStatus(snapshot(phc(0), clockerror.Assumptions{})).Rows() {
+		labels = append(labels, row.Label)
+	}
+	if !strings.Contains(strings.Join(labels, ","), "traced to UTC") {
+		t.Errorf("a reference clock of unknown error is not told: %v", labels)
+	}
+}
