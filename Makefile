@@ -1,0 +1,62 @@
+# Chrony Tracker. `make` alone explains the targets.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BRANCH   ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+PORT     ?= 9123
+
+stamp   = github.com/prometheus/common/version
+LDFLAGS = -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Revision=$(REVISION) -X $(stamp).Branch=$(BRANCH)
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+VULNLOG = bin/govulncheck.log
+
+# The race detector needs a C compiler.
+RACE = $(if $(shell command -v cc),-race)
+
+.PHONY: help
+help: ## explain the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## serve on http://localhost:9123 with this machine's chronyd, or a private one (PORT=… for another port)
+	@go build -o bin/try ./internal/chronytest/try
+	@bin/try bin/chrony-tracker $(PORT)
+
+.PHONY: build
+build: ## build bin/chrony-tracker, one static program
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/chrony-tracker ./cmd/chrony-tracker
+
+.PHONY: test
+test: ## run all tests, with real daemons that can't touch the clock
+	go test $(RACE) ./...
+
+.PHONY: lint
+lint: ## check format and code, and dependencies for known vulnerabilities
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+	@mkdir -p bin
+	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
+		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
+		then echo "govulncheck: skipped, its database can't be reached"; \
+		else cat $(VULNLOG); exit 1; fi; }
+
+.PHONY: bench
+bench: ## measure the exchange with chronyd beside a bare one, and a whole scrape
+	go test -run '^$$' -bench . ./chrony ./internal/exporter
+
+.PHONY: fuzz
+fuzz: ## fuzz the decoder for a minute
+	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
+
+.PHONY: docs
+docs: ## write docs/metrics.md anew
+	go test ./internal/exporter -run '^TestReference$$' -update
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

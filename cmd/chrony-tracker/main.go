@@ -1,0 +1,150 @@
+// Chrony-tracker tells how wrong this node's clock can be.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+const name = "chrony-tracker"
+
+const about = `How wrong can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
+
+Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS.`
+
+func init() {
+	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
+		version.Version = info.Main.Version // of go install; make stamps it
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// A command is one thing that the program can be told to do.
+type command struct {
+	clause *kingpin.CmdClause
+	run    func(ctx context.Context, out io.Writer) error
+}
+
+// run does what the arguments say and returns the exit status.
+func run(ctx context.Context, args []string, out, problems io.Writer) int {
+	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).UsageTemplate(kingpin.LongHelpTemplate).DefaultEnvars()
+	app.Version(version.Print(name))
+	app.HelpFlag.Short('h').NoEnvar()
+	app.VersionFlag.NoEnvar()
+	shared := addSharedFlags(app, problems)
+	commands := []command{
+		serveCommand(app, shared),
+		statusCommand(app, shared),
+	}
+
+	chosen, err := app.Parse(args)
+	if err != nil {
+		return fail(problems, usageError{err})
+	}
+	for _, c := range commands {
+		if c.clause.FullCommand() == chosen {
+			if err := c.run(ctx, out); err != nil {
+				return fail(problems, err)
+			}
+		}
+	}
+	return 0
+}
+
+// A usageError is the fault of who called the program.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+func (usageError) Hint() string    { return "see " + name + " --help" }
+
+// A hintedError says what to do about an error that doesn't know itself.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+func (e hintedError) Hint() string  { return e.hint }
+
+func fail(problems io.Writer, err error) (status int) {
+	fmt.Fprintf(problems, "%s: error: %s\n", name, oneLine(err.Error()))
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(problems, "%s: hint: %s\n", name, oneLine(hinted.Hint()))
+	}
+	if errors.As(err, new(usageError)) {
+		return 2
+	}
+	return 1
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// sharedFlags are those that every command has.
+type sharedFlags struct {
+	address        string
+	timeout        time.Duration
+	maxDrift       float64
+	referenceError time.Duration
+	log            *promslog.Config
+}
+
+func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
+	f := &sharedFlags{log: &promslog.Config{Writer: problems}}
+	app.Flag("chrony.address", "Where chronyd answers: host:port, or unix:///path of its socket. By default UDP to 127.0.0.1:323, then [::1]:323.").
+		StringVar(&f.address)
+	app.Flag("chrony.timeout", "How long chronyd may take to answer.").
+		Default(tracker.DefaultTimeout.String()).DurationVar(&f.timeout)
+	app.Flag("clock.max-drift", "How fast the clock may drift while no samples arrive, in ppm.").
+		Default(fmt.Sprint(clockerror.DefaultMaxDrift)).Float64Var(&f.maxDrift)
+	app.Flag("clock.reference-error", "How wrong the reference itself may be, such as 100us. chronyd takes it for perfect; on AKS it is the clock of the virtual machine's host.").
+		Default("0s").DurationVar(&f.referenceError)
+	promslogflag.AddFlags(app, f.log)
+	return f
+}
+
+// newTracker makes what all commands read the clock with.
+func (f *sharedFlags) newTracker(logger *slog.Logger) (*tracker.Tracker, error) {
+	switch {
+	case f.timeout <= 0:
+		return nil, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
+	case !(f.maxDrift > 0) || math.IsInf(f.maxDrift, 0):
+		return nil, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
+	case f.referenceError < 0:
+		return nil, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
+	}
+	client, err := chrony.NewClient(f.address)
+	if err != nil {
+		return nil, fmt.Errorf("--chrony.address: %w", err)
+	}
+	return tracker.New(tracker.Config{
+		Client:  client,
+		Timeout: f.timeout,
+		Assume:  clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()},
+		Logger:  logger,
+	}), nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/web"
+)
+
+func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
+	flags := kingpinflag.AddFlags(clause, ":9123")
+	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, flags) }}
+}
+
+func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) error {
+	logger := promslog.New(shared.log)
+	t, err := shared.newTracker(logger)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
+	if os.Getenv("SLEEP_INTERVAL") != "" {
+		logger.Info("SLEEP_INTERVAL is not needed: chronyd is read at each scrape")
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", exporter.NewHandler(t, logger))
+	web.Register(mux, t, name+" "+version.Version)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+
+	drained := make(chan struct{})
+	undo := context.AfterFunc(ctx, func() {
+		defer close(drained)
+		logger.Info("stopping")
+		// Scrapes under way are answered; chronyd's deadline is theirs, too.
+		grace, cancel := context.WithTimeout(context.Background(), shared.timeout+time.Second)
+		defer cancel()
+		server.Shutdown(grace)
+	})
+	defer undo()
+	t.Snapshot(ctx) // says in the log whether chronyd answers
+	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
+		return listenError(flags, err)
+	}
+	<-drained
+	return nil
+}
+
+// listenError adds what can be done about a server that doesn't start.
+func listenError(flags *toolkit.FlagConfig, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return hintedError{err, "another program has the port; choose one with --web.listen-address=:PORT"}
+	case errors.Is(err, fs.ErrPermission) && *flags.WebConfigFile == "":
+		return hintedError{err, "choose a port above 1023 with --web.listen-address=:PORT"}
+	case *flags.WebConfigFile != "":
+		return hintedError{fmt.Errorf("--web.config.file=%s: %w", *flags.WebConfigFile, err), "check the file and those that it names; this user must be able to read them"}
+	default:
+		return hintedError{err, "check --web.listen-address: it is host:port, :port for all addresses, or [::1]:port"}
+	}
+}

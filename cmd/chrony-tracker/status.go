@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/web"
+)
+
+func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("status", "Print what a scrape would show now.")
+	asJSON := clause.Flag("json", "Print it as JSON; what does not exist is null.").Bool()
+	return command{clause, func(ctx context.Context, out io.Writer) error { return status(ctx, shared, *asJSON, out) }}
+}
+
+func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
+	t, err := shared.newTracker(promslog.NewNopLogger())
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	snapshot := t.Snapshot(ctx)
+	s := web.NewStatus(snapshot)
+	if asJSON {
+		// Scripts want the state in any case; the exit status tells the rest.
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(s); err != nil {
+			return err
+		}
+		return snapshot.Err
+	}
+	if snapshot.Err != nil {
+		return snapshot.Err
+	}
+	return printStatus(out, s)
+}
+
+func printStatus(out io.Writer, s web.Status) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "%s\n\n", s.Verdict())
+	for _, row := range s.Rows() {
+		indent := ""
+		if row.Term {
+			indent = "  "
+		}
+		fmt.Fprintf(table, "%s%s\t%s\t%s\n", indent, row.Label, row.Value, row.Note)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,71 @@
+package test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/chrony-tracker/chrony-tracker"
+
+// A room is a package, and what it may import.
+type room struct {
+	ours       []string // of this project's packages
+	thirdParty bool     // others than the standard library
+	never      []string // be it by way of another package
+}
+
+// rooms are all packages. Data flows one way: what stands further down knows what
+// stands above it, never the reverse.
+var rooms = map[string]room{
+	"/chrony":                  {},
+	"/clockerror":              {ours: []string{"/chrony"}},
+	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror"}, never: []string{"net/http", "github.com/prometheus/"}},
+	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
+	"/internal/web":            {ours: []string{"/clockerror", "/internal/tracker"}},
+	"/internal/chronytest":     {ours: []string{"/chrony"}},
+	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
+	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/test":                    {}, // tests only
+}
+
+// TestImports keeps the rules of docs/architecture.md.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} | {{join .Deps " "}}`, module+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		direct, all, _ := strings.Cut(line, "|")
+		imports := strings.Fields(direct)
+		path := strings.TrimPrefix(imports[0], module)
+		room, known := rooms[path]
+		if !known {
+			t.Errorf("%s: a room that this test doesn't know", path)
+			continue
+		}
+		found++
+		for _, imported := range imports[1:] {
+			domain, _, _ := strings.Cut(imported, "/")
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				if !slices.Contains(room.ours, ours) {
+					t.Errorf("%s must not import %s", path, ours)
+				}
+			} else if strings.Contains(domain, ".") && !room.thirdParty {
+				t.Errorf("%s must do with the standard library, not import %s", path, imported)
+			}
+		}
+		for _, dep := range strings.Fields(all) {
+			for _, never := range room.never {
+				if dep == never || strings.HasSuffix(never, "/") && strings.HasPrefix(dep, never) {
+					t.Errorf("%s must know nothing of %s", path, dep)
+				}
+			}
+		}
+	}
+	if found != len(rooms) {
+		t.Errorf("%d packages of %d", found, len(rooms))
+	}
+}

@@ -1,0 +1,219 @@
+// Package test tries the program as its users run it: the real binary, beside a
+// real chronyd and a real Prometheus.
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+var binary string // of the program, built once
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "chrony-tracker")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "chrony-tracker")
+	build := exec.Command("go", "build", "-o", binary, "../cmd/chrony-tracker")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return 1
+	}
+	return m.Run()
+}
+
+// A server is the program, running.
+type server struct {
+	url string
+	cmd *exec.Cmd
+	log bytes.Buffer
+}
+
+// start runs the program and waits until it serves.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	port, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	s := &server{url: "http://" + address}
+	s.cmd = exec.Command(binary, append(args, "--web.listen-address="+address)...)
+	s.cmd.Stderr = &s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
+	})
+	await(t, "the program to serve", func() bool {
+		response, err := http.Get(s.url + "/-/healthy")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	return s
+}
+
+// await waits for a condition, and not for ever.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 30 s for %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// stop ends the program as a service manager does.
+func (s *server) stop(t *testing.T) {
+	t.Helper()
+	begin := time.Now()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+}
+
+// scrape returns the values of all series, by their names and label values as
+// in chrony_clock_state/local.
+func (s *server) scrape() (map[string]float64, error) {
+	response, err := http.Get(s.url + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(response.Body)
+		return nil, fmt.Errorf("%s: %s", response.Status, text)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]float64)
+	for name, family := range families {
+		for _, m := range family.Metric {
+			series := name
+			for _, label := range m.Label {
+				series += "/" + label.GetValue()
+			}
+			values[series] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values, nil
+}
+
+func (s *server) mustScrape(t *testing.T) map[string]float64 {
+	t.Helper()
+	values, err := s.scrape()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// stateOf returns the one state that is 1.
+func stateOf(values map[string]float64) string {
+	state := ""
+	for series, value := range values {
+		if name, ok := strings.CutPrefix(series, "chrony_clock_state/"); ok && value == 1 {
+			state += name
+		}
+	}
+	return state
+}
+
+func TestServe(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+		s := start(t, "--chrony.address="+address)
+		values := s.mustScrape(t)
+		if stateOf(values) != "synchronized" || values["chrony_up"] != 1 {
+			t.Errorf("%s: state %s", address, stateOf(values))
+		}
+		if bound := values["chrony_clock_error_bound_seconds"]; !(bound > 0 && bound < 0.1) {
+			t.Errorf("%s: bound %v", address, bound)
+		}
+		s.stop(t)
+		if files, _ := filepath.Glob(filepath.Join(filepath.Dir(d.Socket), "chrony-tracker.*")); files != nil {
+			t.Errorf("%s: left behind: %v", address, files)
+		}
+	}
+}
+
+// TestStartsBeforeChronyd has no chronyd at first.
+func TestStartsBeforeChronyd(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	d.Kill()
+	s := start(t, "--chrony.address=unix://"+d.Socket)
+	if values := s.mustScrape(t); stateOf(values) != "unreachable" || values["chrony_up"] != 0 {
+		t.Errorf("state %s", stateOf(values))
+	}
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if values := s.mustScrape(t); stateOf(values) != "unsynchronized" || values["chrony_up"] != 1 {
+		t.Errorf("state %s", stateOf(values))
+	}
+}
+
+// TestStopsWhileChronydHangs ends the program in the middle of a scrape.
+func TestStopsWhileChronydHangs(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	s := start(t, "--chrony.address="+d.Address)
+	d.Pause()
+	answered := make(chan error)
+	go func() {
+		_, err := s.scrape()
+		answered <- err
+	}()
+	await(t, "the scrape to ask chronyd", func() bool { return socketsTo(t, d.Address) > 0 })
+	s.stop(t)
+	if err := <-answered; err != nil {
+		t.Errorf("the scrape under way got no answer: %v", err)
+	}
+}
+
+// socketsTo counts the UDP sockets that are connected to an IPv4 address.
+func socketsTo(t *testing.T, address string) int {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	n, _ := strconv.Atoi(port)
+	return strings.Count(string(table), fmt.Sprintf(" 0100007F:%04X 01 ", n))
+}
