@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{Lines: []string{
 		line,
 		"server 127.0.0.77 port 9", // nobody is there
-		"refclock SHM 0:perm=0600 refid GPS",
+		"refclock SOCK " + filepath.Join(t.TempDir(), "gps.sock") + " refid GPS",
 	}})
 	// The burst at the start is over when a reply is missing no more.
 	if _, err := d.Wait(func(r *chrony.Report) bool {
