@@ -13,7 +13,10 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-var faultTime = flag.Duration("faults", 15*time.Second, "how long TestFaults goes on")
+var (
+	faultTime = flag.Duration("faults", 15*time.Second, "how long TestFaults goes on")
+	slack     = flag.Duration("slack", 2*time.Second, "what a busy machine may add to a scrape; 100ms on a quiet one")
+)
 
 // TestFaults kills, stops and restarts chronyd under twenty scrapes a second.
 // Each scrape must be in time and true: the clock here is wrong by 250 ms, and
@@ -31,10 +34,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-const (
-	chronyTimeout = time.Second // the default of --chrony.timeout
-	busyMachine   = 100 * time.Millisecond
-)
+const chronyTimeout = time.Second // the default of --chrony.timeout
 
 func faults(t *testing.T, d *chronytest.Chronyd, address string) {
 	s := start(t, "--chrony.address="+address)
@@ -120,7 +120,7 @@ func back(t *testing.T, s *server, from string) {
 	t.Helper()
 	begin := time.Now()
 	await(t, "chrony_up after "+from, func() bool { return s.mustScrape(t)["chrony_up"] == 1 })
-	if took := time.Since(begin); took > time.Second+busyMachine {
+	if took := time.Since(begin); took > time.Second+*slack {
 		t.Errorf("chrony_up 1 took %v after %s", took, from)
 	}
 }
@@ -150,7 +150,7 @@ func (c *tally) add(t *testing.T, s *server) {
 		c.states = make(map[string]int)
 	}
 	c.states[state]++
-	if took > chronyTimeout+busyMachine {
+	if took > chronyTimeout+*slack {
 		t.Errorf("a scrape took %v", took)
 	}
 	if err := truthful(state, values); err != nil {
