@@ -37,6 +37,8 @@ test: ## run all tests, with real daemons that can't touch the clock
 lint: ## check format and code, and dependencies for known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	GOOS=darwin go build ./chrony ./clockerror
+	GOOS=windows go build ./chrony ./clockerror
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	@mkdir -p bin

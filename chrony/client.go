@@ -11,10 +11,12 @@ import (
 // exchanges follow one another. It connects when it is first asked and again
 // whenever that is needed, so it outlives restarts of chronyd.
 type Client struct {
-	target target
-	busy   chan struct{} // holds one token while an exchange is under way
-	conn   *conn         // the connection that served the last exchange, if it is still good
-	counts counters
+	target  target
+	closing context.Context // ends with Close
+	close   context.CancelFunc
+	busy    chan struct{} // holds one token while an exchange is under way
+	conn    *conn         // the connection that served the last exchange, if it is still good
+	counts  counters
 }
 
 // NewClient returns a client that has not connected yet: for programs that may
@@ -26,7 +28,9 @@ func NewClient(address string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{target: target, busy: make(chan struct{}, 1)}, nil
+	c := &Client{target: target, busy: make(chan struct{}, 1)}
+	c.closing, c.close = context.WithCancel(context.Background())
+	return c, nil
 }
 
 // Dial returns a client whose chronyd has answered. The address is that of
@@ -43,9 +47,10 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the connection. The client may be used again; it then connects
-// anew.
+// Close ends an exchange that is under way, and the connection. All further
+// requests fail with [net.ErrClosed].
 func (c *Client) Close() error {
+	c.close()
 	c.busy <- struct{}{}
 	defer func() { <-c.busy }()
 	return c.disconnect()
@@ -99,7 +104,7 @@ const (
 
 // Report is what one call of [Client.Report] read.
 type Report struct {
-	At      time.Time // when the first replies had arrived, Tracking among them
+	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
 	Address string    // of the chronyd that answered
 
 	Tracking *Tracking // nil unless wanted and given
@@ -111,56 +116,87 @@ type Report struct {
 	Refused map[Want]error
 }
 
-// Report reads several reports in as few round trips as the protocol allows.
-// That chronyd refuses one of them doesn't concern the others: see
-// [Report.Refused]. It fails if chronyd doesn't answer.
+// Report reads several reports in as few round trips as the protocol allows: one
+// or, with the sources, two. All of them come from the same chronyd. That it
+// refuses one of them doesn't concern the others: see [Report.Refused]. It fails
+// if chronyd doesn't answer.
 func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
-	var (
-		tracking Tracking
-		activity Activity
-		count    uint32
-	)
-	var wanted []Want
-	var queries []query
-	add := func(w Want, cmd *command, decode func([]byte)) {
-		if want&w != 0 {
-			wanted = append(wanted, w)
-			queries = append(queries, query{command: cmd, decode: decode})
+	for {
+		report, err := c.report(ctx, want)
+		if !errors.Is(err, errReplaced) {
+			return report, err
 		}
 	}
-	add(WantTracking, &cmdTracking, tracking.decode)
-	add(WantActivity, &cmdActivity, activity.decode)
-	add(WantSources, &cmdNumSources, func(b []byte) { count = wireUint32(b) })
+}
 
-	address, err := c.exchange(ctx, queries)
+// errReplaced says that another chronyd answered the second half of a report
+// than the first.
+var errReplaced = errors.New("chronyd was replaced")
+
+func (c *Client) report(ctx context.Context, want Want) (*Report, error) {
+	r := &Report{}
+	var first *conn
+	var count uint32
+	if want&WantSources != 0 {
+		var err error
+		if count, first, err = c.numSources(ctx); first == nil {
+			return nil, err
+		}
+		r.note(WantSources, err)
+	}
+
+	sources := make([]Source, count)
+	var activity Activity
+	var tracking Tracking
+	queries := make([]query, 0, len(sources)+2)
+	for i := range sources {
+		queries = append(queries, query{command: &cmdSourceData, argument: uint32(i), decode: sources[i].decode})
+	}
+	if want&WantActivity != 0 {
+		queries = append(queries, query{command: &cmdActivity, decode: activity.decode})
+	}
+	if want&WantTracking != 0 { // last, so that nothing else is newer than what it says of the clock
+		queries = append(queries, query{command: &cmdTracking, decode: func(b []byte) {
+			tracking.decode(b)
+			r.At = time.Now()
+		}})
+	}
+	served, err := c.exchange(ctx, queries)
 	if err != nil {
 		return nil, err
 	}
-	report := &Report{At: time.Now(), Address: address}
-	for i, w := range wanted {
-		if err := queries[i].err; err != nil {
-			report.refuse(w, err)
-			continue
-		}
-		switch w {
-		case WantTracking:
-			report.Tracking = &tracking
-		case WantActivity:
-			report.Activity = &activity
-		case WantSources:
-			if err := c.readSources(ctx, count, report); err != nil {
-				return nil, err
-			}
-		}
+	if first != nil && served != first {
+		return nil, errReplaced
 	}
-	return report, nil
+
+	r.Address = served.target.String()
+	if want&WantSources != 0 && r.Refused == nil {
+		r.Sources, err = present(sources, queries)
+		r.note(WantSources, err)
+	}
+	rest := queries[len(sources):]
+	if want&WantActivity != 0 {
+		if r.note(WantActivity, rest[0].err) {
+			r.Activity = &activity
+		}
+		rest = rest[1:]
+	}
+	if want&WantTracking != 0 && r.note(WantTracking, rest[0].err) {
+		r.Tracking = &tracking
+	}
+	return r, nil
 }
 
-func (r *Report) refuse(w Want, err error) {
+// note remembers why a report was refused, if it was.
+func (r *Report) note(w Want, refusal error) (given bool) {
+	if refusal == nil {
+		return true
+	}
 	if r.Refused == nil {
 		r.Refused = make(map[Want]error)
 	}
-	r.Refused[w] = err
+	r.Refused[w] = refusal
+	return false
 }
 
 // ask makes an exchange of a single query.

@@ -132,8 +132,8 @@ func addressError(address, why string) error {
 }
 
 // queryError is a failure that concerns one request and not the way to chronyd.
-func queryError(address string, cmd *command, err error) error {
-	e := &OpError{Op: cmd.name, Address: address, Err: err, hint: "is that a chronyd? its answer fits no known version"}
+func queryError(t target, cmd *command, err error) error {
+	e := &OpError{Op: cmd.name, Address: t.String(), Err: err, hint: "is that a chronyd? its answer fits no known version"}
 	switch {
 	case errors.Is(err, ErrUnauthorized):
 		e.hint = "chronyd gives this report on its Unix socket only or, from version 4.7 on, where opencommands in chrony.conf names it"
@@ -162,16 +162,31 @@ func targetError(t target, err error) error {
 		e.hint = "the host's name can't be resolved; an IP address needs no resolver"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, deadlineError{}), t.silenceHint()
-	case errors.Is(err, context.Canceled):
-		e.Err, e.hint = err, "the caller did not wait for an answer"
+	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
+		e.Err, e.hint = err, "nobody waits for the answer any more"
 	case errors.Is(err, syscall.EROFS):
 		e.Err = fmt.Errorf("%w: %w", ErrPermission, err)
 		e.hint = "the client needs a socket of its own beside chronyd's: mount the directory writable, or use the address 127.0.0.1:323"
 	case errors.Is(err, fs.ErrPermission):
-		e.Err = fmt.Errorf("%w: %w", ErrPermission, err)
-		e.hint = "run as chronyd's user or use the address 127.0.0.1:323, which gives all that is needed to anyone on this machine"
-	default:
+		e.Err, e.hint = fmt.Errorf("%w: %w", ErrPermission, err), t.permissionHint()
+	case isAbsence(err):
 		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, err), t.absenceHint(err)
+	default:
+		e.Err = fmt.Errorf("could not ask: %w", err)
+		e.hint = "it is this machine that could not send or receive, not chronyd"
 	}
 	return e
+}
+
+// isAbsence reports whether there is nobody at the other end.
+func isAbsence(err error) bool {
+	for _, absent := range []syscall.Errno{
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ENOTCONN,
+		syscall.ENOENT, syscall.ENOTDIR, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+	} {
+		if errors.Is(err, absent) {
+			return true
+		}
+	}
+	return false
 }

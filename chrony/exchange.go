@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -30,57 +31,75 @@ const (
 	lastRetry  = 4 * time.Second
 )
 
-// exchange puts the queries to chronyd and returns the address that answered.
-// It fails if chronyd can't be reached or a query is still without an answer
-// when the context ends; an answer that is a refusal is the query's own affair.
-func (c *Client) exchange(ctx context.Context, queries []query) (string, error) {
+// exchange puts the queries to chronyd and returns the connection that served
+// them. It fails if chronyd can't be reached or a query is still without an
+// answer when the context ends; an answer that is a refusal is the query's own
+// affair.
+func (c *Client) exchange(ctx context.Context, queries []query) (*conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.closing, func() { cancel(net.ErrClosed) })()
 	select {
 	case c.busy <- struct{}{}:
 		defer func() { <-c.busy }()
 	case <-ctx.Done():
-		return "", targetError(c.target, ctx.Err())
+		return nil, targetError(c.target, context.Cause(ctx))
 	}
+	if c.closing.Err() != nil {
+		return nil, targetError(c.target, net.ErrClosed)
+	}
+
 	if c.conn != nil {
 		err := c.conn.exchange(ctx, queries)
 		if err == nil {
-			return c.conn.target.String(), nil
+			return c.conn, nil
 		}
 		failed := c.conn.target
 		c.disconnect()
 		if ctx.Err() != nil {
-			return "", targetError(failed, err)
+			return nil, targetError(failed, err)
 		}
 		// chronyd was restarted, perhaps: its new socket may be there already.
 	}
 	return c.exchangeAnew(ctx, queries)
 }
 
-// exchangeAnew connects to one address of the target after the other, each with
-// an equal share of the time that is left, and keeps the connection that served.
-func (c *Client) exchangeAnew(ctx context.Context, queries []query) (string, error) {
+// exchangeAnew connects to one address of the target after the other and keeps
+// the connection that served.
+func (c *Client) exchangeAnew(ctx context.Context, queries []query) (*conn, error) {
 	targets, err := c.target.resolve(ctx)
 	if err != nil {
-		return "", targetError(c.target, err)
+		return nil, targetError(c.target, err)
 	}
 	var failures several
 	for i, t := range targets {
 		err := c.exchangeWith(ctx, t, len(targets)-i, queries)
 		if err == nil {
-			return t.String(), nil
+			return c.conn, nil
 		}
 		failures = append(failures, targetError(t, err))
 	}
 	if len(failures) == 1 {
-		return "", failures[0]
+		return nil, failures[0]
 	}
-	return "", failures
+	return nil, failures
 }
 
-func (c *Client) exchangeWith(ctx context.Context, t target, shares int, queries []query) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		share, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(shares))
+// longestShare is how long an address may stay silent before the next is tried
+// by a context without a deadline.
+const longestShare = 10 * time.Second
+
+// exchangeWith makes the exchange with one address. If others are left it has
+// an equal share of the time.
+func (c *Client) exchangeWith(ctx context.Context, t target, left int, queries []query) error {
+	if left > 1 {
+		share := longestShare
+		if deadline, ok := ctx.Deadline(); ok {
+			share = time.Until(deadline) / time.Duration(left)
+		}
+		limited, cancel := context.WithTimeout(ctx, share)
 		defer cancel()
-		ctx = share
+		ctx = limited
 	}
 	conn, err := c.connect(ctx, t)
 	if err != nil {
@@ -164,9 +183,9 @@ func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return err
 	case fouled:
-		return fmt.Errorf("%w: %w", ErrBadReply, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrBadReply, context.Cause(ctx))
 	default:
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
@@ -232,13 +251,13 @@ func (c *conn) accept(packet []byte, waiting []*query) (index int, foul bool) {
 	}
 	switch {
 	case header.status != statusSuccess:
-		q.err = queryError(c.target.String(), q.command, &StatusError{header.status})
+		q.err = queryError(c.target, q.command, &StatusError{header.status})
 	case header.reply == q.command.reply:
 		q.decode(body)
 	case header.reply == replyNull && q.command.ofSource:
-		q.err = queryError(c.target.String(), q.command, &StatusError{statusNoSuchSource})
+		q.err = queryError(c.target, q.command, &StatusError{statusNoSuchSource})
 	default:
-		q.err = queryError(c.target.String(), q.command, fmt.Errorf("%w: of type %d", ErrBadReply, header.reply))
+		q.err = queryError(c.target, q.command, fmt.Errorf("%w: of type %d", ErrBadReply, header.reply))
 	}
 	return index, false
 }

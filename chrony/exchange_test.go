@@ -3,8 +3,10 @@ package chrony_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
-	"strings"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +84,16 @@ func TestFaults(t *testing.T) {
 			last = r
 			return []chronytest.Packet{earlier, right(r)}
 		}, unexpected},
+		{"later than the repetition", func(r chronytest.Request) []chronytest.Packet {
+			packet := right(r)
+			if r.Command == 14 && r.Attempt == 0 { // N_SOURCES
+				packet.Delay = 150 * time.Millisecond
+			}
+			if r.Command == 15 && r.Argument == 39 { // so that the late one comes in the middle of the next exchange
+				packet.Delay = 100 * time.Millisecond
+			}
+			return []chronytest.Packet{packet}
+		}, unexpected},
 		{"sequence", before(func(r chronytest.Request) chronytest.Packet {
 			r.Sequence++
 			return lie(r)
@@ -118,15 +130,27 @@ func TestFaults(t *testing.T) {
 		}), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			fake := chronytest.NewFake(t, test.script)
-			client := dial(t, fake.Address)
-			for range 3 {
-				wantTruth(t, client)
-			}
-			if stats := client.Stats(); test.counts != nil && test.counts(stats) == 0 {
-				t.Errorf("nothing counted: %+v", stats)
-			}
+			t.Run("udp", func(t *testing.T) {
+				survive(t, chronytest.NewFake(t, test.script), test.counts)
+			})
+			t.Run("socket", func(t *testing.T) {
+				if test.name == "stranger" {
+					t.Skip("a second socket would need a path of its own; the kernel refuses it just the same")
+				}
+				survive(t, chronytest.NewFakeSocket(t, filepath.Join(t.TempDir(), "chronyd.sock"), test.script), test.counts)
+			})
 		})
+	}
+}
+
+func survive(t *testing.T, fake *chronytest.Fake, counts func(chrony.Stats) uint64) {
+	t.Helper()
+	client := dial(t, fake.Address)
+	for range 3 {
+		wantTruth(t, client)
+	}
+	if stats := client.Stats(); counts != nil && counts(stats) == 0 {
+		t.Errorf("nothing counted: %+v", stats)
 	}
 }
 
@@ -152,8 +176,7 @@ func wantTruth(t *testing.T, client *chrony.Client) {
 	}
 }
 
-// TestReordered answers only when a whole window of requests has come, and then
-// backwards.
+// TestReordered answers only when eight requests have come, and then backwards.
 func TestReordered(t *testing.T) {
 	var held []chronytest.Packet
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -168,29 +191,37 @@ func TestReordered(t *testing.T) {
 		held = nil
 		return all
 	})
-	client := dial(t, fake.Address)
-	wantTruth(t, client)
-	if stats := client.Stats(); stats.Retries != 0 {
-		t.Errorf("with fewer than 8 requests outstanding some had to be repeated: %+v", stats)
-	}
+	wantTruth(t, dial(t, fake.Address))
 }
 
 // TestWindow counts the requests that arrive while none is answered.
 func TestWindow(t *testing.T) {
-	first, repeated := 0, false
-	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
-		repeated = repeated || r.Attempt > 0
-		if r.Command == 15 && !repeated {
-			first++
-			return nil
+	count := func(t *testing.T, start func(chronytest.Script) *chronytest.Fake, want int) {
+		t.Helper()
+		first, repeated := 0, false
+		fake := start(func(r chronytest.Request) []chronytest.Packet {
+			if r.Command == 15 {
+				repeated = repeated || r.Attempt > 0
+				if !repeated {
+					first++
+					return nil
+				}
+			}
+			return []chronytest.Packet{right(r)}
+		})
+		wantTruth(t, dial(t, fake.Address))
+		fake.Close()
+		if first != want {
+			t.Errorf("%d requests outstanding, want %d", first, want)
 		}
-		return []chronytest.Packet{right(r)}
-	})
-	wantTruth(t, dial(t, fake.Address))
-	fake.Close()
-	if first != 16 {
-		t.Errorf("%d requests outstanding", first)
 	}
+	t.Run("udp", func(t *testing.T) {
+		count(t, func(s chronytest.Script) *chronytest.Fake { return chronytest.NewFake(t, s) }, 16)
+	})
+	t.Run("socket", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "chronyd.sock")
+		count(t, func(s chronytest.Script) *chronytest.Fake { return chronytest.NewFakeSocket(t, path, s) }, chrony.WindowUnix)
+	})
 }
 
 // TestSequenceNumbers wants them random: an answer can't be guessed.
@@ -400,9 +431,99 @@ func TestManyCallers(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSeveralAddresses asks a name that has an address where nobody answers.
+// TestSeveralAddresses asks "this machine", where the first address is mute, or
+// nobody is there: the second must be reached within one deadline.
 func TestSeveralAddresses(t *testing.T) {
-	fake := chronytest.NewFake(t, chronytest.Truthful(truth)) // on 127.0.0.1 only
-	_, port, _ := strings.Cut(fake.Address, ":")
-	wantTruth(t, dial(t, "localhost:"+port))
+	for name, first := range map[string]chronytest.Script{
+		"mute":   func(chronytest.Request) []chronytest.Packet { return nil },
+		"nobody": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := chronytest.NewFakeAt(t, "127.0.0.2:0", chronytest.Truthful(truth))
+			port := netip.MustParseAddrPort(second.Address).Port()
+			if first != nil {
+				chronytest.NewFakeAt(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(), first)
+			}
+			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, port)()
+			report, err := dial(t, "").Report(within(t, 2*time.Second), chrony.WantTracking)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.Address != second.Address {
+				t.Errorf("answered by %s", report.Address)
+			}
+		})
+	}
+}
+
+// TestReplaced has another chronyd take the place of the first in the middle of
+// a report. What the report says of the clock must come from one of them.
+func TestReplaced(t *testing.T) {
+	restarted := chrony.Report{
+		Tracking: &chrony.Tracking{Leap: chrony.LeapNotSynchronized},
+		Sources:  fortySources(),
+	}
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Number == 0 {
+			return []chronytest.Packet{right(r)}
+		}
+		return []chronytest.Packet{{Data: chronytest.Reply(r, restarted)}}
+	})
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Tracking.Leap != chrony.LeapNotSynchronized {
+		t.Errorf("an old tracking beside new sources: %+v", report.Tracking)
+	}
+}
+
+// TestReplacedSocket is the same with a new socket: then all is asked again.
+func TestReplacedSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chronyd.sock")
+	counted := make(chan struct{})
+	first := chronytest.NewFakeSocket(t, path, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 14 { // N_SOURCES
+			return []chronytest.Packet{right(r)}
+		}
+		if r.Number == 1 {
+			close(counted)
+		}
+		return nil
+	})
+	three := chrony.Report{Tracking: truth.Tracking, Activity: truth.Activity, Sources: fortySources()[:3]}
+	done := make(chan *chrony.Report)
+	go func() {
+		report, err := dial(t, first.Address).Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantSources)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- report
+	}()
+	<-counted
+	first.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	chronytest.NewFakeSocket(t, path, chronytest.Truthful(three))
+	if report := <-done; report != nil && len(report.Sources) != 3 {
+		t.Errorf("%d sources of two daemons", len(report.Sources))
+	}
+}
+
+// TestClose ends an exchange that would last for ever.
+func TestClose(t *testing.T) {
+	asked := make(chan struct{}, 64)
+	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { asked <- struct{}{}; return nil })
+	client := dial(t, fake.Address)
+	failed := make(chan error)
+	go func() {
+		_, err := client.Tracking(context.Background())
+		failed <- err
+	}()
+	<-asked
+	client.Close()
+	wantError(t, <-failed, net.ErrClosed)
+	_, err := client.Tracking(context.Background())
+	wantError(t, err, net.ErrClosed)
 }

@@ -1,17 +1,21 @@
 package chrony
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"syscall"
 )
 
-// asOwnerOf calls do with the file-system rights of the user who owns the file,
-// which is chronyd's, if this process may have them (it is root). What do makes
-// is then owned by that user, so that nobody else need be given access, and no
-// mode or owner is changed at a path that chronyd could replace by a link.
-func asOwnerOf(path string, do func() error) error {
-	info, err := os.Stat(path)
+// asOwnerOf calls do with the file-system rights of the user who owns the
+// directory. A process of another user needs CAP_SETUID for that, and no other
+// right: what do makes then belongs to that user, so that nobody else need be
+// given access, and no mode or owner is changed at a path that the user could
+// replace by a link.
+func asOwnerOf(dir string, do func() error) error {
+	info, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
@@ -19,11 +23,27 @@ func asOwnerOf(path string, do func() error) error {
 	if owner == self {
 		return do()
 	}
-	// The file-system user id belongs to the thread. Where it may not be
-	// changed, setfsuid(2) leaves it as it is.
+	// The file-system user id belongs to the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	syscall.Setfsuid(owner)
-	defer syscall.Setfsuid(self)
+	if setFSUID(owner); setFSUID(-1) != owner {
+		return fmt.Errorf("%w: %s belongs to user id %d, and this is %d", fs.ErrPermission, dir, owner, self)
+	}
+	defer setFSUID(self)
 	return do()
+}
+
+// setFSUID sets the thread's file-system user id, if that is permitted, and
+// returns what it was (setfsuid(2)); -1 changes nothing.
+func setFSUID(uid int) int {
+	previous, _, _ := syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0)
+	return int(int32(previous))
+}
+
+// restrictSocket makes only the owner able to send to a socket that is about to
+// be bound: on Linux its file takes its mode from it.
+func restrictSocket(_, _ string, socket syscall.RawConn) error {
+	var err error
+	control := socket.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) })
+	return errors.Join(control, err)
 }

@@ -123,33 +123,35 @@ func (c *Client) Sources(ctx context.Context) ([]Source, error) {
 // has: far above any real one, and little memory.
 const maxSources = 1 << 16
 
-// readSources adds all sources to the report; count is what N_SOURCES said. A
-// source that was removed meanwhile is left out.
-func (c *Client) readSources(ctx context.Context, count uint32, report *Report) error {
-	if count > maxSources {
+// numSources asks for the number of sources. An error beside a connection is
+// chronyd's refusal.
+func (c *Client) numSources(ctx context.Context) (uint32, *conn, error) {
+	var count uint32
+	queries := []query{{command: &cmdNumSources, decode: func(b []byte) { count = wireUint32(b) }}}
+	served, err := c.exchange(ctx, queries)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case queries[0].err != nil:
+		return 0, served, queries[0].err
+	case count > maxSources:
 		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, count)
-		report.refuse(WantSources, queryError(report.Address, &cmdNumSources, err))
-		return nil
+		return 0, served, queryError(served.target, &cmdNumSources, err)
 	}
-	all := make([]Source, count)
-	queries := make([]query, count)
-	for i := range queries {
-		queries[i] = query{command: &cmdSourceData, argument: uint32(i), decode: all[i].decode}
-	}
-	if _, err := c.exchange(ctx, queries); err != nil {
-		return err
-	}
-	report.Sources = all[:0]
-	for i, q := range queries {
-		if errors.Is(q.err, ErrNoSuchSource) {
-			continue
+	return count, served, nil
+}
+
+// present returns the sources that chronyd still had when it was asked about
+// each; the queries begin with theirs.
+func present(sources []Source, queries []query) ([]Source, error) {
+	kept := sources[:0]
+	for i, s := range sources {
+		switch err := queries[i].err; {
+		case err == nil:
+			kept = append(kept, s)
+		case !errors.Is(err, ErrNoSuchSource):
+			return nil, err
 		}
-		if q.err != nil {
-			report.Sources = nil
-			report.refuse(WantSources, q.err)
-			return nil
-		}
-		report.Sources = append(report.Sources, all[i])
 	}
-	return nil
+	return kept, nil
 }

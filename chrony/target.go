@@ -85,9 +85,17 @@ func (t target) resolve(ctx context.Context) ([]target, error) {
 // silenceHint is for a target that takes requests and doesn't answer.
 func (t target) silenceHint() string {
 	if t.path != "" {
-		return "chronyd hangs, or can't reach this client's socket: the directory must have the same path for both, and a client that runs as another user must be root"
+		return "chronyd hangs, or can't reach this client's socket: the directory must have the same path for both"
 	}
 	return "chronyd hangs, or ignores this host: see bindcmdaddress and cmdallow in chrony.conf"
+}
+
+// permissionHint is for a target that this process may not use.
+func (t target) permissionHint() string {
+	if t.path != "" {
+		return "run as chronyd's user or use the address 127.0.0.1:323, which gives all that is needed to anyone on this machine"
+	}
+	return "a firewall or a security profile forbids this process to send there"
 }
 
 // absenceHint is for a target where there is nobody.

@@ -18,6 +18,9 @@ import (
 // same to chronyd and where chronyd may reach it: directly in the directory of
 // chronyd's socket, since AppArmor profiles confine chronyd to it (Debian's to
 // one level of it).
+//
+// Everything there is done with the rights of chronyd's user, to whom the
+// directory belongs, and nobody else is given any.
 
 const (
 	replyPrefix   = "chrony-tracker."
@@ -39,39 +42,34 @@ type unixConn struct {
 }
 
 func (c *unixConn) Close() error {
-	return errors.Join(c.Conn.Close(), removeSocket(c.path))
-}
-
-func removeSocket(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
+	err := asOwnerOf(filepath.Dir(c.path), func() error { return os.Remove(c.path) })
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil // chronyd's directory goes when chronyd is stopped
 	}
-	return nil // chronyd removes its directory when it is stopped
+	return errors.Join(c.Conn.Close(), err)
 }
 
 func dialUnix(ctx context.Context, path string) (net.Conn, error) {
-	removeDeadSockets(ctx, filepath.Dir(path))
-	reply := replyPath(path)
-	dialer := net.Dialer{
-		LocalAddr: &net.UnixAddr{Name: reply, Net: "unixgram"},
-		// On Linux a socket's file takes its mode from the socket. To send to
-		// it chronyd must be able to write, nobody else.
-		Control: func(_, _ string, socket syscall.RawConn) error {
-			var err error
-			control := socket.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) })
-			return errors.Join(control, err)
-		},
-	}
 	var socket net.Conn
-	err := asOwnerOf(path, func() (err error) {
-		socket, err = dialer.DialContext(ctx, "unixgram", path)
-		return err
+	err := asOwnerOf(filepath.Dir(path), func() error {
+		removeDeadSockets(ctx, filepath.Dir(path))
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+		reply := replyPath(path)
+		dialer := net.Dialer{
+			LocalAddr: &net.UnixAddr{Name: reply, Net: "unixgram"},
+			Control:   restrictSocket,
+		}
+		conn, err := dialer.DialContext(ctx, "unixgram", path)
+		if err != nil {
+			os.Remove(reply) // bound, perhaps, but not connected
+			return err
+		}
+		socket = &unixConn{conn, reply}
+		return nil
 	})
-	if err != nil {
-		removeSocket(reply) // bound, perhaps, but not connected
-		return nil, err
-	}
-	return &unixConn{socket, reply}, nil
+	return socket, err
 }
 
 // removeDeadSockets removes what clients have left that were killed. That it
@@ -90,7 +88,7 @@ func removeDeadSockets(ctx context.Context, dir string) {
 	}
 	for path := range deadSockets(dir) {
 		if dead[path] {
-			removeSocket(path)
+			os.Remove(path)
 		}
 	}
 }

@@ -162,7 +162,7 @@ func TestCrash(t *testing.T) {
 // TestRestart replaces chronyd, and its socket file, under a client.
 func TestRestart(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+	for _, address := range d.Addresses() {
 		client := dial(t, address)
 		if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
 			t.Fatal(err)

@@ -87,14 +87,17 @@ type Estimate struct {
 
 	// SampleAge is the age, in seconds, of the last sample that the clock was
 	// steered by, and HoldoverAge the age at which holdover begins. SampleAge is
-	// +Inf if it is unknown. Both are zero unless the state is Synchronized or
-	// Holdover.
+	// +Inf if it is unknown. See HasSampleAge.
 	SampleAge   float64
 	HoldoverAge float64
 }
 
 // HasBound reports whether there is a bound.
 func (e Estimate) HasBound() bool { return !math.IsInf(e.Bound, 1) }
+
+// HasSampleAge reports whether the clock is steered by samples, so that
+// SampleAge and HoldoverAge mean something.
+func (e Estimate) HasSampleAge() bool { return e.State == Synchronized || e.State == Holdover }
 
 // Of judges an observation.
 func Of(o Observation, assume Assumptions) Estimate {

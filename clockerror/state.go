@@ -10,7 +10,7 @@ import (
 // A State says whether, and by what, the clock is vouched for.
 type State int
 
-// The states. Only the first two have a bound.
+// The states. Only the first two can have a bound.
 const (
 	// Synchronized: chronyd follows a source, and samples arrive.
 	Synchronized State = iota

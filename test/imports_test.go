@@ -65,6 +65,11 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
+	// The types of chrony are theirs to render; its client is not theirs to use.
+	asks := exec.Command("grep", "-rnE", "chrony\\.(Dial|NewClient)", "--include=*.go", "--exclude=*_test.go", "../internal/exporter", "../internal/web")
+	if out, err := asks.Output(); err == nil {
+		t.Errorf("only the tracker talks to chronyd:\n%s", out)
+	}
 	if found != len(rooms) {
 		t.Errorf("%d packages of %d", found, len(rooms))
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -157,7 +158,7 @@ func stateOf(values map[string]float64) string {
 
 func TestServe(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+	for _, address := range d.Addresses() {
 		s := start(t, "--chrony.address="+address)
 		values := s.mustScrape(t)
 		if stateOf(values) != "synchronized" || values["chrony_up"] != 1 {
@@ -189,25 +190,66 @@ func TestStartsBeforeChronyd(t *testing.T) {
 	}
 }
 
+// TestSystemdSocket gets its listener as systemd passes one.
+func TestSystemdSocket(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, binary, "--web.systemd-socket", "--chrony.address="+d.Address)
+	cmd.ExtraFiles = []*os.File{file}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	s := &server{url: "http://" + listener.Addr().String()}
+	await(t, "an answer", func() bool {
+		values, err := s.scrape()
+		return err == nil && values["chrony_up"] == 1
+	})
+}
+
+// TestHealthyFromTheStart has a chronyd that hangs for longer than a liveness
+// probe would wait.
+func TestHealthyFromTheStart(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	if err := d.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	start(t, "--chrony.address="+d.Address, "--chrony.timeout=25s")
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("healthy after %v", took)
+	}
+}
+
 // TestStopsWhileChronydHangs ends the program in the middle of a scrape.
 func TestStopsWhileChronydHangs(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	s := start(t, "--chrony.address="+d.Address)
+	s.mustScrape(t)
 	d.Pause()
 	answered := make(chan error)
 	go func() {
 		_, err := s.scrape()
 		answered <- err
 	}()
-	await(t, "the scrape to ask chronyd", func() bool { return socketsTo(t, d.Address) > 0 })
+	await(t, "the scrape to ask chronyd", func() bool { return hasQueue(t, d.Address) })
 	s.stop(t)
 	if err := <-answered; err != nil {
 		t.Errorf("the scrape under way got no answer: %v", err)
 	}
 }
 
-// socketsTo counts the UDP sockets that are connected to an IPv4 address.
-func socketsTo(t *testing.T, address string) int {
+// hasQueue reports whether packets wait to be read by who has the UDP address.
+func hasQueue(t *testing.T, address string) bool {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/udp")
 	if err != nil {
@@ -215,5 +257,12 @@ func socketsTo(t *testing.T, address string) int {
 	}
 	_, port, _ := strings.Cut(address, ":")
 	n, _ := strconv.Atoi(port)
-	return strings.Count(string(table), fmt.Sprintf(" 0100007F:%04X 01 ", n))
+	for line := range strings.Lines(string(table)) {
+		// number, local and remote address, state, send and receive queue
+		fields := strings.Fields(line)
+		if strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", n)) && !strings.HasSuffix(fields[4], ":00000000") {
+			return true
+		}
+	}
+	return false
 }

@@ -45,7 +45,7 @@ func TestPrometheus(t *testing.T) {
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WaitSynchronized(); err != nil {
+	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the alert to end", func() bool { return len(query(`ALERTS{alertstate="firing"}`)) == 0 })

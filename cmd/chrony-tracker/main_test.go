@@ -49,6 +49,10 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(badConfig, []byte("tls_server_config: {cert_file: nowhere.pem, key_file: nowhere.key}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	emptyConfig := filepath.Join(dir, "empty.yml")
+	if err := os.WriteFile(emptyConfig, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	free, err := chronytest.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +70,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"port in use", []string{nobody, "--web.listen-address=" + taken.Addr().String()}, nil, 1, "address already in use", "--web.listen-address"},
 		{"bad listen address", []string{nobody, "--web.listen-address=nonsense"}, nil, 1, "missing port", "--web.listen-address"},
+		{"bad listen address beside a file", []string{nobody, "--web.listen-address=127.0.0.1:bad", "--web.config.file=" + emptyConfig}, nil, 1, "bad", "--web.listen-address"},
 		{"no TLS file", []string{nobody, listen, "--web.config.file=" + filepath.Join(dir, "none.yml")}, nil, 1, "no such file", "check the file"},
 		{"no certificate", []string{nobody, listen, "--web.config.file=" + badConfig}, nil, 1, "nowhere", "check the file"},
 		{"bad address", []string{"--chrony.address=127.0.0.1"}, nil, 1, `--chrony.address: .*"127.0.0.1"`, "127.0.0.1:323"},
@@ -153,5 +158,25 @@ func TestStatus(t *testing.T) {
 	}
 	if !strings.Contains(stdout, `"state": "unreachable"`) || !strings.Contains(stdout, `"bound_seconds": null`) {
 		t.Errorf("a script can't see the state: %s", stdout)
+	}
+}
+
+// TestBrokenPipe prints to somebody who has gone: no socket may stay behind.
+func TestBrokenPipe(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	for range 5 {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Close()
+		cmd := exec.Command(os.Args[0], "status", "--chrony.address=unix://"+d.Socket)
+		cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1")
+		cmd.Stdout = write
+		cmd.Run()
+		write.Close()
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(d.Socket), "chrony-tracker.*")); left != nil {
+		t.Errorf("left behind: %v", left)
 	}
 }

@@ -28,6 +28,11 @@ func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 }
 
 func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) error {
+	if file := *flags.WebConfigFile; file != "" {
+		if err := toolkit.Validate(file); err != nil {
+			return hintedError{fmt.Errorf("--web.config.file=%s: %w", file, err), "check the file and those that it names; this user must be able to read them"}
+		}
+	}
 	logger := promslog.New(shared.log)
 	t, err := shared.newTracker(logger)
 	if err != nil {
@@ -54,23 +59,21 @@ func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) 
 		server.Shutdown(grace)
 	})
 	defer undo()
-	t.Snapshot(ctx) // says in the log whether chronyd answers
+	go t.Snapshot(ctx) // says in the log whether chronyd answers
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
-		return listenError(flags, err)
+		return listenError(err)
 	}
 	<-drained
 	return nil
 }
 
 // listenError adds what can be done about a server that doesn't start.
-func listenError(flags *toolkit.FlagConfig, err error) error {
+func listenError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return hintedError{err, "another program has the port; choose one with --web.listen-address=:PORT"}
-	case errors.Is(err, fs.ErrPermission) && *flags.WebConfigFile == "":
+	case errors.Is(err, fs.ErrPermission):
 		return hintedError{err, "choose a port above 1023 with --web.listen-address=:PORT"}
-	case *flags.WebConfigFile != "":
-		return hintedError{fmt.Errorf("--web.config.file=%s: %w", *flags.WebConfigFile, err), "check the file and those that it names; this user must be able to read them"}
 	default:
 		return hintedError{err, "check --web.listen-address: it is host:port, :port for all addresses, or [::1]:port"}
 	}

@@ -24,8 +24,8 @@ func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer
 	if err != nil {
 		return err
 	}
-	defer t.Close()
 	snapshot := t.Snapshot(ctx)
+	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
 	s := web.NewStatus(snapshot)
 	if asJSON {
 		// Scripts want the state in any case; the exit status tells the rest.

@@ -35,7 +35,7 @@ type Config struct {
 // it runs with -x, which leaves the system clock alone.
 type Chronyd struct {
 	Address  string // for monitoring by UDP over IPv4
-	Address6 string // the same over IPv6
+	Address6 string // the same over IPv6; empty where the machine has none
 	Socket   string // the path of its Unix socket, in a directory of its own
 
 	program string
@@ -100,16 +100,18 @@ func (d *Chronyd) configure(config Config) error {
 		return err
 	}
 	d.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	d.Address6 = net.JoinHostPort("::1", strconv.Itoa(port))
 	d.Socket = filepath.Join(socketDir, "chronyd.sock")
 
 	lines := append([]string{
 		"cmdport " + strconv.Itoa(port),
 		"bindcmdaddress 127.0.0.1",
-		"bindcmdaddress ::1",
 		"bindcmdaddress " + d.Socket,
 		"pidfile " + filepath.Join(d.dir, "chronyd.pid"),
 	}, config.Lines...)
+	if hasIPv6() {
+		d.Address6 = net.JoinHostPort("::1", strconv.Itoa(port))
+		lines = append(lines, "bindcmdaddress ::1")
+	}
 	if !hasPort(config.Lines) {
 		lines = append(lines, "port 0")
 	}
@@ -131,6 +133,15 @@ func hasPort(lines []string) bool {
 		}
 	}
 	return false
+}
+
+// Addresses are all ways to the daemon, as chrony.Dial takes them.
+func (d *Chronyd) Addresses() []string {
+	all := []string{d.Address, "unix://" + d.Socket}
+	if d.Address6 != "" {
+		all = append(all, d.Address6)
+	}
+	return all
 }
 
 // Restart starts chronyd again, after [Chronyd.Kill] or while it runs, and waits
@@ -164,7 +175,11 @@ func (d *Chronyd) Launch() error {
 
 // Wait reads tracking and sources until they satisfy the condition.
 func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return d.wait(context.Background(), condition)
+}
+
+func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool) (*chrony.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client, err := chrony.NewClient(d.Address)
 	if err != nil {
@@ -186,8 +201,8 @@ func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, err
 
 // WaitSynchronized waits until chronyd follows a source and knows its own
 // frequency, so that the root dispersion has come down from seconds.
-func (d *Chronyd) WaitSynchronized() error {
-	_, err := d.Wait(func(r *chrony.Report) bool {
+func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
+	_, err := d.wait(ctx, func(r *chrony.Report) bool {
 		t := r.Tracking
 		return t != nil && t.Leap != chrony.LeapNotSynchronized && t.Stratum > 0 && t.RootDispersion < 0.01
 	})
@@ -203,9 +218,6 @@ func (d *Chronyd) Log() string {
 	return string(text)
 }
 
-// PID is the process id of chronyd.
-func (d *Chronyd) PID() int { return d.process.Process.Pid }
-
 // Pause stops chronyd as a debugger would; Continue lets it go on.
 func (d *Chronyd) Pause() error { return d.process.Process.Signal(syscall.SIGSTOP) }
 
@@ -219,13 +231,6 @@ func (d *Chronyd) Kill() {
 		d.process.Wait()
 		d.process = nil
 	}
-}
-
-// Terminate ends chronyd as its service manager would.
-func (d *Chronyd) Terminate() {
-	d.process.Process.Signal(syscall.SIGTERM)
-	d.process.Wait()
-	d.process = nil
 }
 
 // Close ends chronyd and removes its files.
@@ -266,7 +271,11 @@ func FreePort() (int, error) {
 }
 
 func canListen(port int) bool {
-	for _, host := range []string{"127.0.0.1", "::1"} {
+	hosts := []string{"127.0.0.1"}
+	if hasIPv6() {
+		hosts = append(hosts, "::1")
+	}
+	for _, host := range hosts {
 		address := net.JoinHostPort(host, strconv.Itoa(port))
 		packets, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -279,6 +288,15 @@ func canListen(port int) bool {
 		}
 		stream.Close()
 	}
+	return true
+}
+
+func hasIPv6() bool {
+	conn, err := net.ListenPacket("udp", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	conn.Close()
 	return true
 }
 
@@ -336,7 +354,7 @@ func NewSynchronized(t testing.TB, options string) *Chronyd {
 	t.Helper()
 	_, line := NewServer(t)
 	d := New(t, Config{Lines: []string{line + Fast + options}})
-	if err := d.WaitSynchronized(); err != nil {
+	if err := d.WaitSynchronized(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return d

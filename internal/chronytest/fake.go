@@ -45,7 +45,13 @@ type Fake struct {
 // NewFake starts a fake on a UDP port of 127.0.0.1.
 func NewFake(t testing.TB, script Script) *Fake {
 	t.Helper()
-	return newFake(t, "udp", "127.0.0.1:0", "", script)
+	return NewFakeAt(t, "127.0.0.1:0", script)
+}
+
+// NewFakeAt starts a fake on the given UDP address.
+func NewFakeAt(t testing.TB, address string, script Script) *Fake {
+	t.Helper()
+	return newFake(t, "udp", address, "", script)
 }
 
 // NewFakeSocket starts a fake on a Unix socket with the given path.
@@ -62,7 +68,7 @@ func newFake(t testing.TB, network, address, prefix string, script Script) *Fake
 	}
 	f := &Fake{Address: prefix + conn.LocalAddr().String(), script: script, conn: conn, done: make(chan struct{})}
 	if network == "udp" {
-		if f.stranger, err = net.ListenPacket(network, address); err != nil {
+		if f.stranger, err = net.ListenPacket(network, "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { f.stranger.Close() })

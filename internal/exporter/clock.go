@@ -47,7 +47,7 @@ var clockMetrics = []metric{
 	{
 		name: "chrony_clock_state", kind: gauge,
 		help: "1 for the state that the clock is in, 0 for the others: synchronized; holdover (the selected source has fallen silent); " +
-			"local (chronyd follows the clock itself); unsynchronized (it follows nothing); unreachable (chronyd gives no answer). Only the first two have a bound.",
+			"local (chronyd follows the clock itself); unsynchronized (it follows nothing); unreachable (chronyd gives no answer). Only the first two have a bound, and holdover none if there never was a sample.",
 		labels: []string{"state"},
 		values: func(s *tracker.Snapshot, emit emit) {
 			for _, state := range clockerror.States {
@@ -60,7 +60,7 @@ var clockMetrics = []metric{
 		help: "Age of the last sample that the clock was steered by, in seconds: the selected source's or, without one, that of chronyd's reference time. " +
 			"Absent unless the state is synchronized or holdover, and when there never was a sample.",
 		values: func(s *tracker.Snapshot, emit emit) {
-			if s.Estimate.HoldoverAge > 0 && !math.IsInf(s.Estimate.SampleAge, 1) {
+			if s.Estimate.HasSampleAge() && !math.IsInf(s.Estimate.SampleAge, 1) {
 				emit(s.Estimate.SampleAge)
 			}
 		},
@@ -70,7 +70,7 @@ var clockMetrics = []metric{
 		help: "The chrony_clock_sample_age_seconds above which the state is holdover: 4 * max(poll interval, min(update interval, 16 * poll interval)) + 2. " +
 			"Absent unless the state is synchronized or holdover.",
 		values: func(s *tracker.Snapshot, emit emit) {
-			if s.Estimate.HoldoverAge > 0 {
+			if s.Estimate.HasSampleAge() {
 				emit(s.Estimate.HoldoverAge)
 			}
 		},

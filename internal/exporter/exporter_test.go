@@ -123,7 +123,7 @@ func TestAgainstChronyc(t *testing.T) {
 		"chrony_tracking_root_dispersion_seconds":     11,
 		"chrony_tracking_update_interval_seconds":     12,
 	}
-	for _, address := range []string{d.Address, d.Address6, "unix://" + d.Socket} {
+	for _, address := range d.Addresses() {
 		values := scrape(t, serve(t, address, 0).URL)
 		wantState(t, values, clockerror.Synchronized)
 		for name, column := range columns {
@@ -181,6 +181,61 @@ func TestChronydDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantState(t, scrape(t, server.URL), clockerror.Unsynchronized)
+}
+
+// TestNoReference follows daemons that follow nobody. To chrony_exporter both are
+// "remote".
+func TestNoReference(t *testing.T) {
+	for state, lines := range map[clockerror.State][]string{
+		clockerror.Unsynchronized: nil,
+		clockerror.Local:          {"local stratum 10"},
+	} {
+		values := scrape(t, serve(t, chronytest.New(t, chronytest.Config{Lines: lines}).Address, 0).URL)
+		wantState(t, values, state)
+		if remote, found := values["chrony_tracking_remote_reference"]; remote != 0 || !found {
+			t.Errorf("%v: remote reference %v", state, remote)
+		}
+		if _, found := values["chrony_clock_sample_age_seconds"]; found {
+			t.Errorf("%v: a sample's age", state)
+		}
+	}
+}
+
+// TestSelf wants what happens to packets to be counted.
+func TestSelf(t *testing.T) {
+	known := chrony.Report{
+		Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330},
+		Sources:  []chrony.Source{{State: chrony.StateSelected, Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 3, SampleAge: 5 * time.Second}},
+	}
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 33 && r.Attempt == 0 { // TRACKING
+			return []chronytest.Packet{{Data: []byte("?")}, {Data: make([]byte, 1000)}}
+		}
+		other := r
+		other.Sequence++
+		return []chronytest.Packet{{Data: chronytest.Reply(other, known)}, {Data: chronytest.Reply(r, known)}}
+	})
+	values := scrape(t, serve(t, fake.Address, 0).URL)
+	wantState(t, values, clockerror.Synchronized)
+	for name, want := range map[string]float64{
+		"chrony_clock_sample_age_seconds":                            5,
+		"chrony_clock_holdover_age_seconds":                          34,
+		"chrony_tracking_remote_reference":                           1,
+		"chrony_tracker_exchanges_total":                             1,
+		"chrony_tracker_requests_total":                              3,
+		"chrony_tracker_retries_total":                               1,
+		`chrony_tracker_dropped_packets_total{reason="malformed"}`:   1,
+		`chrony_tracker_dropped_packets_total{reason="oversized"}`:   1,
+		`chrony_tracker_dropped_packets_total{reason="unexpected"}`:  3,
+		`chrony_tracker_exchange_failures_total{reason="no_answer"}`: 0,
+	} {
+		if got, found := values[name]; got != want || !found {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if took := values["chrony_tracker_exchange_duration_seconds"]; took < 0.1 {
+		t.Errorf("with a repetition after 0.1 s the exchange took %v", took)
+	}
 }
 
 // TestScrapersDeadline has the scraper's patience end before chronyd's.

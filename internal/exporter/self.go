@@ -6,8 +6,12 @@ import "github.com/chrony-tracker/chrony-tracker/internal/tracker"
 var selfMetrics = []metric{
 	{
 		name: "chrony_tracker_exchange_duration_seconds", kind: gauge,
-		help:   "How long the exchange with chronyd took that this scrape's values come from, in seconds.",
-		values: always(func(s *tracker.Snapshot) float64 { return s.Took.Seconds() }),
+		help: "How long the exchange with chronyd took that this scrape's values come from, in seconds. Absent when the scrape did not wait for its end.",
+		values: func(s *tracker.Snapshot, emit emit) {
+			if s.Took > 0 {
+				emit(s.Took.Seconds())
+			}
+		},
 	},
 	{
 		name: "chrony_tracker_exchanges_total", kind: counter,
@@ -16,8 +20,8 @@ var selfMetrics = []metric{
 	},
 	{
 		name: "chrony_tracker_exchange_failures_total", kind: counter,
-		help: "Exchanges with chronyd that gave no judgement, by reason: no_answer (nobody is there), deadline (it hangs), permission, unauthorized " +
-			"(it refuses its tracking), unknown_command, bad_reply, other.",
+		help: "Failures to judge the clock, by reason: no_answer (nobody is there), deadline (chronyd hangs), permission, unauthorized " +
+			"(it refuses its tracking), unknown_command, bad_reply, abandoned (the scraper could not wait for as long as chronyd may take), other.",
 		labels: []string{"reason"},
 		values: func(s *tracker.Snapshot, emit emit) {
 			for _, reason := range tracker.Reasons() {

@@ -12,6 +12,7 @@ var reasons = []struct {
 	name string
 	err  error
 }{
+	{"abandoned", errAbandoned},
 	{"permission", chrony.ErrPermission},
 	{"unauthorized", chrony.ErrUnauthorized},
 	{"unknown_command", chrony.ErrUnknownCommand},
@@ -19,6 +20,9 @@ var reasons = []struct {
 	{"deadline", context.DeadlineExceeded},
 	{"no_answer", chrony.ErrNoAnswer},
 }
+
+// errAbandoned: whoever asked did not wait as long as chronyd may take.
+var errAbandoned = errors.New("abandoned")
 
 // otherReason is what fits none of them.
 const otherReason = "other"

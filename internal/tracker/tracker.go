@@ -29,7 +29,7 @@ type Config struct {
 // A Snapshot is what was known at one instant. It is never changed.
 type Snapshot struct {
 	At       time.Time      // when it was taken
-	Took     time.Duration  // to read from chronyd
+	Took     time.Duration  // to read from chronyd; zero if nobody waited for the end of that
 	Report   *chrony.Report // nil if chronyd gave no answer
 	Err      error          // why nothing can be said of the clock, or nil
 	Estimate clockerror.Estimate
@@ -40,7 +40,7 @@ type Snapshot struct {
 type Health struct {
 	chrony.Stats
 	Exchanges uint64
-	Failures  map[string]uint64 // of those, by reason: all of Reasons
+	Failures  map[string]uint64 // to judge the clock, by reason: all of Reasons
 }
 
 // A Tracker reads the state of a clock.
@@ -55,7 +55,9 @@ type Tracker struct {
 	mu      sync.Mutex
 	reading *reading // under way, or nil
 	health  Health
-	last    *Snapshot // for the log
+
+	logging sync.Mutex
+	logged  *Snapshot // the last one that the log has seen
 }
 
 // A reading is one exchange with chronyd, and all who wait for it.
@@ -89,20 +91,26 @@ func (t *Tracker) Close() error {
 	return t.client.Close()
 }
 
-// Snapshot reads the clock's state from chronyd. All who ask while an exchange
-// is under way share its result. Whoever can't wait for it, because the context
-// ends, gets a snapshot that says so.
+// Snapshot reads the clock's state from chronyd: nothing that it says of the clock
+// was read before it was called. All who ask while an exchange is under way share
+// its result, unless chronyd had answered before they came. Whoever can't wait
+// for it, because the context ends, gets a snapshot that says so.
 func (t *Tracker) Snapshot(ctx context.Context) *Snapshot {
 	start := time.Now()
-	r := t.join()
-	select {
-	case <-r.done:
-		return r.snapshot
-	case <-ctx.Done():
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		err := fmt.Errorf("%w: chronyd has not answered in the time that the asker has: %w", chrony.ErrNoAnswer, ctx.Err())
-		return t.snapshot(nil, err, time.Since(start))
+	// Only a second reading, after one that came too early, is cut short by this.
+	const margin = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, t.timeout+margin)
+	defer cancel()
+	for {
+		r := t.join()
+		select {
+		case <-r.done:
+			if s := r.snapshot; s.Err != nil || !s.Report.At.Before(start) {
+				return s
+			}
+		case <-ctx.Done():
+			return t.abandon(ctx)
+		}
 	}
 }
 
@@ -128,18 +136,21 @@ func (t *Tracker) read(r *reading) {
 	took := time.Since(start)
 
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.health.Exchanges++
-	if err != nil {
-		t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
-		t.health.Failures[reason(err)]++
-	}
 	r.snapshot = t.snapshot(report, err, took)
+	t.reading = nil
+	close(r.done)
+	t.mu.Unlock()
 	if t.ctx.Err() == nil {
 		t.logChange(r.snapshot)
 	}
-	t.reading = nil
-	close(r.done)
+}
+
+// abandon makes the snapshot of somebody who doesn't wait for the reading's end.
+func (t *Tracker) abandon(ctx context.Context) *Snapshot {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, ctx.Err()), 0)
 }
 
 // snapshot judges what was read. The mutex is held.
@@ -147,6 +158,9 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration)
 	var o clockerror.Observation
 	if err == nil {
 		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
+	} else {
+		t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
+		t.health.Failures[reason(err)]++
 	}
 	t.health.Stats = t.client.Stats()
 	return &Snapshot{

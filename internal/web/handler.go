@@ -58,7 +58,7 @@ func class(s Status) string {
 	switch {
 	case s.Bound == nil:
 		return "none"
-	case s.State != clockerror.Synchronized:
+	case s.State != clockerror.Synchronized, s.Untraced:
 		return "doubt"
 	default:
 		return ""

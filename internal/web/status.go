@@ -71,7 +71,7 @@ func NewStatus(s *tracker.Snapshot) Status {
 		terms := Terms(e.Terms)
 		status.Terms = &terms
 	}
-	if e.HoldoverAge > 0 {
+	if e.HasSampleAge() {
 		status.SampleAge, status.HoldoverAge = finite(e.SampleAge), finite(e.HoldoverAge)
 	}
 	if s.Report != nil {
@@ -103,6 +103,8 @@ func finite(v float64) *float64 {
 // Verdict is the status in a sentence.
 func (s Status) Verdict() string {
 	switch {
+	case s.Bound != nil && s.Untraced:
+		return "The clock is wrong by " + seconds(*s.Bound) + " at most, if its reference clock is right: nothing is known of that one's own error."
 	case s.Bound != nil:
 		return "The clock is wrong by " + seconds(*s.Bound) + " at most."
 	case s.State == clockerror.Unreachable:
@@ -176,17 +178,21 @@ func secondsOrNone(v *float64) string {
 	return seconds(*v)
 }
 
-// seconds writes a time with three digits, in the unit that suits it.
+// seconds writes a time with three digits, in the unit that suits it. It rounds
+// up: what is said to be at most so much must not be more.
 func seconds(v float64) string {
 	if v == 0 {
 		return "0 s"
 	}
+	scale := math.Pow10(2 - int(math.Floor(math.Log10(math.Abs(v)))))
+	const digits = 1e-9 // what a float may lose on the way
+	v = math.Ceil(v*scale-digits) / scale
 	unit, size := "ns", 1e-9
 	for _, larger := range []struct {
 		unit string
 		size float64
 	}{{"µs", 1e-6}, {"ms", 1e-3}, {"s", 1}} {
-		if math.Abs(v) >= 0.9995*larger.size { // or it would be rounded to 1000 of the smaller
+		if math.Abs(v) >= larger.size*(1-digits) {
 			unit, size = larger.unit, larger.size
 		}
 	}

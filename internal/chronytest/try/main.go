@@ -45,18 +45,21 @@ func try(program, port string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	go announce(ctx, "http://localhost:"+port)
-	if err := cmd.Wait(); ctx.Err() == nil {
-		return err
+	running, stopped := context.WithCancel(ctx)
+	go announce(running, "http://localhost:"+port)
+	err = cmd.Wait()
+	stopped()
+	if ctx.Err() != nil {
+		return nil // asked to end
 	}
-	return nil
+	return err
 }
 
 // findChronyd returns where a chronyd answers, and what ends it.
 func findChronyd(ctx context.Context) (address string, end func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	soon, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	client, err := chrony.Dial(ctx, "")
+	client, err := chrony.Dial(soon, "")
 	if err == nil {
 		client.Close()
 		fmt.Println("Reading the chronyd of this machine.")
@@ -78,7 +81,12 @@ func findChronyd(ctx context.Context) (address string, end func(), err error) {
 		server.Close()
 		return "", nil, err
 	}
-	return d.Address, func() { d.Close(); server.Close() }, d.WaitSynchronized()
+	end = func() { d.Close(); server.Close() }
+	if err := d.WaitSynchronized(ctx); err != nil {
+		end()
+		return "", nil, err
+	}
+	return d.Address, end, nil
 }
 
 // announce says what to open, as soon as there is something to see.
@@ -87,6 +95,9 @@ func announce(ctx context.Context, url string) {
 		response, err := http.Get(url + "/-/healthy")
 		if err == nil {
 			response.Body.Close()
+			if ctx.Err() != nil {
+				return // it was somebody else who answered
+			}
 			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics. Ctrl-C ends it all.\n\n", url, url)
 			return
 		}
