@@ -11,35 +11,27 @@ import (
 type conn struct {
 	net.Conn
 	target  target
-	window  int // requests that may be waiting for their answers
 	counts  *counters
 	request [requestLen]byte
 	packet  [maxReplyLen + 1]byte
 }
 
-const (
-	// windowUDP keeps the replies of a whole window well within the receive
-	// buffer, and is large enough to hide the round trip (measured).
-	windowUDP = 16
-
-	// windowUnix is what a Unix datagram socket queues at least (sysctl
-	// net.unix.max_dgram_qlen, 10 by default): chronyd doesn't wait, it drops
-	// the reply for which there is no room.
-	windowUnix = 10
-)
+// window is how many requests may be waiting for their answers. It hides the
+// round trips, and keeps the replies well within a UDP socket's receive buffer. A
+// Unix socket queues fewer (sysctl net.unix.max_dgram_qlen, 10 by default), but
+// there chronyd's own queue holds the requests back just as well.
+const window = 16
 
 func (c *Client) connect(ctx context.Context, t target) (*conn, error) {
+	var socket net.Conn
+	var err error
 	if t.path != "" {
-		socket, err := dialUnix(ctx, t.path)
-		if err != nil {
-			return nil, err
-		}
-		return &conn{Conn: socket, target: t, window: windowUnix, counts: &c.counts}, nil
+		socket, err = dialUnix(ctx, t.path)
+	} else {
+		socket, err = new(net.Dialer).DialContext(ctx, "udp", t.String())
 	}
-	var dialer net.Dialer
-	socket, err := dialer.DialContext(ctx, "udp", t.String())
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: socket, target: t, window: windowUDP, counts: &c.counts}, nil
+	return &conn{Conn: socket, target: t, counts: &c.counts}, nil
 }

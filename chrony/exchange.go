@@ -119,12 +119,12 @@ func (c *conn) exchange(ctx context.Context, queries []query) error {
 	release := c.interruptOn(ctx)
 	defer release()
 
-	var window [windowUDP]*query
-	waiting := window[:0]
+	var room [window]*query
+	waiting := room[:0]
 	retryAfter, retryAt := firstRetry, time.Now().Add(firstRetry)
 	fouled := false
 	for next := 0; ; {
-		for len(waiting) < c.window && next < len(queries) {
+		for len(waiting) < window && next < len(queries) {
 			q := &queries[next]
 			q.err, q.attempts, q.sequence = nil, 0, unusedSequence(waiting)
 			if err := c.send(q); err != nil {

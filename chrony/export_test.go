@@ -9,6 +9,3 @@ func SetLoopback(hosts []string, port uint16) (restore func()) {
 	}
 	return func() { loopback = saved }
 }
-
-// WindowUnix is the window of a Unix socket.
-const WindowUnix = windowUnix
