@@ -11,16 +11,26 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// logChange says what differs from what was logged last, and nothing if all is as
-// it was. Where the log can't be written, as into a pipe that nobody reads, only
-// one goroutine waits; the next to come after that says what has changed since.
-func (t *Tracker) logChange(s *Snapshot) {
-	if !t.logging.TryLock() {
-		return
+// logBacklog is how many snapshots may wait for a slow log.
+const logBacklog = 16
+
+// logChanges logs what changes from one snapshot to the next. It does so beside
+// the readings, so that a log that can't be written, such as a pipe that nobody
+// reads, delays none of them.
+func (t *Tracker) logChanges() {
+	var last *Snapshot
+	for {
+		select {
+		case s := <-t.toLog:
+			t.logChange(last, s)
+			last = s
+		case <-t.ctx.Done():
+			return
+		}
 	}
-	defer t.logging.Unlock()
-	last := t.logged
-	t.logged = s
+}
+
+func (t *Tracker) logChange(last, s *Snapshot) {
 	if s.Err != nil {
 		if last == nil || last.Err == nil || reason(last.Err) != reason(s.Err) {
 			t.log.Warn("nothing is known of the clock", "state", s.Estimate.State, "error", s.Err, "hint", Hint(s.Err))

@@ -56,8 +56,7 @@ type Tracker struct {
 	reading *reading // under way, or nil
 	health  Health
 
-	logging sync.Mutex
-	logged  *Snapshot // the last one that the log has seen
+	toLog chan *Snapshot
 }
 
 // A reading is one exchange with chronyd, and all who wait for it.
@@ -74,6 +73,7 @@ func New(config Config) *Tracker {
 		assume:  config.Assume,
 		log:     config.Logger,
 		health:  Health{Failures: noFailures()},
+		toLog:   make(chan *Snapshot, logBacklog),
 	}
 	if t.timeout == 0 {
 		t.timeout = DefaultTimeout
@@ -82,6 +82,7 @@ func New(config Config) *Tracker {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	go t.logChanges()
 	return t
 }
 
@@ -136,13 +137,14 @@ func (t *Tracker) read(r *reading) {
 	took := time.Since(start)
 
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.health.Exchanges++
 	r.snapshot = t.snapshot(report, err, took)
 	t.reading = nil
 	close(r.done)
-	t.mu.Unlock()
-	if t.ctx.Err() == nil {
-		t.logChange(r.snapshot)
+	select {
+	case t.toLog <- r.snapshot:
+	default: // nobody reads the log; the next that it takes tells what has changed
 	}
 }
 

@@ -196,52 +196,83 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A log can be read while it is written.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// await waits until the log has so many lines, and returns them.
+func (l *log) await(t *testing.T, lines int) []string {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		text := strings.TrimSpace(l.text.String())
+		l.mu.Unlock()
+		if got := strings.Split(text, "\n"); len(got) >= lines {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d lines wanted, but the log is\n%s", lines, text)
+		}
+	}
+}
+
 // TestLog wants a line when something changes, and none while nothing does.
 func TestLog(t *testing.T) {
-	var log bytes.Buffer
+	log := &log{}
 	d := chronytest.NewSynchronized(t, "")
-	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	lines := func() []string {
+	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	read := func() {
 		for range 3 {
 			tr.Snapshot(background)
 		}
-		text := strings.TrimSpace(log.String())
-		log.Reset()
-		if text == "" {
-			return nil
-		}
-		return strings.Split(text, "\n")
 	}
-	if got := lines(); len(got) != 2 || !strings.Contains(got[0], d.Address) || !strings.Contains(got[1], "state=synchronized") {
-		t.Errorf("at the start: %q", got)
-	}
-	if got := lines(); got != nil {
-		t.Errorf("nothing has changed: %q", got)
-	}
+	read()
+	log.await(t, 2)
 	d.Kill()
-	if got := lines(); len(got) != 1 || !strings.Contains(got[0], "level=WARN") || !strings.Contains(got[0], "hint=") {
-		t.Errorf("dead: %q", got)
-	}
+	read()
+	log.await(t, 3)
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(); len(got) != 2 || !strings.Contains(got[1], "state=synchronized") {
-		t.Errorf("back: %q", got)
+	read()
+	lines := log.await(t, 5)
+	for i, parts := range [][]string{
+		{"level=INFO", `msg="chronyd answers"`, d.Address},
+		{"level=INFO", "state=synchronized", "bound_seconds=0.", "reference=127.0.0.1"},
+		{"level=WARN", "state=unreachable", "error=", "hint="},
+		{"level=INFO", `msg="chronyd answers"`, d.Address},
+		{"level=INFO", "state=synchronized"},
+	} {
+		for _, part := range parts {
+			if !strings.Contains(lines[i], part) {
+				t.Errorf("line %d lacks %s: %s", i, part, lines[i])
+			}
+		}
+	}
+	if len(lines) != 5 {
+		t.Errorf("%d lines: %q", len(lines), lines)
 	}
 }
 
 // TestJSONLog logs a clock without a bound as JSON, which has no infinity.
 func TestJSONLog(t *testing.T) {
-	var log bytes.Buffer
+	log := &log{}
 	d := chronytest.New(t, chronytest.Config{})
-	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	tr.Snapshot(background)
-	tr.Close()
-	if text := log.String(); !strings.Contains(text, `"state":"unsynchronized","bound_seconds":"none"`) {
-		t.Error(text)
+	if lines := log.await(t, 2); !strings.Contains(lines[1], `"state":"unsynchronized","bound_seconds":"none"`) {
+		t.Errorf("%q", lines)
 	}
 }
 
@@ -259,7 +290,7 @@ func TestStuckLog(t *testing.T) {
 	defer close(log)
 	d := chronytest.New(t, chronytest.Config{})
 	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
-	for range 3 {
+	for range 50 { // more than may wait for the log
 		want(t, tr.Snapshot(background), clockerror.Unsynchronized)
 	}
 }
