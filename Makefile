@@ -2,11 +2,12 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-BRANCH   ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
+IMAGE    ?= chrony-tracker:$(VERSION)
 
 stamp   = github.com/prometheus/common/version
-LDFLAGS = -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Revision=$(REVISION) -X $(stamp).Branch=$(BRANCH)
+LDFLAGS = -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Revision=$(REVISION)
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -29,6 +30,13 @@ run: build ## serve on http://localhost:9123 with this machine's chronyd, or a p
 build: ## build bin/chrony-tracker, one static program
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/chrony-tracker ./cmd/chrony-tracker
 
+.PHONY: image
+image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, without an engine (IMAGE=name:tag)
+	@mkdir -p dist
+	$(foreach arch,amd64 arm64,CGO_ENABLED=0 GOOS=linux GOARCH=$(arch) go build -trimpath -ldflags '$(LDFLAGS)' -o dist/chrony-tracker-linux-$(arch) ./cmd/chrony-tracker &&) true
+	cd deploy/docker/image && go run . archive -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' -created '$(CREATED)' \
+		-out ../../../dist/chrony-tracker.oci.tar $(foreach arch,amd64 arm64,linux/$(arch)=../../../dist/chrony-tracker-linux-$(arch))
+
 .PHONY: test
 test: ## run all tests, with real daemons that can't touch the clock
 	go test $(RACE) ./...
@@ -41,6 +49,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	GOOS=windows go build ./chrony ./clockerror
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
+	cd deploy/docker/image && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
 		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
@@ -61,4 +70,4 @@ docs: ## write docs/metrics.md anew
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -1,0 +1,195 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestContainer makes the image twice, and runs it as the pods run it.
+func TestContainer(t *testing.T) {
+	if _, err := exec.LookPath("podman"); err != nil || os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI needs podman, and to be root")
+		}
+		t.Skip("needs podman, and to be root")
+	}
+	engine := newEngine(t)
+	archive, digest := makeImage(t)
+	if _, again := makeImage(t); again != digest {
+		t.Errorf("made twice: %s, %s", digest, again)
+	}
+	info, err := os.Stat(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 2*8<<20 { // two platforms
+		t.Errorf("the archive has %d bytes", info.Size())
+	}
+	engine.podman(t, "load", "--input", archive)
+
+	t.Run("inspect", func(t *testing.T) { engine.inspect(t) })
+	t.Run("udp", func(t *testing.T) {
+		d := chronytest.NewSynchronized(t, "")
+		engine.run(t, "65532:65532", nil, d.Address)
+	})
+	t.Run("socket", func(t *testing.T) {
+		_, line := chronytest.NewServer(t)
+		d := chronytest.New(t, chronytest.Config{Lines: []string{line + chronytest.Fast}, User: "nobody"})
+		if err := d.WaitSynchronized(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(d.Socket)
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid))
+		engine.run(t, owner+":65532", []string{"--volume=" + dir + ":" + dir}, "unix://"+d.Socket)
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 1 {
+			t.Errorf("left beside chronyd's socket: %v, %v", entries, err)
+		}
+	})
+}
+
+const imageName = "localhost/chrony-tracker:test"
+
+// makeImage returns the archive and the digest that make image prints.
+func makeImage(t *testing.T) (archive, digest string) {
+	t.Helper()
+	cmd := exec.Command("make", "-s", "-C", "..", "image", "IMAGE="+imageName)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(out))
+	if digest = fields[len(fields)-1]; !strings.HasPrefix(digest, "sha256:") {
+		t.Fatalf("no digest: %s", out)
+	}
+	return "../dist/chrony-tracker.oci.tar", digest
+}
+
+// An engine is a podman with storage of its own.
+type engine struct {
+	env   []string
+	flags []string
+}
+
+func newEngine(t *testing.T) *engine {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "containers.conf")
+	// crun refuses hybrid cgroups, and some machines to raise limits.
+	text := "[engine]\nruntime = \"runc\"\n[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return &engine{
+		env:   append(os.Environ(), "CONTAINERS_CONF="+config),
+		flags: []string{"--root=" + filepath.Join(dir, "root"), "--runroot=" + filepath.Join(dir, "run"), "--storage-driver=vfs"},
+	}
+}
+
+func (e *engine) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("podman", append(append([]string{}, e.flags...), args...)...)
+	cmd.Env = e.env
+	return cmd
+}
+
+func (e *engine) podman(t *testing.T, args ...string) string {
+	t.Helper()
+	var problems bytes.Buffer
+	cmd := e.command(args...)
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("podman %v: %v: %s", args, err, problems.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// inspect wants nothing in the image but the program and the certificates.
+func (e *engine) inspect(t *testing.T) {
+	var images []struct {
+		User   string
+		Config struct {
+			Entrypoint []string
+			Labels     map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(e.podman(t, "image", "inspect", imageName)), &images); err != nil || len(images) != 1 {
+		t.Fatalf("%v: %v", err, images)
+	}
+	image := images[0]
+	if image.User != "65532:65532" || len(image.Config.Entrypoint) != 1 || image.Config.Entrypoint[0] != "/chrony-tracker" {
+		t.Errorf("%+v", image)
+	}
+	for _, label := range []string{"version", "revision", "source", "licenses", "title"} {
+		if image.Config.Labels["org.opencontainers.image."+label] == "" {
+			t.Errorf("no label %s", label)
+		}
+	}
+	id := e.podman(t, "create", imageName)
+	mount := e.podman(t, "mount", id)
+	defer e.podman(t, "rm", "--force", id)
+	var files []string
+	filepath.WalkDir(mount, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files = append(files, strings.TrimPrefix(path, mount))
+		}
+		return err
+	})
+	if got := strings.Join(files, " "); got != "/chrony-tracker /etc/ssl/certs/ca-certificates.crt" {
+		t.Errorf("files: %s", got)
+	}
+}
+
+// run runs the program as in a pod, and wants it to read the chronyd, and to end
+// at once when it is told to.
+func (e *engine) run(t *testing.T, user string, mounts []string, address string) {
+	t.Helper()
+	port, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := "127.0.0.1:" + strconv.Itoa(port)
+	args := append([]string{
+		"run", "--detach", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host", "--user=" + user,
+	}, mounts...)
+	id := e.podman(t, append(args, imageName, "--chrony.address="+address, "--web.listen-address="+listen)...)
+	defer func() {
+		if t.Failed() {
+			log, _ := e.command("logs", id).CombinedOutput()
+			t.Log(string(log))
+		}
+		e.command("rm", "--force", id).Run()
+	}()
+	s := &server{url: "http://" + listen}
+	var values map[string]float64
+	await(t, "the container to serve", func() bool {
+		values, err = s.scrape()
+		return err == nil
+	})
+	if stateOf(values) != "synchronized" || values["chrony_up"] != 1 {
+		t.Errorf("state %s", stateOf(values))
+	}
+	begin := time.Now()
+	e.podman(t, "stop", "--time=20", id)
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	if status := e.podman(t, "inspect", "--format={{.State.ExitCode}}", id); status != "0" {
+		t.Errorf("exit status %s", status)
+	}
+}
