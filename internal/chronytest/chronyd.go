@@ -258,6 +258,49 @@ func (d *Chronyd) Chronyc(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// Steady calls read between two calls of chronyc and returns what chronyc said,
+// in CSV, by report: tracking, sources and activity. It does so again until
+// chronyd has taken no sample in the meantime, so that all saw the same.
+func (d *Chronyd) Steady(read func()) (map[string]string, error) {
+	for begin := time.Now(); time.Since(begin) < patience; {
+		before, err := d.said()
+		if err != nil {
+			return nil, err
+		}
+		read()
+		after, err := d.said()
+		if err != nil {
+			return nil, err
+		}
+		if samples(before) == samples(after) {
+			return before, nil
+		}
+	}
+	return nil, errors.New("chronyd takes samples all the time")
+}
+
+func (d *Chronyd) said() (map[string]string, error) {
+	said := make(map[string]string)
+	for _, report := range []string{"tracking", "sources", "activity"} {
+		text, err := d.Chronyc(report)
+		if err != nil {
+			return nil, err
+		}
+		said[report] = text
+	}
+	return said, nil
+}
+
+// samples are what a new sample changes: tracking's reference time, and each
+// source's offset as it was measured.
+func samples(said map[string]string) string {
+	seen := strings.Split(said["tracking"], ",")[3]
+	for source := range strings.Lines(said["sources"]) {
+		seen += "," + strings.Split(source, ",")[8]
+	}
+	return seen
+}
+
 // FreePort finds a port that nobody uses, neither by UDP nor by TCP. It is below
 // those that the kernel hands out by itself, so that it stays free.
 func FreePort() (int, error) {
