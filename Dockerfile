@@ -1,11 +1,14 @@
-# syntax=docker/dockerfile:1
-#
 #   docker build --platform=linux/amd64 -t <tag> .
 #
-# `make image` makes the same image where there is neither an engine nor a registry.
+# With --build-arg VERSION=… --build-arg REVISION=… the labels tell them, too; the
+# program takes them from git. `make image` makes the same image where there is
+# neither an engine nor a registry.
 
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
-ARG TARGETOS=linux TARGETARCH VERSION REVISION
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
+ARG TARGETOS=linux
+ARG TARGETARCH
+ARG VERSION
+ARG REVISION
 WORKDIR /src
 COPY go.mod go.sum ./
 COPY deploy/docker/image/go.mod deploy/docker/image/go.sum deploy/docker/image/
@@ -15,7 +18,8 @@ RUN cd deploy/docker/image && go run . roots >/ca-certificates.crt
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH make build ${VERSION:+VERSION=$VERSION} ${REVISION:+REVISION=$REVISION}
 
 FROM scratch
-ARG VERSION REVISION
+ARG VERSION=unknown
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="chrony-tracker" \
       org.opencontainers.image.description="How wrong can this node's clock be right now?" \
       org.opencontainers.image.source="https://github.com/chrony-tracker/chrony-tracker" \

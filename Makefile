@@ -1,13 +1,16 @@
 # Chrony Tracker. `make` alone explains the targets.
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
-IMAGE    ?= chrony-tracker:$(VERSION)
+IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
 stamp   = github.com/prometheus/common/version
-LDFLAGS = -s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Revision=$(REVISION)
+
+# The same source makes the same program, whatever this machine's Go is set to.
+GOBUILD = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= go build -trimpath -buildvcs=false \
+	-ldflags '-s -w -X $(stamp).Version=$(VERSION) -X $(stamp).Revision=$(REVISION)'
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -28,14 +31,16 @@ run: build ## serve on http://localhost:9123 with this machine's chronyd, or a p
 
 .PHONY: build
 build: ## build bin/chrony-tracker, one static program
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/chrony-tracker ./cmd/chrony-tracker
+	$(GOBUILD) -o bin/chrony-tracker ./cmd/chrony-tracker
 
 .PHONY: image
 image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, without an engine (IMAGE=name:tag)
 	@mkdir -p dist
-	$(foreach arch,amd64 arm64,CGO_ENABLED=0 GOOS=linux GOARCH=$(arch) go build -trimpath -ldflags '$(LDFLAGS)' -o dist/chrony-tracker-linux-$(arch) ./cmd/chrony-tracker &&) true
+	GOOS=linux GOARCH=amd64 $(GOBUILD) -o dist/chrony-tracker-linux-amd64 ./cmd/chrony-tracker
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o dist/chrony-tracker-linux-arm64 ./cmd/chrony-tracker
 	cd deploy/docker/image && go run . archive -name '$(IMAGE)' -version '$(VERSION)' -revision '$(REVISION)' -created '$(CREATED)' \
-		-out ../../../dist/chrony-tracker.oci.tar $(foreach arch,amd64 arm64,linux/$(arch)=../../../dist/chrony-tracker-linux-$(arch))
+		-out ../../../dist/chrony-tracker.oci.tar \
+		linux/amd64=../../../dist/chrony-tracker-linux-amd64 linux/arm64=../../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
 test: ## run all tests, with real daemons that can't touch the clock

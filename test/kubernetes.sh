@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Applies the manifests to the cluster that KUBECONFIG names and checks every pod:
+# Tries the manifests on the cluster that KUBECONFIG names.
 #
-#   IMAGE=registry/chrony-tracker:tag test/kubernetes.sh host-network
-#   IMAGE=registry/chrony-tracker:tag CHRONY_UID=101 test/kubernetes.sh socket
+#   test/kubernetes.sh apply host-network IMAGE
+#   test/kubernetes.sh apply socket IMAGE UID    # of chronyd on the nodes
+#   test/kubernetes.sh check                     # what is there, changing nothing
 #
-# It leaves the pods running; kubectl delete namespace chrony-tracker removes all.
+# apply checks as well. kubectl delete namespace chrony-tracker removes all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-variant=${1:?usage: $0 host-network|socket}
-: "${IMAGE:?the image, which the nodes must be able to pull or have}"
+
+usage() {
+	sed -n 's/^#   //p' "$0" >&2
+	exit 2
+}
 
 fail() {
 	echo "FAIL: $*" >&2
@@ -16,27 +20,51 @@ fail() {
 	exit 1
 }
 
-manifest() {
-	kubectl kustomize "deploy/kubernetes/$variant" |
-		sed -e "s|image: YOUR-REGISTRY/.*|image: $IMAGE|" -e "s|runAsUser: 999|runAsUser: ${CHRONY_UID:-999}|"
+apply() { # VARIANT IMAGE [UID]
+	local patch
+	mkdir -p dist
+	overlay=$(mktemp -d dist/overlay.XXXX)
+	trap 'rm -rf "$overlay"' EXIT
+	patch='{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "'$2'"}'
+	[ -z "${3:-}" ] || patch+=', {"op": "replace", "path": "/spec/template/spec/securityContext/runAsUser", "value": '$3'}'
+	cat >"$overlay/kustomization.yaml" <<-EOF
+		resources: [../../deploy/kubernetes/$1]
+		patches: [{target: {kind: DaemonSet}, patch: '[$patch]'}]
+	EOF
+	kubectl apply -k "$overlay"
+	kubectl -n chrony-tracker rollout status daemonset/chrony-tracker --timeout=120s
 }
 
-manifest | kubectl apply -f -
-kubectl -n chrony-tracker rollout status daemonset/chrony-tracker --timeout=120s
+check() {
+	local daemonset=daemonset/chrony-tracker nodes pods port want
+	nodes=$(kubectl get nodes -l 'kubernetes.io/os=linux,type!=virtual-kubelet' -o name | wc -l)
+	port=$(kubectl -n chrony-tracker get $daemonset -o jsonpath='{.spec.template.spec.containers[0].ports[0].containerPort}')
+	want=127.0.0.1:323
+	[ "$(kubectl -n chrony-tracker get $daemonset -o jsonpath='{.spec.template.spec.hostNetwork}')" = true ] || want=unix:///run/chrony/chronyd.sock
+	pods=$(kubectl -n chrony-tracker get pods -l app.kubernetes.io/name=chrony-tracker --field-selector=status.phase=Running \
+		-o jsonpath='{range .items[*]}{.metadata.name},{.spec.nodeName},{.status.containerStatuses[0].restartCount}{"\n"}{end}')
+	[ "$(wc -l <<<"$pods")" = "$nodes" ] || fail "$nodes nodes, but these pods run: $pods"
 
-nodes=$(kubectl get nodes -l kubernetes.io/os=linux,type!=virtual-kubelet -o name | wc -l)
-pods=$(kubectl -n chrony-tracker get pods -l app.kubernetes.io/name=chrony-tracker --field-selector=status.phase=Running \
-	-o jsonpath='{range .items[*]}{.metadata.name},{.spec.nodeName}{"\n"}{end}')
-[ "$(wc -l <<<"$pods")" = "$nodes" ] || fail "$nodes nodes, but these pods run: $pods"
+	local pod node restarts metrics state bound from
+	while IFS=, read -r pod node restarts; do
+		metrics=$(kubectl get --raw "/api/v1/namespaces/chrony-tracker/pods/$pod:$port/proxy/metrics") || fail "$pod on $node answers no scrape"
+		grep -q '^chrony_up 1$' <<<"$metrics" || fail "$pod on $node reads no chronyd: $(grep '^chrony_tracker_exchange_failures_total' <<<"$metrics")"
+		state=$(sed -nE 's/^chrony_clock_state\{state="([a-z]+)"\} 1$/\1/p' <<<"$metrics")
+		bound=$(sed -n 's/^chrony_clock_error_bound_seconds //p' <<<"$metrics")
+		from=$(kubectl -n chrony-tracker exec "$pod" -- /chrony-tracker status --json </dev/null | sed -n 's/.*"address": "\(.*\)",/\1/p')
+		[ -n "$state" ] && [ -n "$bound" ] || fail "$pod on $node says: $metrics"
+		[ "$from" = "$want" ] || fail "$pod on $node reads $from, not $want"
+		[ "$restarts" = 0 ] || fail "$pod on $node was restarted $restarts times"
+		echo "$node: $pod reads $from: $state, $bound s"
+	done <<<"$pods"
+	echo "PASS: $nodes nodes"
+}
 
-for entry in $pods; do
-	pod=${entry%,*} node=${entry#*,}
-	metrics=$(kubectl get --raw "/api/v1/namespaces/chrony-tracker/pods/$pod:9123/proxy/metrics") || fail "$pod on $node answers no scrape"
-	grep -q '^chrony_up 1$' <<<"$metrics" || fail "$pod on $node reads no chronyd: $(grep -E '^chrony_tracker_exchange_failures_total' <<<"$metrics")"
-	state=$(sed -nE 's/^chrony_clock_state\{state="([a-z]+)"\} 1$/\1/p' <<<"$metrics")
-	bound=$(sed -n 's/^chrony_clock_error_bound_seconds //p' <<<"$metrics")
-	from=$(kubectl -n chrony-tracker exec "$pod" -- /chrony-tracker status --json | sed -n 's/.*"address": "\(.*\)",/\1/p')
-	[ -n "$state" ] && [ -n "$bound" ] && [ -n "$from" ] || fail "$pod on $node says: $metrics"
-	echo "$node: $pod reads $from: $state, $bound s"
-done
-echo "PASS: $nodes nodes"
+case "${1:-} $#" in
+"apply 3" | "apply 4")
+	apply "${@:2}"
+	check
+	;;
+"check 1") check ;;
+*) usage ;;
+esac

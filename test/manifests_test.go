@@ -1,48 +1,211 @@
 package test
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// TestManifests renders what users apply, where kubectl or kustomize is there to
-// do it, and holds the promises of docs/kubernetes.md. test/kubernetes.sh tries
-// them on a cluster.
-func TestManifests(t *testing.T) {
+// These tests read what users apply, and hold the promises of docs/kubernetes.md.
+// test/kubernetes.sh tries the manifests on a cluster.
+
+type object = map[string]any
+
+// render returns the DaemonSet of a variant and the other objects' kinds.
+func render(t *testing.T, variant string) (daemonset object, others []string) {
+	t.Helper()
+	cmd := exec.Command("kubectl", "kustomize", "../deploy/kubernetes/"+variant)
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		t.Skip("needs kubectl")
+		cmd = exec.Command("go", "run", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "build", "../deploy/kubernetes/"+variant)
 	}
-	promises := []string{
-		"runAsNonRoot: true", "readOnlyRootFilesystem: true", "allowPrivilegeEscalation: false", "- ALL", "type: RuntimeDefault",
-		"automountServiceAccountToken: false", "priorityClassName: system-node-critical", "- operator: Exists", "kubernetes.io/os: linux",
-		"virtual-kubelet", "path: /-/healthy", `value: "9123"`, "image: YOUR-REGISTRY/chrony-tracker:YOUR-TAG",
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", variant, err)
 	}
-	for variant, more := range map[string]struct{ has, lacks []string }{
-		"host-network": {
-			has:   []string{"hostNetwork: true", "--web.listen-address=[$(HOST_IP)]:$(PORT)", "runAsUser: 65532"},
-			lacks: []string{"hostPath", "volume"},
-		},
-		"socket": {
-			has:   []string{"path: /run/chrony", "mountPath: /run/chrony", "type: Directory\n", "unix:///run/chrony/chronyd.sock"},
-			lacks: []string{"hostNetwork", "DirectoryOrCreate"},
-		},
-		"scrape/annotations": {has: []string{"hostNetwork: true", `prometheus.io/port: "9123"`, `prometheus.io/scrape: "true"`}},
+	for _, o := range decode(t, string(out)) {
+		if kind := o["kind"].(string); kind == "DaemonSet" {
+			daemonset = o
+		} else {
+			others = append(others, kind)
+		}
+	}
+	return daemonset, others
+}
+
+func decode(t *testing.T, text string) []object {
+	t.Helper()
+	var objects []object
+	for decoder := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var o object
+		if decoder.Decode(&o) != nil {
+			break
+		}
+		objects = append(objects, o)
+	}
+	if len(objects) == 0 {
+		t.Fatalf("no object in %s", text)
+	}
+	return objects
+}
+
+// at follows keys, and numbers of list entries, into an object.
+func at(o any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			m, _ := o.(object)
+			o = m[step]
+		case int:
+			l, _ := o.([]any)
+			if step >= len(l) {
+				return nil
+			}
+			o = l[step]
+		}
+	}
+	return o
+}
+
+// parse is a value as a person would write it.
+func parse(t *testing.T, text string) (value any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// TestPods compares everything that gives a pod rights, or takes them away.
+func TestPods(t *testing.T) {
+	for variant, more := range map[string]string{
+		"host-network":       hostNetworkPod,
+		"scrape/annotations": hostNetworkPod,
+		"socket":             socketPod,
 	} {
-		out, err := exec.Command("kubectl", "kustomize", "../deploy/kubernetes/"+variant).CombinedOutput()
+		daemonset, others := render(t, variant)
+		if fmt.Sprint(others) != "[Namespace]" {
+			t.Errorf("%s: also %v", variant, others)
+		}
+		want := parse(t, commonPod+more).(object)
+		got := at(daemonset, "spec", "template", "spec").(object)
+		container := at(got, "containers", 0).(object)
+		for key, value := range container { // the one container's keys, beside the pod's
+			got["container."+key] = value
+		}
+		delete(got, "containers")
+		for key := range want {
+			if !reflect.DeepEqual(got[key], want[key]) {
+				t.Errorf("%s: %s is %v, want %v", variant, key, got[key], want[key])
+			}
+			delete(got, key)
+		}
+		if len(got) > 0 {
+			t.Errorf("%s: nobody said why there is %v", variant, got)
+		}
+		if update := at(daemonset, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable"); update != "25%" {
+			t.Errorf("%s: %v pods are updated at once", variant, update)
+		}
+	}
+	daemonset, _ := render(t, "scrape/annotations")
+	if got, want := at(daemonset, "spec", "template", "metadata", "annotations"), parse(t, `
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: "9123"
+`); !reflect.DeepEqual(got, want) {
+		t.Errorf("annotations %v", got)
+	}
+}
+
+const commonPod = `
+automountServiceAccountToken: false
+enableServiceLinks: false
+priorityClassName: system-node-critical
+terminationGracePeriodSeconds: 10
+nodeSelector: {kubernetes.io/os: linux}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+        - matchExpressions: [{key: type, operator: NotIn, values: [virtual-kubelet]}]
+tolerations: [{operator: Exists}]
+container.name: chrony-tracker
+container.image: YOUR-REGISTRY/chrony-tracker:YOUR-TAG
+container.ports: [{name: metrics, containerPort: 9123}]
+container.securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+container.resources: {requests: {cpu: 10m, memory: 24Mi}, limits: {memory: 64Mi}}
+container.livenessProbe: {httpGet: {path: /-/healthy, port: metrics}}
+container.readinessProbe: {httpGet: {path: /-/healthy, port: metrics}}
+`
+
+const hostNetworkPod = `
+hostNetwork: true
+securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+container.args: [serve, "--web.listen-address=[$(HOST_IP)]:$(PORT)"]
+container.env:
+  - {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
+  - {name: PORT, value: "9123"}
+`
+
+const socketPod = `
+securityContext: {runAsNonRoot: true, runAsUser: 999, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+container.args: [serve, "--web.listen-address=:$(PORT)"]
+container.env:
+  - {name: CHRONY_TRACKER_CHRONY_ADDRESS, value: "unix:///run/chrony/chronyd.sock"}
+  - {name: PORT, value: "9123"}
+container.volumeMounts: [{name: chronyd, mountPath: /run/chrony}]
+volumes: [{name: chronyd, hostPath: {path: /run/chrony, type: Directory}}]
+`
+
+// TestScraping reads the two ways for Azure Managed Prometheus: both must find
+// the pods that the manifests make, no others, and name the node.
+func TestScraping(t *testing.T) {
+	read := func(name string) object {
+		text, err := os.ReadFile(filepath.Join("../deploy/kubernetes/scrape", name))
 		if err != nil {
-			t.Errorf("%s: %v: %s", variant, err, out)
-			continue
+			t.Fatal(err)
 		}
-		for _, part := range append(more.has, promises...) {
-			if !strings.Contains(string(out), part) {
-				t.Errorf("%s lacks %q", variant, part)
-			}
-		}
-		for _, part := range append(more.lacks, "cpu: null", "secret", "kind: ClusterRole") {
-			if strings.Contains(string(out), part) {
-				t.Errorf("%s has %q", variant, part)
-			}
-		}
+		return decode(t, string(text))[0]
+	}
+	daemonset, _ := render(t, "host-network")
+	labels := at(daemonset, "spec", "template", "metadata", "labels")
+
+	monitor := read("azure-podmonitor.yaml")
+	if got, want := monitor["spec"], parse(t, `
+labelLimit: 63
+labelNameLengthLimit: 511
+labelValueLengthLimit: 1023
+selector: {matchLabels: {app.kubernetes.io/name: chrony-tracker}}
+podMetricsEndpoints:
+  - port: metrics
+    interval: 30s
+    relabelings: [{sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}]
+`); monitor["apiVersion"] != "azmonitoring.coreos.com/v1" || !reflect.DeepEqual(got, want) {
+		t.Errorf("PodMonitor: %v", monitor)
+	}
+	if selected := at(monitor, "spec", "selector", "matchLabels"); !reflect.DeepEqual(selected, labels) {
+		t.Errorf("the PodMonitor selects %v, the pods have %v", selected, labels)
+	}
+
+	config := read("ama-metrics-prometheus-config.yaml")
+	if at(config, "metadata", "name") != "ama-metrics-prometheus-config" || at(config, "metadata", "namespace") != "kube-system" {
+		t.Errorf("ConfigMap: %v", config["metadata"])
+	}
+	job := at(parse(t, at(config, "data", "prometheus-config").(string)), "scrape_configs", 0)
+	if got, want := at(job, "relabel_configs", 0), parse(t, `
+source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name, __meta_kubernetes_pod_container_port_name]
+regex: chrony-tracker;metrics
+action: keep
+`); !reflect.DeepEqual(got, want) {
+		t.Errorf("the job keeps %v", got)
+	}
+	if got := at(job, "relabel_configs", 1, "target_label"); got != "node" {
+		t.Errorf("the job does not name the node: %v", job)
 	}
 }
