@@ -12,7 +12,7 @@ type Activity struct {
 	Unresolved   uint32 // the name has no address yet
 }
 
-func (a *Activity) decode(b []byte) {
+func (a *Activity) decode(_ uint16, b []byte) {
 	*a = Activity{
 		Online:       wireUint32(b),
 		Offline:      wireUint32(b[4:]),
@@ -25,6 +25,6 @@ func (a *Activity) decode(b []byte) {
 // Activity asks chronyd how many NTP sources it has, by their activity.
 func (c *Client) Activity(ctx context.Context) (Activity, error) {
 	var a Activity
-	err := c.ask(ctx, query{command: &cmdActivity, decode: a.decode})
+	err := c.ask(ctx, &cmdActivity, a.decode)
 	return a, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"time"
 )
 
 // A Client asks one chronyd. It may be used by several goroutines: their
@@ -92,118 +91,15 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// Want names the reports that [Client.Report] reads.
-type Want uint8
-
-// The reports. They can be or-ed.
-const (
-	WantTracking Want = 1 << iota
-	WantActivity
-	WantSources
-)
-
-// Report is what one call of [Client.Report] read.
-type Report struct {
-	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
-	Address string    // of the chronyd that answered
-
-	Tracking *Tracking // nil unless wanted and given
-	Activity *Activity // nil unless wanted and given
-	Sources  []Source  // nil unless wanted and given
-
-	// Refused holds, for each wanted report that chronyd didn't give, why: most
-	// often [ErrUnauthorized]. It is nil when all were given.
-	Refused map[Want]error
-}
-
-// Report reads several reports in as few round trips as the protocol allows: one
-// or, with the sources, two. All of them come from the same chronyd. That it
-// refuses one of them doesn't concern the others: see [Report.Refused]. It fails
-// if chronyd doesn't answer.
-func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
-	for {
-		report, err := c.report(ctx, want)
-		if !errors.Is(err, errReplaced) {
-			return report, err
-		}
-	}
-}
-
-// errReplaced says that another chronyd answered the second half of a report
-// than the first.
-var errReplaced = errors.New("chronyd was replaced")
-
-func (c *Client) report(ctx context.Context, want Want) (*Report, error) {
-	r := &Report{}
-	var first *conn
-	var count uint32
-	if want&WantSources != 0 {
-		var err error
-		if count, first, err = c.numSources(ctx); first == nil {
-			return nil, err
-		}
-		r.note(WantSources, err)
-	}
-
-	sources := make([]Source, count)
-	var activity Activity
-	var tracking Tracking
-	queries := make([]query, 0, len(sources)+2)
-	for i := range sources {
-		queries = append(queries, query{command: &cmdSourceData, argument: uint32(i), decode: sources[i].decode})
-	}
-	if want&WantActivity != 0 {
-		queries = append(queries, query{command: &cmdActivity, decode: activity.decode})
-	}
-	if want&WantTracking != 0 { // last, so that nothing else is newer than what it says of the clock
-		queries = append(queries, query{command: &cmdTracking, decode: func(b []byte) {
-			tracking.decode(b)
-			r.At = time.Now()
-		}})
-	}
-	served, err := c.exchange(ctx, queries)
-	if err != nil {
-		return nil, err
-	}
-	if first != nil && served != first {
-		return nil, errReplaced
-	}
-
-	r.Address = served.target.String()
-	if want&WantSources != 0 && r.Refused == nil {
-		r.Sources, err = present(sources, queries)
-		r.note(WantSources, err)
-	}
-	rest := queries[len(sources):]
-	if want&WantActivity != 0 {
-		if r.note(WantActivity, rest[0].err) {
-			r.Activity = &activity
-		}
-		rest = rest[1:]
-	}
-	if want&WantTracking != 0 && r.note(WantTracking, rest[0].err) {
-		r.Tracking = &tracking
-	}
-	return r, nil
-}
-
-// note remembers why a report was refused, if it was.
-func (r *Report) note(w Want, refusal error) (given bool) {
-	if refusal == nil {
-		return true
-	}
-	if r.Refused == nil {
-		r.Refused = make(map[Want]error)
-	}
-	r.Refused[w] = refusal
-	return false
-}
-
 // ask makes an exchange of a single query.
-func (c *Client) ask(ctx context.Context, q query) error {
-	queries := [1]query{q}
-	if _, err := c.exchange(ctx, queries[:]); err != nil {
+func (c *Client) ask(ctx context.Context, cmd *command, decode func(uint16, []byte)) error {
+	var refusal error
+	_, err := c.exchange(ctx, func(ask func(query)) {
+		refusal = nil
+		ask(query{command: cmd, decode: decode, refuse: func(err error) { refusal = err }})
+	})
+	if err != nil {
 		return err
 	}
-	return queries[0].err
+	return refusal
 }

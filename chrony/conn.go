@@ -3,6 +3,7 @@ package chrony
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // A conn is a connected datagram socket: the kernel lets through only what
@@ -12,6 +13,12 @@ type conn struct {
 	net.Conn
 	target  target
 	counts  *counters
+	unknown map[uint16]time.Time // commands that this chronyd does not know, until when
+
+	answered bool // anything at all
+
+	queue   []query // of the exchange that is under way
+	waiting []int   // those of them that were sent and not answered
 	request [requestLen]byte
 	packet  [maxReplyLen + 1]byte
 }

@@ -69,6 +69,7 @@ type StatusError struct {
 
 const (
 	statusSuccess      = 0
+	statusInvalid      = 3
 	statusNoSuchSource = 4
 )
 
@@ -78,8 +79,8 @@ var statuses = map[uint16]struct {
 }{
 	1: {nil, "failed"},
 	2: {ErrUnauthorized, "not authorised"},
-	3: {ErrUnknownCommand, "command unknown to this chronyd"},
 
+	statusInvalid:      {ErrUnknownCommand, "command unknown to this chronyd"},
 	statusNoSuchSource: {ErrNoSuchSource, "no such source"},
 
 	6:  {nil, "not enabled"},

@@ -12,16 +12,21 @@ import (
 	"time"
 )
 
-// A query is one request, and what becomes of it.
+// A query is one request, and who is told what becomes of it.
 type query struct {
 	command  *command
-	argument uint32
-	decode   func(body []byte) // given a body of the right length, valid only during the call
-	err      error             // chronyd's refusal, as an *OpError
-
+	index    uint32                          // of the source that it is about, or
+	address  Address                         // that source's address
+	decode   func(reply uint16, body []byte) // given a body of the right length, valid only during the call
+	refuse   func(err error)                 // given chronyd's refusal, as an *OpError
 	sequence uint32
 	attempts uint16
 }
+
+// A plan asks what is to be known. While the answers come in, what they call may
+// ask more. It is begun anew, and must forget all answers, if another chronyd
+// takes the place of the first: what one exchange reads, one chronyd has said.
+type plan func(ask func(query))
 
 // Requests are sent again when no answer has arrived for this long, then for
 // twice as long, and so on up to the last. A healthy chronyd on the same machine
@@ -31,11 +36,10 @@ const (
 	lastRetry  = 4 * time.Second
 )
 
-// exchange puts the queries to chronyd and returns the connection that served
-// them. It fails if chronyd can't be reached or a query is still without an
-// answer when the context ends; an answer that is a refusal is the query's own
-// affair.
-func (c *Client) exchange(ctx context.Context, queries []query) (*conn, error) {
+// exchange carries out a plan and returns the connection that served it. It fails
+// if chronyd can't be reached or a query is still without an answer when the
+// context ends; an answer that is a refusal is the query's own affair.
+func (c *Client) exchange(ctx context.Context, p plan) (*conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.closing, func() { cancel(net.ErrClosed) })()
@@ -50,7 +54,7 @@ func (c *Client) exchange(ctx context.Context, queries []query) (*conn, error) {
 	}
 
 	if c.conn != nil {
-		err := c.conn.exchange(ctx, queries)
+		err := c.conn.exchange(ctx, p)
 		if err == nil {
 			return c.conn, nil
 		}
@@ -61,19 +65,19 @@ func (c *Client) exchange(ctx context.Context, queries []query) (*conn, error) {
 		}
 		// chronyd was restarted, perhaps: its new socket may be there already.
 	}
-	return c.exchangeAnew(ctx, queries)
+	return c.exchangeAnew(ctx, p)
 }
 
 // exchangeAnew connects to one address of the target after the other and keeps
 // the connection that served.
-func (c *Client) exchangeAnew(ctx context.Context, queries []query) (*conn, error) {
+func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	targets, err := c.target.resolve(ctx)
 	if err != nil {
 		return nil, targetError(c.target, err)
 	}
 	var failures several
 	for i, t := range targets {
-		err := c.exchangeWith(ctx, t, len(targets)-i, queries)
+		err := c.exchangeWith(ctx, t, len(targets)-i, p)
 		if err == nil {
 			return c.conn, nil
 		}
@@ -91,7 +95,7 @@ const longestShare = 10 * time.Second
 
 // exchangeWith makes the exchange with one address. If others are left it has
 // an equal share of the time.
-func (c *Client) exchangeWith(ctx context.Context, t target, left int, queries []query) error {
+func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) error {
 	if left > 1 {
 		share := longestShare
 		if deadline, ok := ctx.Deadline(); ok {
@@ -101,56 +105,57 @@ func (c *Client) exchangeWith(ctx context.Context, t target, left int, queries [
 		defer cancel()
 		ctx = limited
 	}
-	conn, err := c.connect(ctx, t)
-	if err != nil {
-		return err
-	}
-	if err := conn.exchange(ctx, queries); err != nil {
+	for {
+		conn, err := c.connect(ctx, t)
+		if err != nil {
+			return err
+		}
+		if err = conn.exchange(ctx, p); err == nil {
+			c.conn = conn
+			return nil
+		}
 		conn.Close()
-		return err
+		if !conn.answered || ctx.Err() != nil {
+			return err
+		}
+		// chronyd went away in the middle: it is being restarted, perhaps.
 	}
-	c.conn = conn
-	return nil
 }
 
-// exchange sends all queries, at most a window of them ahead of their answers,
-// and again those that stay without one.
-func (c *conn) exchange(ctx context.Context, queries []query) error {
+// exchange sends all queries of a plan, at most a window of them ahead of their
+// answers, and again those that stay without one.
+func (c *conn) exchange(ctx context.Context, p plan) error {
 	release := c.interruptOn(ctx)
 	defer release()
 
-	var room [window]*query
-	waiting := room[:0]
+	c.queue, c.waiting = c.queue[:0], c.waiting[:0]
+	p(c.ask)
 	retryAfter, retryAt := firstRetry, time.Now().Add(firstRetry)
 	fouled := false
 	for next := 0; ; {
-		for len(waiting) < window && next < len(queries) {
-			q := &queries[next]
-			q.err, q.attempts, q.sequence = nil, 0, unusedSequence(waiting)
-			if err := c.send(q); err != nil {
+		for len(c.waiting) < window && next < len(c.queue) {
+			if err := c.begin(next); err != nil {
 				return c.interrupted(ctx, err, fouled)
 			}
-			waiting = append(waiting, q)
 			next++
 		}
-		if len(waiting) == 0 {
+		if len(c.waiting) == 0 {
 			return nil
 		}
 
 		n, err := c.receive(ctx, retryAt)
 		switch {
 		case err == nil:
-			answered, foul := c.accept(c.packet[:n], waiting)
+			answered, foul := c.accept(c.packet[:n])
 			fouled = fouled || foul
-			if answered >= 0 {
-				waiting = slices.Delete(waiting, answered, answered+1)
+			if answered {
 				retryAt = time.Now().Add(retryAfter)
 			}
 		case !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			return c.interrupted(ctx, err, fouled)
 		case !time.Now().Before(retryAt):
-			for _, q := range waiting {
-				if err := c.send(q); err != nil {
+			for _, i := range c.waiting {
+				if err := c.send(&c.queue[i]); err != nil {
 					return c.interrupted(ctx, err, fouled)
 				}
 			}
@@ -158,6 +163,24 @@ func (c *conn) exchange(ctx context.Context, queries []query) error {
 			retryAt = time.Now().Add(retryAfter)
 		}
 	}
+}
+
+func (c *conn) ask(q query) { c.queue = append(c.queue, q) }
+
+// begin sends the query for the first time, unless this chronyd is known not to
+// know the command.
+func (c *conn) begin(i int) error {
+	q := &c.queue[i]
+	if until, ok := c.unknown[q.command.code]; ok && time.Now().Before(until) {
+		q.refuse(queryError(c.target, q.command, &StatusError{statusInvalid}))
+		return nil
+	}
+	q.sequence = c.unusedSequence()
+	if err := c.send(q); err != nil {
+		return err
+	}
+	c.waiting = append(c.waiting, i)
+	return nil
 }
 
 // interruptOn makes the context's end wake a blocked read or write. The
@@ -190,12 +213,12 @@ func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
 }
 
 // unusedSequence draws a number that no waiting request has.
-func unusedSequence(waiting []*query) uint32 {
+func (c *conn) unusedSequence() uint32 {
 	for {
 		var b [4]byte
 		rand.Read(b[:])
 		sequence := binary.NativeEndian.Uint32(b[:])
-		if !slices.ContainsFunc(waiting, func(q *query) bool { return q.sequence == sequence }) {
+		if !slices.ContainsFunc(c.waiting, func(i int) bool { return c.queue[i].sequence == sequence }) {
 			return sequence
 		}
 	}
@@ -204,7 +227,7 @@ func unusedSequence(waiting []*query) uint32 {
 // send sends a request, for the first time or again. It keeps its sequence
 // number, as the answer to an earlier attempt answers it as well.
 func (c *conn) send(q *query) error {
-	putRequest(c.request[:], q.command.code, q.attempts, q.sequence, q.argument)
+	putRequest(c.request[:], q)
 	if q.attempts == 0 {
 		c.counts.requests.Add(1)
 	} else {
@@ -224,40 +247,55 @@ func (c *conn) receive(ctx context.Context, until time.Time) (int, error) {
 	return c.Read(c.packet[:])
 }
 
-// accept finds the waiting query that a packet answers, hands it the answer,
-// and returns its index, or -1 if the packet is to be dropped. A packet is foul
-// if chronyd would not send it.
-func (c *conn) accept(packet []byte, waiting []*query) (index int, foul bool) {
+// accept finds the waiting query that a packet answers and hands it the answer.
+// If there is none, the packet is dropped; it is foul if no chronyd sends such.
+func (c *conn) accept(packet []byte) (answered, foul bool) {
 	if len(packet) > maxReplyLen {
 		c.counts.oversized.Add(1)
-		return -1, true
+		return false, true
 	}
 	header, body, ok := parseReply(packet)
 	if !ok {
 		c.counts.malformed.Add(1)
-		return -1, true
+		return false, true
 	}
-	index = slices.IndexFunc(waiting, func(q *query) bool {
-		return q.sequence == header.sequence && q.command.code == header.command
+	at := slices.IndexFunc(c.waiting, func(i int) bool {
+		return c.queue[i].sequence == header.sequence && c.queue[i].command.code == header.command
 	})
-	if index < 0 {
+	if at < 0 {
 		c.counts.unexpected.Add(1)
-		return -1, false
+		return false, false
 	}
-	q := waiting[index]
-	if want, known := q.command.length(header.reply); known && len(body) != want {
+	q := c.queue[c.waiting[at]] // a copy, as what is called now may ask more
+	want, known := q.command.length(header.reply)
+	if known && len(body) != want {
 		c.counts.malformed.Add(1)
-		return -1, true
+		return false, true
 	}
+	c.waiting, c.answered = slices.Delete(c.waiting, at, at+1), true
 	switch {
 	case header.status != statusSuccess:
-		q.err = queryError(c.target, q.command, &StatusError{header.status})
-	case header.reply == q.command.reply:
-		q.decode(body)
+		c.refused(q, header.status)
 	case header.reply == replyNull && q.command.ofSource:
-		q.err = queryError(c.target, q.command, &StatusError{statusNoSuchSource})
+		c.refused(q, statusNoSuchSource)
+	case header.reply == replyNull || !known:
+		q.refuse(queryError(c.target, q.command, fmt.Errorf("%w: of type %d", ErrBadReply, header.reply)))
 	default:
-		q.err = queryError(c.target, q.command, fmt.Errorf("%w: of type %d", ErrBadReply, header.reply))
+		q.decode(header.reply, body)
 	}
-	return index, false
+	return true, false
+}
+
+// unknownFor is how long a command is remembered to be unknown. Then it is tried
+// again: by UDP one can't see that chronyd was replaced by a newer one.
+const unknownFor = 10 * time.Minute
+
+func (c *conn) refused(q query, status uint16) {
+	if status == statusInvalid {
+		if c.unknown == nil {
+			c.unknown = make(map[uint16]time.Time)
+		}
+		c.unknown[q.command.code] = time.Now().Add(unknownFor)
+	}
+	q.refuse(queryError(c.target, q.command, &StatusError{status}))
 }

@@ -527,3 +527,90 @@ func TestClose(t *testing.T) {
 	_, err := client.Tracking(context.Background())
 	wantError(t, err, net.ErrClosed)
 }
+
+// TestShiftedSources adds a source before the others between the question for the
+// list and the question for the statistics: no source may have another's.
+func TestShiftedSources(t *testing.T) {
+	sources := fortySources()
+	for i := range sources {
+		sources[i].Stats = &chrony.SourceStats{Address: sources[i].Address, Samples: uint32(i)}
+	}
+	// Two reference clocks with one reference ID can be told by their order only.
+	for i := range 2 {
+		sources[i].Mode, sources[i].Address, sources[i].RefID = chrony.ModeReferenceClock, chrony.Address{}, 0x47505300
+		sources[i].Stats = &chrony.SourceStats{RefID: 0x47505300, Samples: uint32(i)}
+	}
+	known := chrony.Report{Sources: sources}
+	shifted := chrony.Report{Sources: append([]chrony.Source{{
+		Address: chrony.Address{ID: 7},
+		Stats:   &chrony.SourceStats{Address: chrony.Address{ID: 7}, Samples: 99},
+	}}, sources...)}
+	for name, stats := range map[string]chrony.Report{"same": known, "shifted": shifted} {
+		t.Run(name, func(t *testing.T) {
+			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+				if r.Command == 34 { // SOURCESTATS
+					return []chronytest.Packet{{Data: chronytest.Reply(r, stats)}}
+				}
+				return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+			})
+			report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantSourceStats)
+			if err != nil || report.Refused != nil || len(report.Sources) != 40 {
+				t.Fatalf("%v, %+v", err, report)
+			}
+			for i, s := range report.Sources {
+				if s.Stats == nil && name == "shifted" && i == 39 {
+					continue // it was not asked about at its new place
+				}
+				if s.Stats == nil || s.Stats.Address != s.Address {
+					t.Errorf("source %d, %v, has %+v", i, s.Name(), s.Stats)
+				}
+				if name == "same" && s.Stats.Samples != uint32(i) {
+					t.Errorf("source %d has the statistics of %d", i, s.Stats.Samples)
+				}
+			}
+		})
+	}
+}
+
+// TestUnknownCommandIsRemembered asks a chronyd 3 twice for what it doesn't know.
+func TestUnknownCommandIsRemembered(t *testing.T) {
+	asked := 0
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 51 { // SMOOTHING
+			asked++
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	client := dial(t, fake.Address)
+	for range 3 {
+		report, err := client.Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSmoothing)
+		if err != nil || !errors.Is(report.Refused[chrony.WantSmoothing], chrony.ErrUnknownCommand) {
+			t.Errorf("%v, %+v", err, report)
+		}
+	}
+	fake.Close()
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// TestOneRefusalForAllSources wants a report that chronyd gives to nobody to be
+// asked for one source only.
+func TestOneRefusalForAllSources(t *testing.T) {
+	asked := 0
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 57 { // NTP_DATA
+			asked++
+			return []chronytest.Packet{{Data: chronytest.Status(r, 2)}}
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantNTPData)
+	fake.Close()
+	if err != nil || len(report.Sources) != 40 || !errors.Is(report.Refused[chrony.WantNTPData], chrony.ErrUnauthorized) {
+		t.Errorf("%v, %+v", err, report)
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}

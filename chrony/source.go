@@ -2,8 +2,6 @@ package chrony
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -80,6 +78,16 @@ type Source struct {
 	MeasuredOffset float64 // seconds, of the last sample as measured: above zero, the local clock was ahead
 	AdjustedOffset float64 // seconds, the same less what was slewed since
 	OffsetError    float64 // seconds, error margin of the last sample
+
+	// What other reports say of this source: nil unless wanted and given.
+	Stats  *SourceStats
+	NTP    *NTPData    // never for a reference clock
+	Auth   *AuthData   // never for a reference clock
+	Select *SelectData // from 4.0 on
+
+	// ConfiguredName is the name or address in chrony.conf: empty unless wanted
+	// and given (from 4.0 on, and never for a reference clock).
+	ConfiguredName string
 }
 
 // Name returns the source's address, or a reference clock's name.
@@ -90,7 +98,7 @@ func (s Source) Name() string {
 	return s.Address.String()
 }
 
-func (s *Source) decode(b []byte) {
+func (s *Source) decode(_ uint16, b []byte) {
 	*s = Source{
 		Address:        wireAddress(b),
 		Poll:           int16(wireUint16(b[20:])),
@@ -117,41 +125,4 @@ func (c *Client) Sources(ctx context.Context) ([]Source, error) {
 		return nil, err
 	}
 	return report.Sources, report.Refused[WantSources]
-}
-
-// maxSources bounds what is believed of a chronyd that says how many sources it
-// has: far above any real one, and little memory.
-const maxSources = 1 << 16
-
-// numSources asks for the number of sources. An error beside a connection is
-// chronyd's refusal.
-func (c *Client) numSources(ctx context.Context) (uint32, *conn, error) {
-	var count uint32
-	queries := []query{{command: &cmdNumSources, decode: func(b []byte) { count = wireUint32(b) }}}
-	served, err := c.exchange(ctx, queries)
-	switch {
-	case err != nil:
-		return 0, nil, err
-	case queries[0].err != nil:
-		return 0, served, queries[0].err
-	case count > maxSources:
-		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, count)
-		return 0, served, queryError(served.target, &cmdNumSources, err)
-	}
-	return count, served, nil
-}
-
-// present returns the sources that chronyd still had when it was asked about
-// each; the queries begin with theirs.
-func present(sources []Source, queries []query) ([]Source, error) {
-	kept := sources[:0]
-	for i, s := range sources {
-		switch err := queries[i].err; {
-		case err == nil:
-			kept = append(kept, s)
-		case !errors.Is(err, ErrNoSuchSource):
-			return nil, err
-		}
-	}
-	return kept, nil
 }

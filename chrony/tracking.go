@@ -73,7 +73,7 @@ func (t *Tracking) SourceName() string {
 	return t.Address.String()
 }
 
-func (t *Tracking) decode(b []byte) {
+func (t *Tracking) decode(_ uint16, b []byte) {
 	*t = Tracking{
 		RefID:              RefID(wireUint32(b)),
 		Address:            wireAddress(b[4:]),
@@ -95,6 +95,6 @@ func (t *Tracking) decode(b []byte) {
 // Tracking asks chronyd about its reference and the system clock.
 func (c *Client) Tracking(ctx context.Context) (Tracking, error) {
 	var t Tracking
-	err := c.ask(ctx, query{command: &cmdTracking, decode: t.decode})
+	err := c.ask(ctx, &cmdTracking, t.decode)
 	return t, err
 }

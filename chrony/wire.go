@@ -29,22 +29,35 @@ const (
 	maxReplyLen = requestLen
 )
 
-// A command is one request that chronyd knows, with the one form of reply that
-// this package reads. A form never changes: a chronyd with more to tell sends
-// another reply type.
+// A command is one request that chronyd knows, with the forms of reply that this
+// package reads. A form never changes: a chronyd with more to tell sends another
+// reply type.
 type command struct {
 	name     string // as candm.h has it, without REQ_
 	code     uint16
-	reply    uint16 // reply type
-	bodyLen  int    // of the reply, without its header
-	ofSource bool   // concerns one source, which may vanish
+	replies  []layout
+	ofSource bool // concerns one source, which may vanish
+}
+
+// A layout is one form of reply.
+type layout struct {
+	reply   uint16 // its type
+	bodyLen int    // without the header
 }
 
 var (
-	cmdNumSources = command{name: "N_SOURCES", code: 14, reply: 2, bodyLen: 4}
-	cmdSourceData = command{name: "SOURCE_DATA", code: 15, reply: 3, bodyLen: 48, ofSource: true}
-	cmdTracking   = command{name: "TRACKING", code: 33, reply: 5, bodyLen: 76}
-	cmdActivity   = command{name: "ACTIVITY", code: 44, reply: 12, bodyLen: 20}
+	cmdNumSources  = command{name: "N_SOURCES", code: 14, replies: []layout{{2, 4}}}
+	cmdSourceData  = command{name: "SOURCE_DATA", code: 15, replies: []layout{{3, 48}}, ofSource: true}
+	cmdTracking    = command{name: "TRACKING", code: 33, replies: []layout{{5, 76}}}
+	cmdSourceStats = command{name: "SOURCESTATS", code: 34, replies: []layout{{6, 56}}, ofSource: true}
+	cmdRTC         = command{name: "RTCREPORT", code: 35, replies: []layout{{7, 28}}}
+	cmdActivity    = command{name: "ACTIVITY", code: 44, replies: []layout{{12, 20}}}
+	cmdSmoothing   = command{name: "SMOOTHING", code: 51, replies: []layout{{13, 24}}}
+	cmdServerStats = command{name: "SERVER_STATS", code: 54, replies: []layout{{14, 20}, {22, 32}, {24, 44}, {25, 168}}}
+	cmdNTPData     = command{name: "NTP_DATA", code: 57, replies: []layout{{16, 124}, {26, 144}}, ofSource: true}
+	cmdSourceName  = command{name: "NTP_SOURCE_NAME", code: 65, replies: []layout{{19, 256}}, ofSource: true}
+	cmdAuthData    = command{name: "AUTH_DATA", code: 67, replies: []layout{{20, 24}}, ofSource: true}
+	cmdSelectData  = command{name: "SELECT_DATA", code: 69, replies: []layout{{23, 48}}, ofSource: true}
 )
 
 // replyNull is the type of a reply without a body, such as every refusal.
@@ -52,26 +65,31 @@ const replyNull = 1
 
 // length returns the length of a reply's body, if the reply's type is known.
 func (c *command) length(reply uint16) (length int, known bool) {
-	switch reply {
-	case replyNull:
+	if reply == replyNull {
 		return 0, true
-	case c.reply:
-		return c.bodyLen, true
-	default:
-		return 0, false
 	}
+	for _, l := range c.replies {
+		if l.reply == reply {
+			return l.bodyLen, true
+		}
+	}
+	return 0, false
 }
 
-// putRequest writes a request over all of b, whose length is requestLen. The
-// attempt counts the times it was sent before; chronyd does not look at it.
-func putRequest(b []byte, code uint16, attempt uint16, sequence, argument uint32) {
+// putRequest writes a request over all of b, whose length is requestLen. chronyd
+// does not look at the number of the attempt.
+func putRequest(b []byte, q *query) {
 	clear(b)
 	b[0] = protocolVersion
 	b[1] = typeRequest
-	binary.BigEndian.PutUint16(b[4:], code)
-	binary.BigEndian.PutUint16(b[6:], attempt)
-	binary.BigEndian.PutUint32(b[8:], sequence)
-	binary.BigEndian.PutUint32(b[requestHeaderLen:], argument)
+	binary.BigEndian.PutUint16(b[4:], q.command.code)
+	binary.BigEndian.PutUint16(b[6:], q.attempts)
+	binary.BigEndian.PutUint32(b[8:], q.sequence)
+	if q.address.IsUnspecified() {
+		binary.BigEndian.PutUint32(b[requestHeaderLen:], q.index)
+	} else {
+		putAddress(b[requestHeaderLen:], q.address)
+	}
 }
 
 // A replyHeader is what precedes every reply's body.
@@ -163,10 +181,11 @@ func (a Address) String() string {
 	}
 }
 
+const familyIPv4, familyIPv6, familyID = 1, 2, 3
+
 // wireAddress decodes an address. A family that this package doesn't know is
 // unspecified: that can only lead to a more cautious judgement of the clock.
 func wireAddress(b []byte) Address {
-	const familyIPv4, familyIPv6, familyID = 1, 2, 3
 	switch wireUint16(b[16:]) {
 	case familyIPv4:
 		return Address{IP: netip.AddrFrom4([4]byte(b))}
@@ -177,6 +196,47 @@ func wireAddress(b []byte) Address {
 	default:
 		return Address{}
 	}
+}
+
+func putAddress(b []byte, a Address) {
+	family := uint16(familyID)
+	switch {
+	case a.IP.Is4():
+		family = familyIPv4
+		copy(b, a.IP.AsSlice())
+	case a.IP.IsValid():
+		family = familyIPv6
+		copy(b, a.IP.AsSlice())
+	default:
+		binary.BigEndian.PutUint32(b, a.ID)
+	}
+	binary.BigEndian.PutUint16(b[16:], family)
+}
+
+// A Count is a number that not every version of chronyd tells.
+type Count struct {
+	n     uint64
+	known bool
+}
+
+// Value returns the number, if chronyd told it.
+func (c Count) Value() (n uint64, known bool) { return c.n, c.known }
+
+// wireCount32 decodes a number of 32 bits. All ones are what a chronyd sends
+// that doesn't have it.
+func wireCount32(b []byte) Count {
+	if n := wireUint32(b); n != math.MaxUint32 {
+		return Count{uint64(n), true}
+	}
+	return Count{}
+}
+
+// wireCount64 is wireCount32 for 64 bits.
+func wireCount64(b []byte) Count {
+	if n := binary.BigEndian.Uint64(b); n != math.MaxUint64 {
+		return Count{n, true}
+	}
+	return Count{}
 }
 
 // A RefID identifies a reference (RFC 5905, section 7.3): the IPv4 address of a

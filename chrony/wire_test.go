@@ -94,12 +94,12 @@ func TestRefID(t *testing.T) {
 }
 
 func TestDecodingAllocatesNothing(t *testing.T) {
-	packet := make([]byte, replyHeaderLen+cmdTracking.bodyLen)
+	packet := make([]byte, replyHeaderLen+cmdTracking.replies[0].bodyLen)
 	packet[0], packet[1] = protocolVersion, typeReply
 	var tracking Tracking
 	if n := testing.AllocsPerRun(100, func() {
 		_, body, _ := parseReply(packet)
-		tracking.decode(body)
+		tracking.decode(5, body)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -133,30 +133,46 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		header, _, _ := parseReply(packet)
 		var (
-			tracking Tracking
-			activity Activity
-			source   Source
+			tracking  Tracking
+			activity  Activity
+			source    Source
+			stats     SourceStats
+			ntp       NTPData
+			auth      AuthData
+			selection SelectData
+			server    ServerStats
+			rtc       RTC
+			smoothing Smoothing
 		)
 		for _, q := range []query{
 			{command: &cmdTracking, decode: tracking.decode},
 			{command: &cmdActivity, decode: activity.decode},
 			{command: &cmdSourceData, decode: source.decode},
-			{command: &cmdNumSources, decode: func(b []byte) { wireUint32(b) }},
+			{command: &cmdSourceStats, decode: stats.decode},
+			{command: &cmdNTPData, decode: ntp.decode},
+			{command: &cmdAuthData, decode: auth.decode},
+			{command: &cmdSelectData, decode: selection.decode},
+			{command: &cmdServerStats, decode: server.decode},
+			{command: &cmdRTC, decode: rtc.decode},
+			{command: &cmdSmoothing, decode: smoothing.decode},
+			{command: &cmdNumSources, decode: func(_ uint16, b []byte) { wireUint32(b) }},
 		} {
 			q.sequence = header.sequence
-			c := conn{counts: new(counters)}
-			index, _ := c.accept(packet, []*query{&q})
-			dropped := c.counts.malformed.Load() + c.counts.oversized.Load() + c.counts.unexpected.Load()
-			if (index == 0) == (dropped == 1) {
-				t.Errorf("index %d, dropped %d", index, dropped)
+			q.refuse = func(err error) {
+				if err.Error() == "" {
+					t.Error("an error without words")
+				}
 			}
-			if q.err != nil && q.err.Error() == "" {
-				t.Error("an error without words")
+			c := conn{counts: new(counters), queue: []query{q}, waiting: []int{0}}
+			answered, _ := c.accept(packet)
+			dropped := c.counts.malformed.Load() + c.counts.oversized.Load() + c.counts.unexpected.Load()
+			if answered == (dropped == 1) || answered == (len(c.waiting) == 1) {
+				t.Errorf("answered %v, dropped %d, waiting %d", answered, dropped, len(c.waiting))
 			}
 		}
 		for _, v := range []float64{
 			tracking.SystemTime, tracking.LastOffset, tracking.RootDelay, tracking.RootDispersion,
-			source.AdjustedOffset, source.OffsetError,
+			source.AdjustedOffset, source.OffsetError, stats.Skew, ntp.Offset, selection.Score, rtc.Gain, smoothing.Wander,
 		} {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				t.Errorf("%v", v)
@@ -167,7 +183,7 @@ func FuzzReply(f *testing.F) {
 		}
 		for _, s := range []string{
 			tracking.RefID.Name(), tracking.Address.String(), tracking.Leap.String(),
-			source.Name(), source.Mode.String(), source.State.String(),
+			source.Name(), source.Mode.String(), source.State.String(), ntp.TxTimestamping.String(), auth.Mode.String(), selection.State.String(),
 		} {
 			if !utf8.ValidString(s) {
 				t.Errorf("%q", s)
@@ -180,12 +196,12 @@ func FuzzReply(f *testing.F) {
 }
 
 func BenchmarkDecodeTracking(b *testing.B) {
-	packet := make([]byte, replyHeaderLen+cmdTracking.bodyLen)
+	packet := make([]byte, replyHeaderLen+cmdTracking.replies[0].bodyLen)
 	packet[0], packet[1] = protocolVersion, typeReply
 	var tracking Tracking
 	b.ReportAllocs()
 	for b.Loop() {
 		_, body, _ := parseReply(packet)
-		tracking.decode(body)
+		tracking.decode(5, body)
 	}
 }

@@ -56,6 +56,18 @@ func sourceBody(s chrony.Source) []byte {
 	return b
 }
 
+func statsBody(s chrony.SourceStats) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(s.RefID))
+	b = appendAddress(b, s.Address)
+	for _, n := range []uint32{s.Samples, s.Runs, uint32(s.Span / time.Second)} {
+		b = binary.BigEndian.AppendUint32(b, n)
+	}
+	for _, v := range []float64{s.StandardDeviation, s.ResidualFrequency, s.Skew, s.Offset, s.OffsetError} {
+		b = appendFloat(b, v)
+	}
+	return b
+}
+
 func appendAddress(b []byte, a chrony.Address) []byte {
 	var ip [16]byte
 	family := uint16(0)

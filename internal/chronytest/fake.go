@@ -157,6 +157,14 @@ func Reply(r Request, report chrony.Report) []byte {
 			return Status(r, statusUnauthorized)
 		}
 		return Body(r, 5, trackingBody(*report.Tracking))
+	case 34: // SOURCESTATS
+		if int64(r.Argument) >= int64(len(report.Sources)) {
+			return Status(r, statusNoSuchSource)
+		}
+		if report.Sources[r.Argument].Stats == nil {
+			return Status(r, statusUnauthorized)
+		}
+		return Body(r, 6, statsBody(*report.Sources[r.Argument].Stats))
 	case 44: // ACTIVITY
 		if report.Activity == nil {
 			return Status(r, statusUnauthorized)

@@ -1,0 +1,345 @@
+package chrony
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Want names the reports that [Client.Report] reads.
+type Want uint16
+
+// The reports. They can be or-ed. Those of sources go with WantSources.
+const (
+	WantTracking Want = 1 << iota
+	WantActivity
+	WantSources
+	WantSourceStats
+	WantSourceNames
+	WantNTPData
+	WantAuthData
+	WantSelectData
+	WantServerStats
+	WantRTC
+	WantSmoothing
+
+	WantAll Want = 1<<iota - 1
+)
+
+var wantNames = map[Want]string{
+	WantTracking:    "tracking",
+	WantActivity:    "activity",
+	WantSources:     "sources",
+	WantSourceStats: "sourcestats",
+	WantSourceNames: "sourcename",
+	WantNTPData:     "ntpdata",
+	WantAuthData:    "authdata",
+	WantSelectData:  "selectdata",
+	WantServerStats: "serverstats",
+	WantRTC:         "rtcdata",
+	WantSmoothing:   "smoothing",
+}
+
+// String returns the name of a single report: that of chronyc's command, which
+// the directive opencommands in chrony.conf takes as well.
+func (w Want) String() string { return wantNames[w] }
+
+// ofSources are the reports that there is one of for each source.
+const ofSources = WantSources | WantSourceStats | WantSourceNames | WantNTPData | WantAuthData | WantSelectData
+
+// Report is what one call of [Client.Report] read. What was not wanted or not
+// given is nil.
+type Report struct {
+	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
+	Address string    // of the chronyd that answered
+
+	Tracking    *Tracking
+	Activity    *Activity
+	Sources     []Source
+	ServerStats *ServerStats
+	RTC         *RTC
+	Smoothing   *Smoothing
+
+	// Refused holds, for each wanted report that chronyd didn't give, why: most
+	// often [ErrUnauthorized]. It is nil when all were given.
+	Refused map[Want]error
+}
+
+// Report reads several reports in as few round trips as the protocol allows: the
+// number of sources is asked first, then everything else in one go. All of it
+// comes from the same chronyd. That it refuses one report doesn't concern the
+// others: see [Report.Refused]. It fails if chronyd doesn't answer.
+func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
+	var r *reading
+	served, err := c.exchange(ctx, func(ask func(query)) {
+		r = &reading{want: want, ask: ask}
+		r.begin()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.count > maxSources {
+		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, r.count)
+		r.refuse(WantSources, queryError(served.target, &cmdNumSources, err))
+	}
+	r.putTogether()
+	r.Address = served.target.String()
+	return &r.Report, nil
+}
+
+// maxSources bounds what is believed of a chronyd that says how many sources it
+// has: far above any real one, and little memory.
+const maxSources = 1 << 16
+
+// A reading fills a report.
+type reading struct {
+	Report
+	want    Want
+	ask     func(query)
+	count   uint32          // of sources
+	sources []sourceReading // by index
+}
+
+// A sourceReading is what is known of the source with some index. chronyd may
+// add and remove sources between two answers, so the parts that came by index
+// are put together by the source's identity in the end.
+type sourceReading struct {
+	Source
+	listed     bool
+	stats      SourceStats
+	hasStats   bool
+	selectData SelectData
+	hasSelect  bool
+}
+
+func (r *reading) begin() {
+	if r.want&ofSources == 0 {
+		r.askRest()
+		return
+	}
+	r.ask(query{
+		command: &cmdNumSources,
+		decode: func(_ uint16, b []byte) {
+			if r.count = wireUint32(b); r.count <= maxSources {
+				r.askSources()
+			}
+			r.askRest()
+		},
+		refuse: func(err error) {
+			r.refuse(WantSources, err)
+			r.askRest()
+		},
+	})
+}
+
+func (r *reading) refuse(want Want, err error) {
+	if r.Refused == nil {
+		r.Refused = make(map[Want]error)
+	}
+	r.Refused[want] = err
+}
+
+// single asks for a report that there is one of.
+func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
+	if r.want&want != 0 {
+		r.ask(query{command: cmd, decode: decode, refuse: func(err error) { r.refuse(want, err) }})
+	}
+}
+
+// askRest asks for the reports that are not about sources. Tracking comes after
+// the sources, so that they are not newer than what it says of the clock.
+func (r *reading) askRest() {
+	r.single(WantTracking, &cmdTracking, func(reply uint16, b []byte) {
+		r.At = time.Now()
+		r.Tracking = new(Tracking)
+		r.Tracking.decode(reply, b)
+	})
+	r.single(WantActivity, &cmdActivity, func(reply uint16, b []byte) {
+		r.Activity = new(Activity)
+		r.Activity.decode(reply, b)
+	})
+	r.single(WantServerStats, &cmdServerStats, func(reply uint16, b []byte) {
+		r.ServerStats = new(ServerStats)
+		r.ServerStats.decode(reply, b)
+	})
+	r.single(WantRTC, &cmdRTC, func(reply uint16, b []byte) {
+		r.RTC = new(RTC)
+		r.RTC.decode(reply, b)
+	})
+	r.single(WantSmoothing, &cmdSmoothing, func(reply uint16, b []byte) {
+		r.Smoothing = new(Smoothing)
+		r.Smoothing.decode(reply, b)
+	})
+}
+
+// askSources asks everything about each source. What is asked by address is
+// asked as soon as that is known.
+func (r *reading) askSources() {
+	r.sources = make([]sourceReading, r.count)
+	r.Sources = []Source{}
+	stats := r.detail(WantSourceStats, func(i int) query {
+		return query{command: &cmdSourceStats, index: uint32(i), decode: func(reply uint16, b []byte) {
+			r.sources[i].stats.decode(reply, b)
+			r.sources[i].hasStats = true
+		}}
+	})
+	selection := r.detail(WantSelectData, func(i int) query {
+		return query{command: &cmdSelectData, index: uint32(i), decode: func(reply uint16, b []byte) {
+			r.sources[i].selectData.decode(reply, b)
+			r.sources[i].hasSelect = true
+		}}
+	})
+	name := r.detail(WantSourceNames, func(i int) query {
+		return query{command: &cmdSourceName, address: r.sources[i].Address, decode: func(_ uint16, b []byte) {
+			text, _, _ := bytes.Cut(b, []byte{0})
+			r.sources[i].ConfiguredName = strings.ToValidUTF8(string(text), "?")
+		}}
+	})
+	ntp := r.detail(WantNTPData, func(i int) query {
+		return query{command: &cmdNTPData, address: r.sources[i].Address, decode: func(reply uint16, b []byte) {
+			data := new(NTPData)
+			data.decode(reply, b)
+			r.sources[i].NTP = data
+		}}
+	})
+	auth := r.detail(WantAuthData, func(i int) query {
+		return query{command: &cmdAuthData, address: r.sources[i].Address, decode: func(reply uint16, b []byte) {
+			data := new(AuthData)
+			data.decode(reply, b)
+			r.sources[i].Auth = data
+		}}
+	})
+
+	for i := range r.sources {
+		s := &r.sources[i]
+		r.ask(query{
+			command: &cmdSourceData,
+			index:   uint32(i),
+			decode: func(reply uint16, b []byte) {
+				s.Source.decode(reply, b)
+				s.listed = true
+				if s.Address.IsUnspecified() {
+					return // a reference clock has none of these
+				}
+				name.about(i)
+				if s.Address.IP.IsValid() {
+					ntp.about(i)
+					auth.about(i)
+				}
+			},
+			refuse: func(err error) {
+				if !errors.Is(err, ErrNoSuchSource) {
+					r.refuse(WantSources, err)
+				}
+			},
+		})
+		stats.about(i)
+		selection.about(i)
+	}
+}
+
+// A detail is a report that there is one of for each source. The first source
+// finds out whether chronyd gives it at all; the others wait for that.
+type detail struct {
+	*reading
+	want           Want
+	query          func(i int) query
+	tried, refused bool
+	given          bool
+	later          []int
+}
+
+func (r *reading) detail(want Want, query func(i int) query) *detail {
+	return &detail{reading: r, want: want, query: query}
+}
+
+// about asks for the detail of the source with the index.
+func (d *detail) about(i int) {
+	switch {
+	case d.reading.want&d.want == 0, d.refused:
+	case d.tried && !d.given:
+		d.later = append(d.later, i)
+	default:
+		d.tried = true
+		d.put(i)
+	}
+}
+
+func (d *detail) put(i int) {
+	q := d.query(i)
+	decode := q.decode
+	q.decode = func(reply uint16, b []byte) {
+		decode(reply, b)
+		d.give()
+	}
+	q.refuse = func(err error) {
+		if errors.Is(err, ErrNoSuchSource) {
+			d.give()
+			return
+		}
+		d.refused = true
+		d.refuse(d.want, err)
+	}
+	d.ask(q)
+}
+
+func (d *detail) give() {
+	if d.given {
+		return
+	}
+	d.given = true
+	for _, i := range d.later {
+		d.put(i)
+	}
+}
+
+// putTogether makes the list of the sources that chronyd still had when it was
+// asked about each, with what was said by index of the same source.
+func (r *reading) putTogether() {
+	if r.Sources == nil {
+		return
+	}
+	if r.Refused[WantSources] != nil {
+		r.Sources = nil
+		return
+	}
+	for i := range r.sources {
+		s := &r.sources[i]
+		if !s.listed {
+			continue
+		}
+		if at := r.find(i, func(c *sourceReading) bool { return c.hasStats && s.is(c.stats.RefID, c.stats.Address) }); at >= 0 {
+			s.Stats, r.sources[at].hasStats = &r.sources[at].stats, false
+		}
+		if at := r.find(i, func(c *sourceReading) bool { return c.hasSelect && s.is(c.selectData.RefID, c.selectData.Address) }); at >= 0 {
+			s.Select, r.sources[at].hasSelect = &r.sources[at].selectData, false
+		}
+		r.Sources = append(r.Sources, s.Source)
+	}
+}
+
+// find returns the index of the source that satisfies the condition, at best the
+// given one, or -1.
+func (r *reading) find(i int, condition func(*sourceReading) bool) int {
+	if condition(&r.sources[i]) {
+		return i
+	}
+	for at := range r.sources {
+		if condition(&r.sources[at]) {
+			return at
+		}
+	}
+	return -1
+}
+
+// is reports whether a part of a report that has this identity is about the
+// source. Only a reference clock is known by its reference ID.
+func (s *Source) is(id RefID, address Address) bool {
+	if s.Mode == ModeReferenceClock {
+		return address.IsUnspecified() && id == s.RefID
+	}
+	return address == s.Address
+}

@@ -1,0 +1,86 @@
+package chrony
+
+import "time"
+
+// SelectOptions are options of a source, or-ed.
+type SelectOptions uint16
+
+// The options, as in chrony.conf.
+const (
+	OptionNoSelect SelectOptions = 1 << iota
+	OptionPrefer
+	OptionTrust
+	OptionRequire
+)
+
+// A SelectState is chronyd's verdict on a source, in the letter that chronyc
+// prints: why it is used, or not.
+type SelectState byte
+
+// SelectStates are all verdicts, with the names that this package gives them.
+var SelectStates = []struct {
+	SelectState
+	Name string
+}{
+	{'N', "noselect"},         // the option forbids it
+	{'M', "missing_samples"},  // not enough of them yet
+	{'s', "unsynchronized"},   // the source says so of itself
+	{'r', "bad_stratum"},      // above what the orphan mode or the local stratum allows
+	{'d', "distant"},          // its root distance is above maxdistance
+	{'~', "jittery"},          // its jitter is above maxjitter
+	{'w', "waits_for_stats"},  // others have no statistics yet
+	{'S', "stale"},            // its samples are old
+	{'O', "orphan"},           // another one of its stratum is followed
+	{'T', "untrusted"},        // it disagrees with trusted ones
+	{'x', "falseticker"},      // it disagrees with the majority
+	{'W', "waits_for_others"}, // fewer than minsources agree
+	{'P', "nonpreferred"},     // another one has the option prefer
+	{'U', "waits_for_update"}, // for its next sample
+	{'D', "too_distant"},      // its distance is far above another's
+	{'L', "outlier"},          // its offset is far from the others'
+	{'+', "combined"},         // with the selected one
+	{'*', "selected"},         // the clock follows it
+}
+
+// String returns the verdict's name.
+func (s SelectState) String() string {
+	for _, known := range SelectStates {
+		if known.SelectState == s {
+			return known.Name
+		}
+	}
+	return "invalid"
+}
+
+// SelectData is how one source fared in the last selection: a row of chronyc
+// selectdata, from 4.0 on.
+type SelectData struct {
+	RefID   RefID
+	Address Address // unspecified for a reference clock
+
+	State         SelectState
+	Authenticated bool
+	Leap          LeapStatus
+	Configured    SelectOptions
+	Effective     SelectOptions
+
+	SampleAge time.Duration // since the last sample, in whole seconds, or Never
+	Score     float64       // against the selected source; it is replaced at 10
+	Low, High float64       // seconds: the interval in which the source says the true offset lies
+}
+
+func (s *SelectData) decode(_ uint16, b []byte) {
+	*s = SelectData{
+		RefID:         RefID(wireUint32(b)),
+		Address:       wireAddress(b[4:]),
+		State:         SelectState(b[24]),
+		Authenticated: b[25] != 0,
+		Leap:          LeapStatus(b[26]),
+		Configured:    SelectOptions(wireUint16(b[28:])),
+		Effective:     SelectOptions(wireUint16(b[30:])),
+		SampleAge:     wireAge(b[32:]),
+		Score:         wireFloat(b[36:]),
+		Low:           wireFloat(b[40:]),
+		High:          wireFloat(b[44:]),
+	}
+}

@@ -1,0 +1,37 @@
+package chrony
+
+import "context"
+
+// Smoothing is how the time that chronyd serves is made smooth: the report of
+// chronyc smoothing. It is refused unless chrony.conf has smoothtime.
+type Smoothing struct {
+	Active   bool
+	LeapOnly bool // only leap seconds are smoothed
+
+	Offset    float64 // seconds between the time that is served and the clock
+	Frequency float64 // ppm
+	Wander    float64 // ppm per second
+	UpdateAge float64 // seconds since the last update
+	Remaining float64 // seconds until the offset is gone
+}
+
+func (s *Smoothing) decode(_ uint16, b []byte) {
+	const active, leapOnly = 1, 2
+	flags := wireUint32(b)
+	*s = Smoothing{
+		Active:    flags&active != 0,
+		LeapOnly:  flags&leapOnly != 0,
+		Offset:    wireFloat(b[4:]),
+		Frequency: wireFloat(b[8:]),
+		Wander:    wireFloat(b[12:]),
+		UpdateAge: wireFloat(b[16:]),
+		Remaining: wireFloat(b[20:]),
+	}
+}
+
+// Smoothing asks chronyd how it makes the time smooth that it serves.
+func (c *Client) Smoothing(ctx context.Context) (Smoothing, error) {
+	var s Smoothing
+	err := c.ask(ctx, &cmdSmoothing, s.decode)
+	return s, err
+}
