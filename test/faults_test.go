@@ -116,8 +116,8 @@ type interval struct{ begin, end time.Time }
 
 type scrape struct {
 	interval
-	values map[string]float64
-	err    error
+	text []byte
+	err  error
 }
 
 // begin starts twenty scrapes a second; stop ends them.
@@ -134,10 +134,10 @@ func (l *scrapes) begin(t *testing.T, s *server) (stop func()) {
 			case <-ticker.C:
 				wg.Go(func() {
 					begin := time.Now()
-					values, err := s.scrape()
+					text, err := s.fetch()
 					l.mu.Lock()
 					defer l.mu.Unlock()
-					l.seen = append(l.seen, scrape{interval{begin, time.Now()}, values, err})
+					l.seen = append(l.seen, scrape{interval{begin, time.Now()}, text, err})
 				})
 			}
 		}
@@ -161,18 +161,19 @@ func (l *scrapes) check(t *testing.T) {
 	t.Helper()
 	states, slowest, within := make(map[string]int), time.Duration(0), 0
 	for _, s := range l.seen {
-		if s.err != nil {
-			t.Error(s.err)
+		values, err := parse(s.text)
+		if err = errors.Join(s.err, err); err != nil {
+			t.Error(err)
 			continue
 		}
-		state, took := stateOf(s.values), s.end.Sub(s.begin)
+		state, took := stateOf(values), s.end.Sub(s.begin)
 		states[state]++
 		slowest = max(slowest, took)
 		if took > chronyTimeout+*slack {
 			t.Errorf("a scrape took %v", took)
 		}
-		if err := truthful(state, s.values); err != nil {
-			t.Errorf("%v: %v", err, s.values)
+		if err := truthful(state, values); err != nil {
+			t.Errorf("%v: %v", err, values)
 		}
 		for _, gone := range l.gones {
 			if s.begin.After(gone.begin) && s.end.Before(gone.end) {

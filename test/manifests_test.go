@@ -73,8 +73,8 @@ func at(o any, path ...any) any {
 	return o
 }
 
-// parse is a value as a person would write it.
-func parse(t *testing.T, text string) (value any) {
+// written is a value as a person would write it.
+func written(t *testing.T, text string) (value any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestPods(t *testing.T) {
 		if fmt.Sprint(others) != "[Namespace]" {
 			t.Errorf("%s: also %v", variant, others)
 		}
-		want := parse(t, commonPod+more).(object)
+		want := written(t, commonPod+more).(object)
 		got := at(daemonset, "spec", "template", "spec").(object)
 		container := at(got, "containers", 0).(object)
 		for key, value := range container { // the one container's keys, beside the pod's
@@ -114,7 +114,7 @@ func TestPods(t *testing.T) {
 		}
 	}
 	daemonset, _ := render(t, "scrape/annotations")
-	if got, want := at(daemonset, "spec", "template", "metadata", "annotations"), parse(t, `
+	if got, want := at(daemonset, "spec", "template", "metadata", "annotations"), written(t, `
 prometheus.io/scrape: "true"
 prometheus.io/path: /metrics
 prometheus.io/port: "9123"
@@ -177,7 +177,7 @@ func TestScraping(t *testing.T) {
 	labels := at(daemonset, "spec", "template", "metadata", "labels")
 
 	monitor := read("azure-podmonitor.yaml")
-	if got, want := monitor["spec"], parse(t, `
+	if got, want := monitor["spec"], written(t, `
 labelLimit: 63
 labelNameLengthLimit: 511
 labelValueLengthLimit: 1023
@@ -197,8 +197,8 @@ podMetricsEndpoints:
 	if at(config, "metadata", "name") != "ama-metrics-prometheus-config" || at(config, "metadata", "namespace") != "kube-system" {
 		t.Errorf("ConfigMap: %v", config["metadata"])
 	}
-	job := at(parse(t, at(config, "data", "prometheus-config").(string)), "scrape_configs", 0)
-	if got, want := at(job, "relabel_configs", 0), parse(t, `
+	job := at(written(t, at(config, "data", "prometheus-config").(string)), "scrape_configs", 0)
+	if got, want := at(job, "relabel_configs", 0), written(t, `
 source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name, __meta_kubernetes_pod_container_port_name]
 regex: chrony-tracker;metrics
 action: keep

@@ -109,17 +109,29 @@ func (s *server) stop(t *testing.T) {
 // scrape returns the values of all series, by their names and label values as
 // in chrony_clock_state/local.
 func (s *server) scrape() (map[string]float64, error) {
+	text, err := s.fetch()
+	if err != nil {
+		return nil, err
+	}
+	return parse(text)
+}
+
+func (s *server) fetch() ([]byte, error) {
 	response, err := http.Get(s.url + "/metrics")
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(response.Body)
-		return nil, fmt.Errorf("%s: %s", response.Status, text)
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, text)
 	}
+	return text, err
+}
+
+func parse(text []byte) (map[string]float64, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
