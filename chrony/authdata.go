@@ -38,7 +38,7 @@ type AuthData struct {
 	LastKE       time.Duration // since keys were established, in whole seconds, or Never
 	Cookies      uint16        // left
 	CookieLength uint16        // bytes
-	NAKs         uint16        // refusals since keys were established
+	NAK          bool          // the server has refused the last request's cookie
 }
 
 func (a *AuthData) decode(_ uint16, b []byte) {
@@ -51,6 +51,6 @@ func (a *AuthData) decode(_ uint16, b []byte) {
 		LastKE:       wireAge(b[12:]),
 		Cookies:      wireUint16(b[16:]),
 		CookieLength: wireUint16(b[18:]),
-		NAKs:         wireUint16(b[20:]),
+		NAK:          wireUint16(b[20:]) != 0,
 	}
 }

@@ -87,6 +87,34 @@ func TestManySources(t *testing.T) {
 	}
 }
 
+// TestSigns watches a server that is a quarter of a second ahead, without following
+// it: all that is said of the offset must agree with what the comments say of its
+// sign.
+func TestSigns(t *testing.T) {
+	_, line := chronytest.NewServer(t)
+	d := chronytest.New(t, chronytest.Config{Lines: []string{line + chronytest.Fast + " offset 0.25 noselect"}})
+	if _, err := d.Wait(func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Reach == 0xff }); err != nil {
+		t.Fatal(err)
+	}
+	report, err := dial(t, "unix://"+d.Socket).Report(within(t, 10*time.Second), chrony.WantAll)
+	if err != nil || len(report.Sources) != 1 {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	s := report.Sources[0]
+	if s.Stats == nil || s.NTP == nil {
+		t.Fatalf("refused: %v", report.Refused)
+	}
+	for name, behind := range map[string]float64{
+		"measured offset": -s.MeasuredOffset,
+		"statistics":      -s.Stats.Offset,
+		"ntpdata":         s.NTP.Offset,
+	} {
+		if behind < 0.2 || behind > 0.3 {
+			t.Errorf("by its %s the clock is behind by %v", name, behind)
+		}
+	}
+}
+
 // TestDial wants it to find out whether somebody is there.
 func TestDial(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})

@@ -24,8 +24,8 @@ type query struct {
 }
 
 // A plan asks what is to be known. While the answers come in, what they call may
-// ask more. It is begun anew, and must forget all answers, if another chronyd
-// takes the place of the first: what one exchange reads, one chronyd has said.
+// ask more. It is begun anew on another connection, and must forget all answers,
+// when the first fails.
 type plan func(ask func(query))
 
 // Requests are sent again when no answer has arrived for this long, then for
@@ -119,6 +119,10 @@ func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) e
 			return err
 		}
 		// chronyd went away in the middle: it is being restarted, perhaps.
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -356,6 +356,38 @@ func TestRefusedReport(t *testing.T) {
 	}
 }
 
+// TestRefusedSources wants nobody to take a report of sources for given when the
+// sources are not listed.
+func TestRefusedSources(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking}))
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSourceStats|chrony.WantNTPData)
+	if err != nil || report.Tracking == nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	for _, want := range []chrony.Want{chrony.WantSourceStats, chrony.WantNTPData} {
+		if !errors.Is(report.Refused[want], chrony.ErrUnauthorized) {
+			t.Errorf("%v: refused %v", want, report.Refused)
+		}
+	}
+	if len(report.Refused) != 2 {
+		t.Errorf("refused without being wanted: %v", report.Refused)
+	}
+}
+
+// TestListedTwice has the sources change places between two questions.
+func TestListedTwice(t *testing.T) {
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 15 && r.Argument == 1 {
+			r.Argument = 0
+		}
+		return []chronytest.Packet{right(r)}
+	})
+	sources, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+	if err != nil || len(sources) != 39 {
+		t.Errorf("%d sources, %v", len(sources), err)
+	}
+}
+
 // TestVanishingSource removes a source between the question how many there are
 // and the question about each.
 func TestVanishingSource(t *testing.T) {

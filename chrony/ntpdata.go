@@ -64,9 +64,10 @@ func (t Timestamping) String() string {
 	}
 }
 
-// NTPData is the last NTP reply of one source, and the counts of all: a section
-// of chronyc ntpdata. The counts begin at zero when chronyd starts or replaces
-// the source.
+// NTPData is the last valid NTP reply of one source, and the counts of all: a
+// section of chronyc ntpdata. All but addresses and counts means nothing while
+// TotalValid is 0, and is old when replies stop to be valid. The counts begin at
+// zero when chronyd starts or replaces the source.
 type NTPData struct {
 	Remote, Local Address
 	Port          uint16 // of the source
@@ -83,13 +84,13 @@ type NTPData struct {
 	RefID          RefID
 	RefTime        time.Time // of the source
 
-	Offset          float64 // seconds; above zero, the clock is ahead
+	Offset          float64 // seconds; above zero, the clock is behind: the opposite of Source and SourceStats
 	PeerDelay       float64 // seconds, to the source and back
 	PeerDispersion  float64 // seconds
 	ResponseTime    float64 // seconds that the source took to answer
 	JitterAsymmetry float64 // from -0.5 to 0.5
 
-	Passed        Test // by the last reply, or-ed
+	Passed        Test // by the last valid reply, or-ed
 	Interleaved   bool
 	Authenticated bool
 
@@ -104,10 +105,10 @@ type NTPData struct {
 	TotalKernelTx, TotalKernelRx, TotalHardwareTx, TotalHardwareRx Count
 }
 
-// Failed returns the tests that the last reply did not pass: none if there was
-// no reply.
+// Failed returns the tests that the last valid reply did not pass: none if there
+// was none. Replies that were not even valid show in TotalRx and not in TotalValid.
 func (d *NTPData) Failed() Test {
-	if d.TotalRx == 0 {
+	if d.TotalValid == 0 {
 		return 0
 	}
 	return allTests &^ d.Passed

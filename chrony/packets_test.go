@@ -261,13 +261,17 @@ var detailRows = map[string]func(chrony.Source) string{
 		}
 		return strings.Join([]string{
 			s.Name(), [...]string{"-", "SK", "NTS"}[d.Mode], number(d.KeyID), number(uint32(d.KeyType)), number(uint32(d.KeyBits)),
-			age(d.LastKE), number(uint32(d.KEAttempts)), number(uint32(d.NAKs)), number(uint32(d.Cookies)), number(uint32(d.CookieLength)),
+			age(d.LastKE), number(uint32(d.KEAttempts)), map[bool]string{false: "0", true: "1"}[d.NAK], number(uint32(d.Cookies)), number(uint32(d.CookieLength)),
 		}, ",")
 	},
 	"selectdata": func(s chrony.Source) string {
 		d := s.Select
 		if d == nil {
 			return ""
+		}
+		last := age(d.SampleAge)
+		if d.SampleAge == chrony.Never {
+			last = "0" // so says chronyd, and chronyc prints it
 		}
 		row := []string{string(rune(d.State)), s.Name(), yes(d.Authenticated)[:1]}
 		for _, options := range []chrony.SelectOptions{d.Configured, d.Effective} {
@@ -279,7 +283,7 @@ var detailRows = map[string]func(chrony.Source) string{
 			}
 			row = append(row, "-")
 		}
-		return strings.Join(append(row, age(d.SampleAge), fixed(d.Score, 1), fixed(d.Low, 9), fixed(d.High, 9), d.Leap.String()), ",")
+		return strings.Join(append(row, last, fixed(d.Score, 1), fixed(d.Low, 9), fixed(d.High, 9), d.Leap.String()), ",")
 	},
 }
 

@@ -69,9 +69,9 @@ type Report struct {
 }
 
 // Report reads several reports in as few round trips as the protocol allows: the
-// number of sources is asked first, then everything else in one go. All of it
-// comes from the same chronyd. That it refuses one report doesn't concern the
-// others: see [Report.Refused]. It fails if chronyd doesn't answer.
+// number of sources is asked first, then everything else in one go, over one
+// connection. That chronyd refuses one report doesn't concern the others: see
+// [Report.Refused]. It fails if chronyd doesn't answer.
 func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	var r *reading
 	served, err := c.exchange(ctx, func(ask func(query)) {
@@ -83,7 +83,7 @@ func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	}
 	if r.count > maxSources {
 		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, r.count)
-		r.refuse(WantSources, queryError(served.target, &cmdNumSources, err))
+		r.refuseSources(queryError(served.target, &cmdNumSources, err))
 	}
 	r.putTogether()
 	r.Address = served.target.String()
@@ -129,7 +129,7 @@ func (r *reading) begin() {
 			r.askRest()
 		},
 		refuse: func(err error) {
-			r.refuse(WantSources, err)
+			r.refuseSources(err)
 			r.askRest()
 		},
 	})
@@ -142,6 +142,16 @@ func (r *reading) refuse(want Want, err error) {
 	r.Refused[want] = err
 }
 
+// refuseSources is for a chronyd that doesn't list its sources.
+func (r *reading) refuseSources(err error) {
+	r.sources = nil
+	for want := WantTracking; want < WantAll; want <<= 1 {
+		if r.want&want&ofSources != 0 {
+			r.refuse(want, err)
+		}
+	}
+}
+
 // single asks for a report that there is one of.
 func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
 	if r.want&want != 0 {
@@ -149,8 +159,9 @@ func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
 	}
 }
 
-// askRest asks for the reports that are not about sources. Tracking comes after
-// the sources, so that they are not newer than what it says of the clock.
+// askRest asks for the reports that are not about sources, Tracking first. The
+// sources were asked about before: unless something was lost on the way they are
+// not newer than what it says of the clock.
 func (r *reading) askRest() {
 	r.single(WantTracking, &cmdTracking, func(reply uint16, b []byte) {
 		r.At = time.Now()
@@ -232,7 +243,7 @@ func (r *reading) askSources() {
 			},
 			refuse: func(err error) {
 				if !errors.Is(err, ErrNoSuchSource) {
-					r.refuse(WantSources, err)
+					r.refuseSources(err)
 				}
 			},
 		})
@@ -299,35 +310,38 @@ func (d *detail) give() {
 // putTogether makes the list of the sources that chronyd still had when it was
 // asked about each, with what was said by index of the same source.
 func (r *reading) putTogether() {
-	if r.Sources == nil {
-		return
-	}
-	if r.Refused[WantSources] != nil {
+	if r.sources == nil {
 		r.Sources = nil
 		return
 	}
+	listed := make(map[Address]bool)
 	for i := range r.sources {
 		s := &r.sources[i]
-		if !s.listed {
-			continue
+		if !s.listed || !s.Address.IsUnspecified() && listed[s.Address] {
+			continue // it went, or it moved to another index and is there already
 		}
+		listed[s.Address] = true
 		if at := r.find(i, func(c *sourceReading) bool { return c.hasStats && s.is(c.stats.RefID, c.stats.Address) }); at >= 0 {
 			s.Stats, r.sources[at].hasStats = &r.sources[at].stats, false
 		}
 		if at := r.find(i, func(c *sourceReading) bool { return c.hasSelect && s.is(c.selectData.RefID, c.selectData.Address) }); at >= 0 {
 			s.Select, r.sources[at].hasSelect = &r.sources[at].selectData, false
+			if s.SampleAge == Never {
+				s.Select.SampleAge = Never // chronyd says 0 here
+			}
 		}
 		r.Sources = append(r.Sources, s.Source)
 	}
 }
 
-// find returns the index of the source that satisfies the condition, at best the
-// given one, or -1.
+// find returns the index of the source that satisfies the condition: the given
+// one or, since few sources come and go at once, one nearby; else -1.
 func (r *reading) find(i int, condition func(*sourceReading) bool) int {
+	const nearby = 16
 	if condition(&r.sources[i]) {
 		return i
 	}
-	for at := range r.sources {
+	for at := max(0, i-nearby); at < min(len(r.sources), i+nearby+1); at++ {
 		if condition(&r.sources[at]) {
 			return at
 		}

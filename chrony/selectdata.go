@@ -66,7 +66,7 @@ type SelectData struct {
 
 	SampleAge time.Duration // since the last sample, in whole seconds, or Never
 	Score     float64       // against the selected source; it is replaced at 10
-	Low, High float64       // seconds: the interval in which the source says the true offset lies
+	Low, High float64       // seconds: where the source says the true offset lies; nothing without a sample
 }
 
 func (s *SelectData) decode(_ uint16, b []byte) {

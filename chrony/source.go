@@ -75,9 +75,10 @@ type Source struct {
 
 	SampleAge time.Duration // since the last good sample, in whole seconds, or Never
 
-	MeasuredOffset float64 // seconds, of the last sample as measured: above zero, the local clock was ahead
+	// Of the last sample; without one they mean nothing.
+	MeasuredOffset float64 // seconds, as measured: above zero, the local clock was ahead
 	AdjustedOffset float64 // seconds, the same less what was slewed since
-	OffsetError    float64 // seconds, error margin of the last sample
+	OffsetError    float64 // seconds, error margin
 
 	// What other reports say of this source: nil unless wanted and given.
 	Stats  *SourceStats

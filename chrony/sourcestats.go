@@ -3,7 +3,7 @@ package chrony
 import "time"
 
 // SourceStats is what chronyd has worked out of the samples of one source: a row
-// of chronyc sourcestats.
+// of chronyc sourcestats. Without samples the rest means nothing.
 type SourceStats struct {
 	RefID   RefID
 	Address Address // unspecified for a reference clock

@@ -14,6 +14,22 @@ import (
 // logBacklog is how many snapshots may wait for a slow log.
 const logBacklog = 16
 
+// queueLog leaves a snapshot to be logged. If nobody reads the log, the oldest that
+// wait give way: what has changed since is told in the end. The mutex is held.
+func (t *Tracker) queueLog(s *Snapshot) {
+	for {
+		select {
+		case t.toLog <- s:
+			return
+		default:
+		}
+		select {
+		case <-t.toLog:
+		default:
+		}
+	}
+}
+
 // logChanges logs what changes from one snapshot to the next. It does so beside
 // the readings, so that a log that can't be written, such as a pipe that nobody
 // reads, delays none of them.

@@ -92,16 +92,17 @@ func (t *Tracker) Close() error {
 	return t.client.Close()
 }
 
-// Snapshot reads the clock's state from chronyd: nothing that it says of the clock
-// was read before it was called. All who ask while an exchange is under way share
+// Snapshot reads the clock's state from chronyd: what it says of the clock has
+// arrived after it was called. All who ask while an exchange is under way share
 // its result, unless chronyd had answered before they came. Whoever can't wait
 // for it, because the context ends, gets a snapshot that says so.
 func (t *Tracker) Snapshot(ctx context.Context) *Snapshot {
 	start := time.Now()
-	// Only a second reading, after one that came too early, is cut short by this.
-	const margin = 20 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, t.timeout+margin)
-	defer cancel()
+	// A reading ends by its own deadline, but for something that can't happen;
+	// the one that follows a reading which came too early is cut short.
+	const never = time.Second
+	cut := time.NewTimer(t.timeout + never)
+	defer cut.Stop()
 	for {
 		r := t.join()
 		select {
@@ -109,8 +110,11 @@ func (t *Tracker) Snapshot(ctx context.Context) *Snapshot {
 			if s := r.snapshot; s.Err != nil || !s.Report.At.Before(start) {
 				return s
 			}
+			cut.Reset(t.timeout - time.Since(start))
+		case <-cut.C:
+			return t.abandon(context.DeadlineExceeded)
 		case <-ctx.Done():
-			return t.abandon(ctx)
+			return t.abandon(ctx.Err())
 		}
 	}
 }
@@ -142,17 +146,14 @@ func (t *Tracker) read(r *reading) {
 	r.snapshot = t.snapshot(report, err, took)
 	t.reading = nil
 	close(r.done)
-	select {
-	case t.toLog <- r.snapshot:
-	default: // nobody reads the log; the next that it takes tells what has changed
-	}
+	t.queueLog(r.snapshot)
 }
 
 // abandon makes the snapshot of somebody who doesn't wait for the reading's end.
-func (t *Tracker) abandon(ctx context.Context) *Snapshot {
+func (t *Tracker) abandon(cause error) *Snapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, ctx.Err()), 0)
+	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause), 0)
 }
 
 // snapshot judges what was read. The mutex is held.
