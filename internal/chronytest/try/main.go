@@ -46,7 +46,11 @@ func try(program, port string) error {
 		return err
 	}
 	running, stopped := context.WithCancel(ctx)
-	go announce(running, "http://localhost:"+port)
+	status := program + " status"
+	if address != "" {
+		status += " --chrony.address=" + address
+	}
+	go announce(running, "http://localhost:"+port, status)
 	err = cmd.Wait()
 	stopped()
 	if ctx.Err() != nil {
@@ -89,8 +93,8 @@ func findChronyd(ctx context.Context) (address string, end func(), err error) {
 	return d.Address, end, nil
 }
 
-// announce says what to open, as soon as there is something to see.
-func announce(ctx context.Context, url string) {
+// announce says what to open and to run, as soon as there is something to see.
+func announce(ctx context.Context, url, status string) {
 	for ctx.Err() == nil {
 		response, err := http.Get(url + "/-/healthy")
 		if err == nil {
@@ -98,7 +102,7 @@ func announce(ctx context.Context, url string) {
 			if ctx.Err() != nil {
 				return // it was somebody else who answered
 			}
-			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics. Ctrl-C ends it all.\n\n", url, url)
+			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics; or run\n\n    %s\n\nCtrl-C ends it all.\n\n", url, url, status)
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
