@@ -374,6 +374,29 @@ func TestRefusedSources(t *testing.T) {
 	}
 }
 
+// TestSourcesRefusedInBetween refuses one source after their number was given and
+// while everything is asked about them.
+func TestSourcesRefusedInBetween(t *testing.T) {
+	known := truth
+	known.Sources = fortySources()
+	for i := range known.Sources {
+		known.Sources[i].Stats = &chrony.SourceStats{Address: known.Sources[i].Address}
+	}
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 15 && r.Argument == 5 {
+			return []chronytest.Packet{{Data: chronytest.Status(r, 2)}}
+		}
+		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+	})
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantAll)
+	if err != nil || report.Tracking == nil || report.Sources != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	if !errors.Is(report.Refused[chrony.WantSources], chrony.ErrUnauthorized) {
+		t.Errorf("refused: %v", report.Refused)
+	}
+}
+
 // TestListedTwice has the sources change places between two questions.
 func TestListedTwice(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {

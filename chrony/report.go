@@ -101,6 +101,7 @@ type reading struct {
 	ask     func(query)
 	count   uint32          // of sources
 	sources []sourceReading // by index
+	listed  bool            // chronyd has listed them all
 }
 
 // A sourceReading is what is known of the source with some index. chronyd may
@@ -108,7 +109,7 @@ type reading struct {
 // are put together by the source's identity in the end.
 type sourceReading struct {
 	Source
-	listed     bool
+	present    bool
 	stats      SourceStats
 	hasStats   bool
 	selectData SelectData
@@ -142,9 +143,10 @@ func (r *reading) refuse(want Want, err error) {
 	r.Refused[want] = err
 }
 
-// refuseSources is for a chronyd that doesn't list its sources.
+// refuseSources is for a chronyd that doesn't list its sources. Answers about some
+// of them may still come.
 func (r *reading) refuseSources(err error) {
-	r.sources = nil
+	r.listed = false
 	for want := WantTracking; want < WantAll; want <<= 1 {
 		if r.want&want&ofSources != 0 {
 			r.refuse(want, err)
@@ -163,34 +165,33 @@ func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
 // sources were asked about before: unless something was lost on the way they are
 // not newer than what it says of the clock.
 func (r *reading) askRest() {
+	tracking := into(&r.Tracking)
 	r.single(WantTracking, &cmdTracking, func(reply uint16, b []byte) {
 		r.At = time.Now()
-		r.Tracking = new(Tracking)
-		r.Tracking.decode(reply, b)
+		tracking(reply, b)
 	})
-	r.single(WantActivity, &cmdActivity, func(reply uint16, b []byte) {
-		r.Activity = new(Activity)
-		r.Activity.decode(reply, b)
-	})
-	r.single(WantServerStats, &cmdServerStats, func(reply uint16, b []byte) {
-		r.ServerStats = new(ServerStats)
-		r.ServerStats.decode(reply, b)
-	})
-	r.single(WantRTC, &cmdRTC, func(reply uint16, b []byte) {
-		r.RTC = new(RTC)
-		r.RTC.decode(reply, b)
-	})
-	r.single(WantSmoothing, &cmdSmoothing, func(reply uint16, b []byte) {
-		r.Smoothing = new(Smoothing)
-		r.Smoothing.decode(reply, b)
-	})
+	r.single(WantActivity, &cmdActivity, into(&r.Activity))
+	r.single(WantServerStats, &cmdServerStats, into(&r.ServerStats))
+	r.single(WantRTC, &cmdRTC, into(&r.RTC))
+	r.single(WantSmoothing, &cmdSmoothing, into(&r.Smoothing))
+}
+
+// into decodes a reply into a new value, which the field then points to.
+func into[T any, P interface {
+	*T
+	decode(reply uint16, body []byte)
+}](field *P) func(uint16, []byte) {
+	return func(reply uint16, body []byte) {
+		value := P(new(T))
+		value.decode(reply, body)
+		*field = value
+	}
 }
 
 // askSources asks everything about each source. What is asked by address is
 // asked as soon as that is known.
 func (r *reading) askSources() {
-	r.sources = make([]sourceReading, r.count)
-	r.Sources = []Source{}
+	r.sources, r.listed = make([]sourceReading, r.count), true
 	stats := r.detail(WantSourceStats, func(i int) query {
 		return query{command: &cmdSourceStats, index: uint32(i), decode: func(reply uint16, b []byte) {
 			r.sources[i].stats.decode(reply, b)
@@ -210,18 +211,10 @@ func (r *reading) askSources() {
 		}}
 	})
 	ntp := r.detail(WantNTPData, func(i int) query {
-		return query{command: &cmdNTPData, address: r.sources[i].Address, decode: func(reply uint16, b []byte) {
-			data := new(NTPData)
-			data.decode(reply, b)
-			r.sources[i].NTP = data
-		}}
+		return query{command: &cmdNTPData, address: r.sources[i].Address, decode: into(&r.sources[i].NTP)}
 	})
 	auth := r.detail(WantAuthData, func(i int) query {
-		return query{command: &cmdAuthData, address: r.sources[i].Address, decode: func(reply uint16, b []byte) {
-			data := new(AuthData)
-			data.decode(reply, b)
-			r.sources[i].Auth = data
-		}}
+		return query{command: &cmdAuthData, address: r.sources[i].Address, decode: into(&r.sources[i].Auth)}
 	})
 
 	for i := range r.sources {
@@ -231,7 +224,7 @@ func (r *reading) askSources() {
 			index:   uint32(i),
 			decode: func(reply uint16, b []byte) {
 				s.Source.decode(reply, b)
-				s.listed = true
+				s.present = true
 				if s.Address.IsUnspecified() {
 					return // a reference clock has none of these
 				}
@@ -310,17 +303,17 @@ func (d *detail) give() {
 // putTogether makes the list of the sources that chronyd still had when it was
 // asked about each, with what was said by index of the same source.
 func (r *reading) putTogether() {
-	if r.sources == nil {
-		r.Sources = nil
+	if !r.listed {
 		return
 	}
-	listed := make(map[Address]bool)
+	r.Sources = make([]Source, 0, len(r.sources))
+	seen := make(map[Address]bool)
 	for i := range r.sources {
 		s := &r.sources[i]
-		if !s.listed || !s.Address.IsUnspecified() && listed[s.Address] {
+		if !s.present || !s.Address.IsUnspecified() && seen[s.Address] {
 			continue // it went, or it moved to another index and is there already
 		}
-		listed[s.Address] = true
+		seen[s.Address] = true
 		if at := r.find(i, func(c *sourceReading) bool { return c.hasStats && s.is(c.stats.RefID, c.stats.Address) }); at >= 0 {
 			s.Stats, r.sources[at].hasStats = &r.sources[at].stats, false
 		}
