@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
@@ -54,14 +55,32 @@ func (t *Tracker) logChange(last, s *Snapshot) {
 		return
 	}
 	if last == nil || last.Err != nil || last.Report.Address != s.Report.Address {
-		t.log.Info("chronyd answers", "address", s.Report.Address)
-		for _, want := range slices.Sorted(maps.Keys(s.Report.Refused)) {
-			err := s.Report.Refused[want]
-			t.log.Warn("chronyd refuses a report", "error", err, "hint", Hint(err))
-		}
+		t.logReports(s)
 	}
 	if last == nil || last.Estimate.State != s.Estimate.State {
 		t.logState(s)
+	}
+}
+
+// logReports says what can be read over this connection. What chronyd refuses
+// costs its own metrics and no others; only without the list of sources is the
+// clock judged less well.
+func (t *Tracker) logReports(s *Snapshot) {
+	t.log.Info("chronyd answers", "address", s.Report.Address)
+	var closed []string
+	var hint string
+	for _, want := range slices.Sorted(maps.Keys(s.Report.Refused)) {
+		switch err := s.Report.Refused[want]; {
+		case want == chrony.WantSources:
+			t.log.Warn("chronyd refuses to list its sources", "error", err, "hint", Hint(err))
+		case errors.Is(err, chrony.ErrUnauthorized):
+			closed, hint = append(closed, want.String()), Hint(err)
+		default:
+			t.log.Debug("chronyd does not give a report", "error", err, "hint", Hint(err))
+		}
+	}
+	if closed != nil {
+		t.log.Info("chronyd refuses some reports over this connection", "reports", strings.Join(closed, " "), "hint", hint)
 	}
 }
 

@@ -22,9 +22,14 @@ const DefaultTimeout = time.Second
 type Config struct {
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
+	Want    chrony.Want    // the reports to read beside those that judge the clock
+	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
 }
+
+// judged are the reports that the clock is judged by.
+const judged = chrony.WantTracking | chrony.WantSources
 
 // A Snapshot is what was known at one instant. It is never changed.
 type Snapshot struct {
@@ -34,6 +39,7 @@ type Snapshot struct {
 	Err      error          // why nothing can be said of the clock, or nil
 	Estimate clockerror.Estimate
 	Health   Health
+	PTP      PTP
 }
 
 // Health is how the exchanges with chronyd have gone since the start.
@@ -47,6 +53,8 @@ type Health struct {
 type Tracker struct {
 	client  *chrony.Client
 	timeout time.Duration
+	want    chrony.Want
+	phc     string
 	assume  clockerror.Assumptions
 	log     *slog.Logger
 	ctx     context.Context // ends when the tracker is closed
@@ -70,6 +78,8 @@ func New(config Config) *Tracker {
 	t := &Tracker{
 		client:  config.Client,
 		timeout: config.Timeout,
+		want:    config.Want | judged,
+		phc:     config.PHC,
 		assume:  config.Assume,
 		log:     config.Logger,
 		health:  Health{Failures: noFailures()},
@@ -134,16 +144,17 @@ func (t *Tracker) read(r *reading) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.timeout)
 	defer cancel()
 	start := time.Now()
-	report, err := t.client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+	report, err := t.client.Report(ctx, t.want)
 	if err == nil {
 		err = report.Refused[chrony.WantTracking]
 	}
 	took := time.Since(start)
+	ptp := readPTP(sysfs, t.phc)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.health.Exchanges++
-	r.snapshot = t.snapshot(report, err, took)
+	r.snapshot = t.snapshot(report, err, took, ptp)
 	t.reading = nil
 	close(r.done)
 	t.queueLog(r.snapshot)
@@ -151,13 +162,14 @@ func (t *Tracker) read(r *reading) {
 
 // abandon makes the snapshot of somebody who doesn't wait for the reading's end.
 func (t *Tracker) abandon(cause error) *Snapshot {
+	ptp := readPTP(sysfs, t.phc)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause), 0)
+	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause), 0, ptp)
 }
 
 // snapshot judges what was read. The mutex is held.
-func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration) *Snapshot {
+func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration, ptp PTP) *Snapshot {
 	var o clockerror.Observation
 	if err == nil {
 		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
@@ -173,5 +185,6 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration)
 		Err:      err,
 		Estimate: clockerror.Of(o, t.assume),
 		Health:   t.health,
+		PTP:      ptp,
 	}
 }
