@@ -23,7 +23,7 @@ var rooms = map[string]room{
 	"/clockerror":              {ours: []string{"/chrony"}},
 	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror"}, never: []string{"net/http", "github.com/prometheus/"}},
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
-	"/internal/web":            {ours: []string{"/clockerror", "/internal/tracker"}},
+	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
 	"/internal/chronytest":     {ours: []string{"/chrony"}},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
 	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
