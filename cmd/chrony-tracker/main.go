@@ -58,6 +58,7 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	commands := []command{
 		serveCommand(app, shared),
 		statusCommand(app, shared),
+		doctorCommand(app, shared),
 	}
 
 	chosen, err := app.Parse(args)
@@ -89,7 +90,16 @@ type hintedError struct {
 func (e hintedError) Unwrap() error { return e.error }
 func (e hintedError) Hint() string  { return e.hint }
 
+// An exitStatus other than 0 is the answer, and no error: all was printed that there
+// is to say.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 func fail(problems io.Writer, err error) (status int) {
+	if answer := exitStatus(0); errors.As(err, &answer) {
+		return int(answer)
+	}
 	fmt.Fprintf(problems, "%s: error: %s\n", name, oneLine(err.Error()))
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
@@ -126,22 +136,22 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
-// newTracker makes what all commands read the clock with. The flags fill what the
-// configuration leaves open.
-func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
+// config is what all commands read the clock with. The flags fill what is left open.
+// Its client is to be closed.
+func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	switch {
 	case f.timeout <= 0:
-		return nil, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
+		return config, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
 	case !(f.maxDrift > 0) || math.IsInf(f.maxDrift, 0):
-		return nil, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
+		return config, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
 	case f.referenceError < 0:
-		return nil, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
+		return config, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
 	}
 	client, err := chrony.NewClient(f.address)
 	if err != nil {
-		return nil, fmt.Errorf("--chrony.address: %w", err)
+		return config, fmt.Errorf("--chrony.address: %w", err)
 	}
 	config.Client, config.Timeout = client, f.timeout
 	config.Assume = clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
-	return tracker.New(config), nil
+	return config, nil
 }

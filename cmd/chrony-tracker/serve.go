@@ -40,10 +40,11 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 		}
 	}
 	logger := promslog.New(shared.log)
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: collect.phc})
+	config, err := shared.config(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
 	if err != nil {
 		return err
 	}
+	t := tracker.New(config)
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
 	if os.Getenv("SLEEP_INTERVAL") != "" {

@@ -20,10 +20,11 @@ func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 }
 
 func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
-	t, err := shared.newTracker(tracker.Config{})
+	config, err := shared.config(tracker.Config{})
 	if err != nil {
 		return err
 	}
+	t := tracker.New(config)
 	snapshot := t.Snapshot(ctx)
 	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
 	s := web.NewStatus(snapshot)
