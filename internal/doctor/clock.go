@@ -62,7 +62,6 @@ func (s *sight) remedy() (mend, run string) { _, mend, run = s.trouble(); return
 // tells more. It names the first obstacle that they meet.
 func (s *sight) trouble() (why, mend, run string) {
 	sources := s.Report.Sources
-	good := s.having(func(c chrony.Source) bool { return c.State == chrony.StateSelected || c.State == chrony.StateCombined })
 	if a := s.Report.Activity; a != nil && a.Offline > 0 && a.Online == 0 {
 		return "its sources are offline", "bring them online; whatever took them offline (a network script, mostly) must do so at boot", "chronyc online"
 	}
@@ -75,8 +74,8 @@ func (s *sight) trouble() (why, mend, run string) {
 		return "the names of its sources have no addresses", "mend the name resolution of the node, or name the sources by address", "getent hosts " + s.configuredName()
 	case s.all(func(c chrony.Source) bool { return c.Reach == 0 }):
 		return "none of its sources answers", "let UDP port 123 through to them (firewall, network security group), or name sources that can be reached: " + names(sources), "chronyc -n ntpdata; chronyc activity"
-	case s.any(falseticker) && len(good) == 0:
-		return "its sources disagree, and no majority can be found: " + s.disagreement(), "find out which one is right (compare them with a server that you trust), remove the wrong one, and have at least three, better four", "chronyc -n sources; chronyc selectdata"
+	case s.any(falseticker) && !s.any(followed):
+		return s.disagreement(), "find out which one is right (compare them with a server that you trust), remove the wrong one, and have at least three, better four", "chronyc -n sources; chronyc selectdata"
 	case s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }):
 		return "its sources are too variable", "name sources that are nearer, or raise maxjitter in chrony.conf", "chronyc -n sourcestats"
 	case s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }):
@@ -104,6 +103,8 @@ func (s *sight) having(property func(chrony.Source) bool) (with []chrony.Source)
 }
 
 func unresolved(c chrony.Source) bool { return c.Address.ID != 0 && !c.Address.IP.IsValid() }
+
+func followed(c chrony.Source) bool { return c.State == chrony.StateSelected }
 
 func falseticker(c chrony.Source) bool { return c.State == chrony.StateFalseticker }
 
@@ -146,13 +147,16 @@ func (s *sight) whyNot() string {
 	return strings.Join(why, "; ")
 }
 
-// disagreement says what the sources that disagree claim.
+// disagreement says how far apart the sources are, and what each claims.
 func (s *sight) disagreement() string {
+	sampled := s.having(func(c chrony.Source) bool { return c.SampleAge != chrony.Never })
+	low, high := math.Inf(1), math.Inf(-1)
 	var claims []string
-	for _, c := range s.having(func(c chrony.Source) bool { return c.SampleAge != chrony.Never }) {
+	for _, c := range sampled {
+		low, high = min(low, c.AdjustedOffset), max(high, c.AdjustedOffset)
 		claims = append(claims, nameOf(c)+" says that "+claim(c))
 	}
-	return strings.Join(claims, ", ")
+	return fmt.Sprintf("its sources disagree by %s, and no majority can be found: %s", clockerror.Format(high-low), strings.Join(claims, ", "))
 }
 
 // claim is what a source says of the clock.

@@ -36,6 +36,9 @@ func (s *sight) source(c chrony.Source) Finding {
 		lost = Wrong
 	}
 	switch {
+	case falseticker(c) && !s.any(followed):
+		f.Verdict = Note
+		f.Says = "not used: no majority agrees with it: " + claim(c)
 	case falseticker(c):
 		f.Verdict = Wrong
 		f.Says = "a falseticker: it disagrees with the majority of the sources: " + claim(c) + s.others(c)
