@@ -26,7 +26,7 @@ Examples:
   chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
 	asJSON := clause.Flag("json", "Print the findings as JSON.").Bool()
 	phc := phcFlag(clause)
-	return command{clause, func(ctx context.Context, out io.Writer) error {
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})
 		if err != nil {
 			return err

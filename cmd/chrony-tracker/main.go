@@ -28,7 +28,7 @@ const name = "chrony-tracker"
 
 const about = `How wrong can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
 
-Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS.`
+Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS. The help of a command, as in chrony-tracker check --help, has examples.`
 
 func init() {
 	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
@@ -46,33 +46,54 @@ func main() {
 type command struct {
 	clause *kingpin.CmdClause
 	run    func(ctx context.Context, out io.Writer) error
+	failed func(out io.Writer, err error) exitStatus // tells who called of an error, too; or nil
 }
 
 // run does what the arguments say and returns the exit status.
 func run(ctx context.Context, args []string, out, problems io.Writer) int {
-	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).UsageTemplate(kingpin.LongHelpTemplate).DefaultEnvars()
+	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).DefaultEnvars()
 	app.Version(version.Print(name))
-	app.HelpFlag.Short('h').NoEnvar()
+	app.HelpFlag.Short('h').NoEnvar().Help("Show help; after a command, of that command.")
 	app.VersionFlag.NoEnvar()
+	addHelp(app)
 	shared := addSharedFlags(app, problems)
 	commands := []command{
 		serveCommand(app, shared),
 		statusCommand(app, shared),
 		doctorCommand(app, shared),
+		explainCommand(app, shared),
+		checkCommand(app, shared),
 	}
 
 	chosen, err := app.Parse(args)
 	if err != nil {
-		return fail(problems, usageError{err})
+		chosen, err = chosenDespite(app, args), usageError{err}
 	}
 	for _, c := range commands {
-		if c.clause.FullCommand() == chosen {
-			if err := c.run(ctx, out); err != nil {
-				return fail(problems, err)
-			}
+		if c.clause.FullCommand() != chosen {
+			continue
+		}
+		if err == nil {
+			err = c.run(ctx, out)
+		}
+		if err != nil && c.failed != nil && !errors.As(err, new(exitStatus)) {
+			fail(problems, err)
+			err = c.failed(out, err)
 		}
 	}
+	if err != nil {
+		return fail(problems, err)
+	}
 	return 0
+}
+
+// chosenDespite returns the command that was meant by arguments with a mistake, as far
+// as that shows.
+func chosenDespite(app *kingpin.Application, args []string) string {
+	if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil {
+		return parsed.SelectedCommand.FullCommand()
+	}
+	return ""
 }
 
 // A usageError is the fault of who called the program.

@@ -25,9 +25,19 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
+	clause.HelpLong(`Serves /metrics, / (a page), /-/healthy (this process lives) and /-/ready (chronyd answers).
+
+Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker
+  chrony-tracker serve --web.listen-address=127.0.0.1:9123
+  chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
-	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, flags) }}
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, flags) }}
 }
 
 func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flags *toolkit.FlagConfig) error {

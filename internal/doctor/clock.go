@@ -66,12 +66,12 @@ func (s *sight) trouble() (why, mend, run string) {
 		return "its sources are offline", "bring them online; whatever took them offline (a network script, mostly) must do so at boot", "chronyc online"
 	}
 	switch {
+	case s.Report.Activity != nil && s.Report.Activity.Unresolved > 0 && s.all(unresolved):
+		return "the names of its sources have no addresses", "mend the name resolution of the node, or name the sources by address", "getent hosts " + s.configuredName()
 	case sources == nil:
 		return "chronyd does not tell what its sources are", openTracking, "chronyc -n sources"
 	case len(sources) == 0:
 		return "it has no source at all", addSource, runConf
-	case s.all(unresolved):
-		return "the names of its sources have no addresses", "mend the name resolution of the node, or name the sources by address", "getent hosts " + s.configuredName()
 	case s.all(func(c chrony.Source) bool { return c.Reach == 0 }):
 		return "none of its sources answers", "let UDP port 123 through to them (firewall, network security group), or name sources that can be reached: " + names(sources), "chronyc -n ntpdata; chronyc activity"
 	case s.any(falseticker) && !s.any(followed):
@@ -108,7 +108,8 @@ func followed(c chrony.Source) bool { return c.State == chrony.StateSelected }
 
 func falseticker(c chrony.Source) bool { return c.State == chrony.StateFalseticker }
 
-// configuredName is that of the first source without an address.
+// configuredName is that of the first source without an address. Before 4.0 chronyd
+// does not list those.
 func (s *sight) configuredName() string {
 	for _, c := range s.having(unresolved) {
 		if c.ConfiguredName != "" {

@@ -30,7 +30,8 @@ func (d directive) String() string { return strings.Join(append([]string{d.name}
 // confPath returns where chronyd's configuration is: what chronyd was told, or the
 // usual place.
 func (n *node) confPath(root fs.FS) string {
-	if p := n.chronyd(); p != nil && !p.apart {
+	if all := n.chronyds(); len(all) == 1 {
+		p := all[0]
 		if i := slices.Index(p.args, "-f"); i >= 0 && i+1 < len(p.args) {
 			return p.args[i+1]
 		}

@@ -124,7 +124,7 @@ func checkKernel(s *sight) []Finding {
 		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), though chronyd is synchronised", clockerror.Format(k.maxError))
 		f.Costs = "programs that ask the kernel take the clock for wrong (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
 		f.Mend, f.Run = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
-		if p := s.node.chronyd(); p != nil && hasFlag(p.args, 'x') {
+		if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
 			f.Mend, f.Run = "start chronyd without -x, which leaves the clock alone", "systemctl cat chrony chronyd"
 		}
 	case !k.synchronized || k.maxError >= unsynchronizedError:
@@ -157,11 +157,7 @@ var rivals = []struct {
 
 // checkPrograms looks for others that set the clock.
 func checkPrograms(s *sight) (findings []Finding) {
-	chronyds := 0
 	for _, p := range s.node.processes {
-		if p.name == "chronyd" && p.state != 'Z' && !p.apart && !hasFlag(p.args, 'x') {
-			chronyds++
-		}
 		for _, r := range rivals {
 			if p.name == r.name {
 				findings = append(findings, Finding{
@@ -176,6 +172,7 @@ func checkPrograms(s *sight) (findings []Finding) {
 		}
 	}
 	findings = append(findings, s.hyperv()...)
+	findings = append(findings, s.secondChronyd()...)
 	switch {
 	case !s.node.seesAll():
 		return append(findings, Finding{
@@ -188,6 +185,28 @@ func checkPrograms(s *sight) (findings []Finding) {
 		findings = append(findings, Finding{Verdict: Fine, Check: "other time programs", Says: "none runs here"})
 	}
 	return findings
+}
+
+// secondChronyd tells of several that steer the clock: on the node and in a container,
+// mostly. One with -x leaves the clock alone.
+func (s *sight) secondChronyd() []Finding {
+	var steering []string
+	for _, p := range s.node.chronyds() {
+		if !hasFlag(p.args, 'x') {
+			steering = append(steering, p.String())
+		}
+	}
+	if len(steering) < 2 {
+		return nil
+	}
+	return []Finding{{
+		Verdict: Wrong,
+		Check:   "other time programs",
+		Says:    "several chronyds steer the clock: " + strings.Join(steering, ", "),
+		Costs:   "each takes the other's work for drift, and what one reports is not true of the clock",
+		Mend:    "have one only; give those in containers -x",
+		Run:     runProcess,
+	}}
 }
 
 // seesAll reports whether all processes of the machine can be seen: not in a process

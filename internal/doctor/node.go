@@ -225,16 +225,28 @@ func parseStat(stat string) (p process, ok bool) {
 	return process{name: stat[begin+1 : end], state: stat[end+2]}, true
 }
 
-// chronyd returns the chronyd that steers this machine's clock, as far as that can
-// be seen, or nil: one that is in this network namespace rather than in another.
-func (n *node) chronyd() *process {
-	var found *process
-	for i, p := range n.processes {
-		if p.name == "chronyd" && p.state != 'Z' && (found == nil || found.apart && !p.apart) {
-			found = &n.processes[i]
+// chronyds are those that run in this network namespace, as far as that can be seen.
+func (n *node) chronyds() (here []process) {
+	for _, p := range n.processes {
+		if p.name == "chronyd" && p.state != 'Z' && !p.apart {
+			here = append(here, p)
 		}
 	}
-	return found
+	return here
+}
+
+// chronyd returns the chronyd that is most likely the one to ask, or nil: one in this
+// network namespace rather than in another.
+func (n *node) chronyd() *process {
+	if here := n.chronyds(); here != nil {
+		return &here[0]
+	}
+	for _, p := range n.processes {
+		if p.name == "chronyd" && p.state != 'Z' {
+			return &p
+		}
+	}
+	return nil
 }
 
 // chronydSocket returns the path of a Unix socket that a chronyd holds here.

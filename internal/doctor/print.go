@@ -64,17 +64,20 @@ func (e *Examination) Summary() string {
 	return head + ": " + strings.Join(counts, ", ") + "."
 }
 
-// wrap breaks a text into lines, all but the first of them indented.
-func wrap(text string) string {
+// wrap breaks a text that begins after a label.
+func wrap(text string) string { return wrapFrom(text, labelWidth) }
+
+// wrapFrom breaks a text that begins at a column into lines, all of which begin there.
+func wrapFrom(text string, indent int) string {
 	var b strings.Builder
-	column := labelWidth
+	column := indent
 	for i, word := range strings.Fields(text) {
 		width := utf8.RuneCountInString(word)
 		switch {
 		case i == 0:
 		case column+1+width > lineWidth:
-			b.WriteString("\n" + strings.Repeat(" ", labelWidth))
-			column = labelWidth
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
 		default:
 			b.WriteByte(' ')
 			column++
