@@ -56,6 +56,7 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	app.HelpFlag.Short('h').NoEnvar().Help("Show help; after a command, of that command.")
 	app.VersionFlag.NoEnvar()
 	addHelp(app)
+	addCompletion()
 	shared := addSharedFlags(app, problems)
 	commands := []command{
 		serveCommand(app, shared),

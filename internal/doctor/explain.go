@@ -83,12 +83,18 @@ func (s *sight) parts() []Part {
 	return parts
 }
 
+// worthwhile is the share of the bound below which nobody need care for a term.
+const worthwhile = 0.1
+
 func (s *sight) part(term string, seconds float64, explain func() (cause, gain string)) Part {
 	p := Part{Term: term, Seconds: seconds}
 	if s.Estimate.Bound > 0 {
 		p.Share = seconds / s.Estimate.Bound
 	}
 	p.Cause, p.Gain = explain()
+	if p.Share < worthwhile && !s.Estimate.Untraced {
+		p.Gain = ""
+	}
 	return p
 }
 
