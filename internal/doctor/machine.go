@@ -116,7 +116,7 @@ func checkKernel(s *sight) []Finding {
 	if k == nil {
 		return []Finding{{Verdict: Unchecked, Check: "kernel's clock", Says: "adjtimex is forbidden here", Run: "adjtimex --print || chronyc tracking"}}
 	}
-	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, and set to run %+.3g ppm fast", clockerror.Format(k.maxError), k.frequency)}
+	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, its frequency corrected by %+.3g ppm", clockerror.Format(k.maxError), k.frequency)}
 	followed := s.Estimate.State == clockerror.Synchronized
 	switch {
 	case !k.synchronized && followed:

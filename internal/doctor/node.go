@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,7 @@ type udpSocket struct {
 
 type mount struct {
 	point    string
+	source   string // what was mounted: a path within its file system
 	kind     string // of file system
 	readOnly bool
 	deleted  bool // what was mounted has been removed meanwhile
@@ -71,8 +73,8 @@ func look(root fs.FS) node {
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
 	n.hostPID = pid == initialPID
 	n.capabilities = readCapabilities(root)
-	n.container = containerSign(root, n.mounts)
 	n.processes = readProcesses(root)
+	n.container = containerSign(root, &n)
 	if n.container == "" {
 		n.conf = readConf(root, n.confPath(root))
 	}
@@ -80,13 +82,14 @@ func look(root fs.FS) node {
 }
 
 // containerSign says what kind of container this is, as far as it shows: most have
-// layers for a root.
-func containerSign(root fs.FS, mounts []mount) string {
-	layered := slices.ContainsFunc(mounts, func(m mount) bool { return m.point == "/" && strings.Contains(m.kind, "overlay") })
+// layers for a root, or nothing but this program for the first process.
+func containerSign(root fs.FS, n *node) string {
+	layered := slices.ContainsFunc(n.mounts, func(m mount) bool { return m.point == "/" && strings.Contains(m.kind, "overlay") })
+	first := slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 && p.name == filepath.Base(os.Args[0]) })
 	switch {
 	case os.Getenv("KUBERNETES_SERVICE_HOST") != "":
 		return "a Kubernetes pod"
-	case layered, exists(root, "run/.containerenv"), os.Getenv("container") != "":
+	case layered, first, os.Getenv("container") != "", exists(root, "run/.containerenv"):
 		return "a container"
 	default:
 		return ""
@@ -115,6 +118,7 @@ func readMounts(root fs.FS) (mounts []mount) {
 		}
 		mounts = append(mounts, mount{
 			point:    unescape(fields[4]),
+			source:   unescape(fields[3]),
 			kind:     kind[0],
 			readOnly: slices.Contains(strings.Split(fields[5], ","), "ro"),
 			deleted:  strings.HasSuffix(fields[3], "//deleted"),

@@ -343,12 +343,15 @@ func (s *sight) forbidden(f *Finding, dir string) {
 // silentSocket is about a socket that takes requests and brings no answers.
 func (s *sight) silentSocket(f *Finding, path string) {
 	f.Verdict = Note
-	p := s.node.chronyd()
+	p, on := s.node.chronyd(), s.node.mountOf(filepath.Dir(path))
 	answers := slices.ContainsFunc(s.ways, func(w way) bool { return w.err == nil })
 	switch {
 	case p != nil && p.state == 'T':
 		f.Says = fmt.Sprintf("no answer: chronyd hangs: %v is stopped (SIGSTOP)", p)
 		f.Mend, f.Run = "let it go on", fmt.Sprintf("kill -CONT %d", p.id)
+	case s.node.container != "" && !strings.HasSuffix(on.point, on.source):
+		f.Says = fmt.Sprintf("no answer: %s is not the host's directory of that name, but its %s: chronyd sends its answers to a path that is another one for it", on.point, on.source)
+		f.Mend = "mount the directory at the path that it has on the host (mountPath equal to the hostPath)"
 	case answers:
 		f.Says = "no answer, though chronyd answers elsewhere: it can't reach this program's socket in " + filepath.Dir(path)
 		f.Mend = "the directory must have the same path inside and outside of a container: mountPath equal to the host's path"
