@@ -36,12 +36,13 @@ func TestCommands(t *testing.T) {
 			port, err := chronytest.FreePort()
 			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
 			env.Setenv("PORT", strconv.Itoa(port))
+			env.Values[theDaemon] = new(*chronytest.Chronyd)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       exits,
 			"chronyd":     startChronyd,
-			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { daemons[ts].Kill() },
+			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { (*daemon(ts)).Kill() },
 			"await":       awaitPage,
 		},
 		RequireExplicitExec: true,
@@ -65,8 +66,11 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// daemons are those of the scripts that are being played.
-var daemons = make(map[*testscript.TestScript]*chronytest.Chronyd)
+const theDaemon = "chronyd" // the key of what a script has started
+
+func daemon(ts *testscript.TestScript) **chronytest.Chronyd {
+	return ts.Value(theDaemon).(**chronytest.Chronyd)
+}
 
 func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
@@ -90,7 +94,7 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 		_, err := d.Wait(func(r *chrony.Report) bool { return r.Tracking != nil })
 		ts.Check(err)
 	}
-	daemons[ts] = d
+	*daemon(ts) = d
 	ts.Setenv("ADDRESS", d.Address)
 	ts.Setenv("SOCKET", "unix://"+d.Socket)
 }
