@@ -170,7 +170,7 @@ var scenarios = []scenario{
 		setUp:  func(*testing.T) {},
 		only:   "node",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323, \[::1\]:323: nobody listens there, .* chronyd is not running costs .* mend start it, .* run systemctl enable --now chrony`},
+		says:   []string{`^wrong 127.0.0.1:323, \[::1\]:323: nobody listens there, .* chronyd is not running.* costs .* mend (start it, .* run systemctl enable --now chrony|install it, .* run apt-get install chrony)`},
 	},
 	{
 		name:   "in a pod without the host's network",
@@ -231,6 +231,29 @@ var scenarios = []scenario{
 		args:   []string{socketFlag},
 		status: 1,
 		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: /run/chrony is a dead directory: .* mend restart this container`},
+	},
+	{
+		name: "a socket directory that anybody can enter",
+		setUp: func(t *testing.T) {
+			must(t, os.Mkdir("/run/chrony", 0o755)) // as a mount of type DirectoryOrCreate makes it
+			t.Cleanup(func() { os.RemoveAll("/run/chrony") })
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: there is no socket in /run/chrony, and its mode is 755: .* Disabled command socket.* mend remove the directory and restart chronyd.*, never DirectoryOrCreate run rmdir /run/chrony`},
+	},
+	{
+		name: "replies that fail a test",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast+" maxdelay 0.0000001")
+			awaitReport(t, d, func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Reach != 0 })
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong state: unsynchronized: .* no source has given a valid sample, though some answer; 127.0.0.1: its replies fail the test max_delay`},
 	},
 	{
 		name: "a socket left behind",

@@ -79,10 +79,20 @@ func (s *sight) trouble() (why, mend, run string) {
 	case s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }):
 		return "its sources are too variable", "name sources that are nearer, or raise maxjitter in chrony.conf", "chronyc -n sourcestats"
 	case s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }):
-		return "no source has given a valid sample, though some answer", "see which test their replies fail", "chronyc -n ntpdata"
+		return "no source has given a valid sample, though some answer" + s.badReplies(), "see which test their replies fail; maxdelay and its kin in chrony.conf are limits that may be too low", "chronyc -n ntpdata"
 	default:
 		return "none of its sources is good enough, or it has only just begun: " + s.whyNot(), "wait a minute; if it stays so, name better sources", "chronyc -n sources; chronyc selectdata"
 	}
+}
+
+// badReplies says what is wrong with the replies of the sources, where chronyd tells.
+func (s *sight) badReplies() (all string) {
+	for _, c := range s.Report.Sources {
+		if text := replies(c); text != "" {
+			all += "; " + nameOf(c) + ": " + text
+		}
+	}
+	return all
 }
 
 const addSource = "name at least one in chrony.conf and restart chronyd: on Azure \"refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2\", else \"pool SERVER iburst\""

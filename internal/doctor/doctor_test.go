@@ -83,6 +83,7 @@ func TestChecks(t *testing.T) {
 		{"the host's clock unused", func(s *sight) { s.PTP.Clocks = []tracker.PTPClock{hyperv} }, `note PTP clocks: chronyd does not follow the host's clock, ptp0`},
 		{"not traced to UTC", func(s *sight) { s.followPHC(hyperv) }, `note traced to UTC: no: the clock follows the reference clock PHC0.*--clock.reference-error`},
 		{"a single reference clock", func(s *sight) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock: that is how AKS sets its nodes up`},
+		{"stratum 1", func(s *sight) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
 		{"a dead reference clock", func(s *sight) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: the reference clock gives no samples`},
 		{"rtcsync is missing", func(s *sight) { s.node.kernel = &kernel{maxError: 16} }, `note kernel's clock: marked as unsynchronised \(maximum error 16 s\), though chronyd is synchronised.*node_timex_sync_status.*add "rtcsync"`},
 		{"somebody else steers", func(s *sight) {
@@ -107,6 +108,12 @@ func TestChecks(t *testing.T) {
 			s.Report.Sources[1].Auth = &chrony.AuthData{Mode: chrony.AuthNTS, KEAttempts: 4}
 		}, `wrong NTS of 192.0.2.2: no keys could be established \(4 attempts\).*TCP port 4460`},
 		{"a source lost among others", func(s *sight) { s.Report.Sources[2].Reach = 0 }, `note source 192.0.2.3: it has answered none of the last eight polls, the last good one 20 s ago`},
+		{"a firewall", func(s *sight) {
+			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12}
+		}, `note source 192.0.2.3: .*; of 12 packets that were sent to it none came back`},
+		{"not an NTP server", func(s *sight) {
+			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12, TotalRx: 12}
+		}, `note source 192.0.2.3: .*; none of the 12 packets that came back is a valid reply`},
 		{"lost polls", func(s *sight) { s.Report.Sources[2].Reach = 0b1010_0111 }, `note source 192.0.2.3: .*; 3 of its last 8 polls were lost`},
 		{"just begun", func(s *sight) { s.Report.Sources[2].Reach = 0b111 }, `ok source 192.0.2.3: combined`},
 		{"chronyd's own reason", func(s *sight) {

@@ -32,6 +32,7 @@ type node struct {
 	kernel    *kernel // nil if it doesn't say
 	hyperv    string  // the device of Hyper-V's time service, if its driver has it
 	conf      *conf   // nil if chrony.conf can't be read
+	missing   bool    // there is no chronyd to be started
 }
 
 type process struct {
@@ -55,6 +56,9 @@ type mount struct {
 	deleted  bool // what was mounted has been removed meanwhile
 }
 
+// programs are where distributions install chronyd.
+var programs = []string{"usr/sbin/chronyd", "usr/local/sbin/chronyd", "usr/bin/chronyd", "sbin/chronyd"}
+
 // The inodes of the namespaces that the kernel itself starts in are fixed
 // (linux/proc_ns.h).
 const initialPID = "pid:[4026531836]"
@@ -76,6 +80,7 @@ func look(root fs.FS) node {
 	n.processes = readProcesses(root)
 	n.container = containerSign(root, &n)
 	if n.container == "" {
+		n.missing = !slices.ContainsFunc(programs, func(file string) bool { return exists(root, file) })
 		n.conf = readConf(root, n.confPath(root))
 	}
 	return n

@@ -58,6 +58,9 @@ func (s *sight) source(c chrony.Source) Finding {
 	case c.Reach == 0:
 		f.Verdict = lost
 		f.Says = "it has answered none of the last eight polls" + sampleAge(c)
+		if more := replies(c); more != "" {
+			f.Says += "; " + more
+		}
 		f.Costs = "the clock can't follow it"
 		f.Mend, f.Run = "let UDP port 123 through to it (firewall, network security group), or remove it from chrony.conf", "chronyc -n ntpdata "+c.Name()
 	case lostPolls(c.Reach) >= 2:
@@ -78,6 +81,35 @@ func sampleAge(c chrony.Source) string {
 		return ", nor any before"
 	}
 	return ", the last good one " + age(c.SampleAge.Seconds()) + " ago"
+}
+
+// replies says what becomes of the packets to a source, where chronyd tells.
+func replies(c chrony.Source) string {
+	n := c.NTP
+	switch {
+	case n == nil:
+		return ""
+	case n.TotalTx == 0:
+		return "nothing was sent to it"
+	case n.TotalRx == 0:
+		return fmt.Sprintf("of %d packets that were sent to it none came back", n.TotalTx)
+	case n.TotalValid == 0:
+		return fmt.Sprintf("none of the %d packets that came back is a valid reply: is it an NTP server, with the right key?", n.TotalRx)
+	case n.Failed() != 0:
+		return "its replies fail " + failedTests(n)
+	default:
+		return ""
+	}
+}
+
+func failedTests(n *chrony.NTPData) string {
+	var failed []string
+	for _, t := range chrony.Tests {
+		if n.Failed()&t.Test != 0 {
+			failed = append(failed, t.Name)
+		}
+	}
+	return "the test " + strings.Join(failed, ", ") + " (chronyc ntpdata)"
 }
 
 // others says what the source that is followed claims in its stead.
@@ -172,17 +204,27 @@ func (s *sight) redundancy() (f Finding, ok bool) {
 }
 
 // reference tells that the bound ends at a clock of which nothing is known.
-func (s *sight) reference() []Finding {
+func (s *sight) reference() (findings []Finding) {
 	if !s.Estimate.Untraced {
 		return nil
 	}
-	return []Finding{{
+	if s.Report.Tracking.Stratum == 1 && s.phcSource() {
+		findings = append(findings, Finding{
+			Verdict: Note,
+			Check:   "stratum",
+			Says:    "1, as if this node had a time source of the best kind: the refclock line lacks \"stratum 2\"",
+			Costs:   "nothing, unless the node serves time to others, who would then prefer it",
+			Mend:    `add "stratum 2" to the refclock line of chrony.conf, as Azure advises`,
+			Run:     runStart,
+		})
+	}
+	return append(findings, Finding{
 		Verdict: Note,
 		Check:   "traced to UTC",
 		Says:    fmt.Sprintf("no: the clock follows the reference clock %s, which chronyd takes for perfect", s.sourceName()),
 		Costs:   "the bound is relative to that clock, whose own error is not in it; for the clock of an Azure host that can be more than all the rest",
 		Mend:    "say how wrong it can be with --clock.reference-error, and compare with NTP servers",
-	}}
+	})
 }
 
 const openReports = "opencommands activity authdata ntpdata rtcdata selectdata serverstats smoothing sourcename sources sourcestats tracking"

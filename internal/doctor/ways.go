@@ -243,6 +243,11 @@ func (s *sight) refused(f *Finding, at netip.AddrPort) {
 		f.Says = here + ", and no chronyd has a socket in this network namespace: chronyd is not running"
 		f.Mend = "start it, and have it started at boot; its log says why it ended"
 		f.Run = "systemctl enable --now chrony || systemctl enable --now chronyd; journalctl -u chrony -u chronyd -n 20"
+		if n.missing {
+			f.Says += ", nor is it installed"
+			f.Mend = "install it, and have nothing else steer the clock"
+			f.Run = "apt-get install chrony || tdnf install chrony || dnf install chrony"
+		}
 	}
 }
 
@@ -288,9 +293,7 @@ func (s *sight) socketObstacle(f *Finding, w way) {
 		f.Run = runUnit
 	case errors.Is(w.err, fs.ErrNotExist):
 		f.Verdict = Note
-		f.Says = "there is no socket in " + dir + ": chronyd is not running, or not allowed to have one: of that directory it must be the owner, with no access for others (mode 0770 at most)"
-		f.Mend = fmt.Sprintf("start chronyd; if its log says that permissions or owner are wrong, remove %s and restart it. Never mount it with type DirectoryOrCreate", dir)
-		f.Run = fmt.Sprintf("ls -ld %s; %s", dir, runUnit)
+		s.noSocket(f, dir)
 	case errors.Is(w.err, syscall.ECONNREFUSED):
 		f.Verdict = Note
 		f.Says = "the socket was left behind: no chronyd holds it, so chronyd is not running"
@@ -303,6 +306,19 @@ func (s *sight) socketObstacle(f *Finding, w way) {
 		s.forbidden(f, dir)
 	case errors.Is(w.err, context.DeadlineExceeded):
 		s.silentSocket(f, path)
+	}
+}
+
+// noSocket is about a directory in which chronyd should have its socket.
+func (s *sight) noSocket(f *Finding, dir string) {
+	f.Says = "there is no socket in " + dir + ": chronyd is not running, or has no Unix socket"
+	f.Mend, f.Run = "start chronyd", fmt.Sprintf("ls -ld %s; %s", dir, runUnit)
+	// chronyd has no socket in a directory that others can enter (util.c,
+	// UTI_CheckDirPermissions).
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o007 != 0 {
+		f.Says = fmt.Sprintf("there is no socket in %s, and its mode is %o: chronyd has none in a directory that others can enter (its log: Disabled command socket), nor has the node's own chronyc then", dir, info.Mode().Perm())
+		f.Mend = "remove the directory and restart chronyd, which makes it anew; mount it with type Directory, never DirectoryOrCreate"
+		f.Run = fmt.Sprintf("rmdir %s; %s", dir, runStart)
 	}
 }
 
