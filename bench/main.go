@@ -5,12 +5,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,7 +38,7 @@ func bench() error {
 	flag.StringVar(&p.tracker, "tracker", "../bin/chrony-tracker", "our `program`")
 	flag.StringVar(&p.exporter, "exporter", "", "chrony_exporter's `program`")
 	list := flag.String("sources", "4,20,50", "how `many` sources chronyd has")
-	rounds := flag.Int("rounds", 10, "in how many rounds the peers take turns")
+	rounds := flag.Int("rounds", 20, "in how many rounds the peers take turns")
 	times := flag.Int("times", 1000, "exchanges, and scrapes, of each peer in each setting")
 	flag.Parse()
 	var counts []int
@@ -46,6 +48,10 @@ func bench() error {
 			return err
 		}
 		counts = append(counts, n)
+	}
+	slices.Sort(counts)
+	if *rounds < 1 || *times < *rounds {
+		return errors.New("there must be a round, and no more of them than -times")
 	}
 	if err := p.describe(); err != nil {
 		return err
@@ -97,6 +103,6 @@ func (p programs) describe() error {
 		}
 		fmt.Println("-", version)
 	}
-	fmt.Printf("- %s, %s/%s, %d processors\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	fmt.Printf("- %s, %s/%s, %d processors\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	return nil
 }

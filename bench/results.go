@@ -21,17 +21,17 @@ func (r *result) print(exchanges, scrapes *table) {
 	for i, e := range r.exchanges {
 		mine := &r.exchanges[0]
 		exchanges.row(append(where[:3:3], strconv.Itoa(e.requests), e.peer,
-			number(median(e.latency)), beside(i, ratio(mine.latency, e.latency)),
-			number(median(e.cpu)), beside(i, ratio(mine.cpu, e.cpu)),
+			number(e.median), beside(i, mine.median/e.median),
+			number(e.cpu), beside(i, mine.cpu/e.cpu),
 			strconv.Itoa(e.allocs))...)
 	}
 	for i, s := range r.scrapes {
 		mine := &r.scrapes[0]
 		scrapes.row(append(where[:3:3], strconv.Itoa(s.series), strconv.Itoa(s.bytes), s.peer,
-			number(median(s.cpu)/1000), beside(i, ratio(mine.cpu, s.cpu)),
-			number(median(s.cpu)/float64(s.series)),
-			number(median(s.latency)/1000), beside(i, ratio(mine.latency, s.latency)),
-			number(s.slowest/1000), beside(i, mine.slowest/s.slowest),
+			number(s.cpu/1000), beside(i, mine.cpu/s.cpu),
+			number(s.cpu/float64(s.series)),
+			number(s.median/1000), beside(i, mine.median/s.median),
+			number(s.p99/1000), beside(i, mine.p99/s.p99),
 			number(s.rss/1024), beside(i, mine.rss/s.rss), number(s.peak/1024))...)
 	}
 }
@@ -50,16 +50,17 @@ func printResults(out io.Writer, results []result) {
 	for i := range results {
 		results[i].print(&exchanges, &scrapes)
 	}
-	fmt.Fprint(out, "### Exchanges with chronyd\n\n")
+	fmt.Fprint(out, "\n### Exchanges with chronyd\n\n")
 	exchanges.print(out)
-	fmt.Fprint(out, "### Scrapes\n\n")
+	fmt.Fprint(out, "\n### Scrapes\n\n")
 	scrapes.print(out)
-	fmt.Fprint(out, "### What is asked of us\n\n")
+	fmt.Fprint(out, "\n### What is asked of us\n\n")
 	demands(results).print(out)
 }
 
 // demands compares the figures with what this project asks of itself: over the
-// socket, with the most sources.
+// socket, with the most sources. Series that only ours has may cost what they
+// would cost promhttp.
 func demands(results []result) table {
 	at := make(map[string]*result) // by reports
 	for i := range results {
@@ -71,20 +72,23 @@ func demands(results []result) table {
 	t := table{{fmt.Sprintf("over the socket, with %d sources", all.sources), "ratio", "at most"}}
 	demand := func(what string, ratio, most float64) { t.row(what, number(ratio), number(most)) }
 
+	perSeries := further(tracking, all, constant)
 	if theirs := shared.scrape(exporter); theirs != nil {
-		mine := shared.scrape(ours)
-		demand("CPU of a scrape / chrony_exporter's, shared reports", ratio(mine.cpu, theirs.cpu), 0.5)
-		demand("median latency of a scrape / chrony_exporter's, shared reports", ratio(mine.latency, theirs.latency), 0.5)
-		demand("memory after all scrapes / chrony_exporter's, shared reports", mine.rss/theirs.rss, 1)
-		demand("memory after all scrapes, all reports / chrony_exporter's, shared reports", all.scrape(ours).rss/theirs.rss, 1)
+		for _, r := range []*result{shared, all} {
+			mine := r.scrape(ours)
+			common := mine.cpu - perSeries*float64(mine.series-theirs.series)
+			demand(r.reports+": CPU of a scrape, for the series that both have / chrony_exporter's", common/theirs.cpu, 0.5)
+			demand(r.reports+": memory after all scrapes / chrony_exporter's with the shared reports", mine.rss/theirs.rss, 1)
+		}
+		demand("shared: median latency of a scrape / chrony_exporter's", shared.scrape(ours).median/theirs.median, 0.5)
 	}
 	if theirs := tracking.scrape(exporter); theirs != nil {
-		demand("CPU of a scrape / chrony_exporter's, tracking", ratio(tracking.scrape(ours).cpu, theirs.cpu), 1)
+		demand("tracking: CPU of a scrape / chrony_exporter's", tracking.scrape(ours).cpu/theirs.cpu, 1)
 	}
-	demand("CPU of each series beyond tracking's / promhttp's, all reports", further(tracking, all, ours)/further(tracking, all, constant), 1)
+	demand("all: CPU of each series more than tracking's / promhttp's", further(tracking, all, ours)/perSeries, 1)
 	mine, least := all.exchanges[0], all.exchanges[1]
-	demand("time of the exchange alone / the floor's, all reports", ratio(mine.latency, least.latency), 1.3)
-	demand("CPU of the exchange alone / the floor's, all reports", ratio(mine.cpu, least.cpu), 1.3)
+	demand("all: time of the exchange alone / the floor's", mine.median/least.median, 1.3)
+	demand("all: CPU of the exchange alone / the floor's", mine.cpu/least.cpu, 1.3)
 	return t
 }
 
@@ -92,7 +96,7 @@ func demands(results []result) table {
 // has not.
 func further(few, many *result, name string) float64 {
 	a, b := few.scrape(name), many.scrape(name)
-	return (median(b.cpu) - median(a.cpu)) / float64(b.series-a.series)
+	return (b.cpu - a.cpu) / float64(b.series-a.series)
 }
 
 func (r *result) scrape(peer string) *scrape {
@@ -127,7 +131,6 @@ func (t table) print(out io.Writer) {
 	for _, row := range t[1:] {
 		line(row, " ")
 	}
-	fmt.Fprintln(out)
 }
 
 // number writes a figure with as many digits as it deserves.
