@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
@@ -24,24 +23,29 @@ import (
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
 	flags := kingpinflag.AddFlags(clause, ":9123")
-	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, flags) }}
+	watch := addWatchFlags(clause)
+	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, watch, flags) }}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
 	if file := *flags.WebConfigFile; file != "" {
 		if err := toolkit.Validate(file); err != nil {
 			return hintedError{fmt.Errorf("--web.config.file=%s: %w", file, err), "check the file and those that it names; this user must be able to read them"}
 		}
 	}
 	logger := promslog.New(shared.log)
+	config, err := watch.config(logger)
+	if err != nil {
+		return err
+	}
 	t, err := shared.newTracker(logger)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if os.Getenv("SLEEP_INTERVAL") != "" {
-		logger.Info("SLEEP_INTERVAL is not needed: chronyd is read at each scrape")
+	if err := t.Watch(config); err != nil {
+		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	mux := http.NewServeMux()
@@ -59,7 +63,7 @@ func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) 
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log whether chronyd answers
+	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}

@@ -20,20 +20,23 @@ type metric struct {
 	help   string   // with the unit, the formula, and when the series is absent
 	labels []string // their names
 	values func(*tracker.Snapshot, emit)
+
+	histogram func(*tracker.Snapshot) *dto.Histogram // instead of values; nil without a series
 }
 
 // emit adds a series; there are as many label values as the metric has labels.
 type emit func(value float64, labels ...string)
 
 const (
-	gauge   = dto.MetricType_GAUGE
-	counter = dto.MetricType_COUNTER
+	gauge     = dto.MetricType_GAUGE
+	counter   = dto.MetricType_COUNTER
+	histogram = dto.MetricType_HISTOGRAM
 )
 
 // table lists all metrics of this program, but for those of the Go runtime, the
 // process, the build and promhttp. Everything else comes from it: /metrics,
 // docs/metrics.md, and the check of the names.
-var table = slices.Concat(clockMetrics, trackingMetrics, selfMetrics)
+var table = slices.Concat(clockMetrics, trackingMetrics, watchMetrics, selfMetrics)
 
 // gather makes the metric families of a snapshot. A metric without a series is
 // left out.
@@ -42,9 +45,15 @@ func gather(s *tracker.Snapshot) []*dto.MetricFamily {
 	for i := range table {
 		m := &table[i]
 		family := &dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}
-		m.values(s, func(value float64, labels ...string) {
-			family.Metric = append(family.Metric, m.series(value, labels))
-		})
+		if m.kind == histogram {
+			if h := m.histogram(s); h != nil {
+				family.Metric = append(family.Metric, &dto.Metric{Histogram: h})
+			}
+		} else {
+			m.values(s, func(value float64, labels ...string) {
+				family.Metric = append(family.Metric, m.series(value, labels))
+			})
+		}
 		if len(family.Metric) > 0 {
 			families = append(families, family)
 		}

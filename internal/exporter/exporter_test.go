@@ -318,6 +318,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s stands twice in the table", m.name)
 		}
 		names[m.name] = true
+		if m.kind == histogram {
+			continue
+		}
 		for _, s := range snapshots() {
 			m.values(s, func(_ float64, labels ...string) {
 				if len(labels) != len(m.labels) {

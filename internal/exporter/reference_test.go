@@ -35,7 +35,8 @@ func reference() string {
 Made from the table that the program itself uses (` + "`make docs`" + `); a test holds it true.
 
 Beside these, /metrics has ` + "`chrony_tracker_build_info`" + ` and the usual ` + "`go_…`, `process_…` and `promhttp_…`" + `.
-All values are read from chronyd while the scrape waits. Scrapes at the same time share one exchange with it; what tracking says has arrived after the scrape began.
+What is true now is read from chronyd while the scrape waits. Scrapes at the same time share one exchange with it; what tracking says has arrived after the scrape began.
+What was true between the scrapes is from the samples that are taken each second (` + "`--sample.interval`" + `): totals, distribution, windows. A scrape is no sample.
 
 What is +Inf here does this in PromQL: ` + "`max`, `topk` and `>`" + ` are right; ` + "`avg` and `sum`" + ` become +Inf, so filter with ` + "`< +Inf`" + ` and count the rest beside it.
 

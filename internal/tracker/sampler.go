@@ -35,6 +35,10 @@ type sampler struct {
 	aged     []chrony.Source  // as they are now
 }
 
+func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error), interval time.Duration, assume clockerror.Assumptions) sampler {
+	return sampler{report: report, interval: interval, assume: assume}
+}
+
 // sample asks, and judges the answer.
 func (s *sampler) sample(ctx context.Context, now instant) *observation {
 	o := &observation{instant: now}

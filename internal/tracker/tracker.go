@@ -33,11 +33,6 @@ type Config struct {
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
-
-	// What follows is for [Tracker.Watch].
-	Interval   time.Duration // between two samples; DefaultInterval if zero
-	History    time.Duration // for how long samples are kept; DefaultHistory if zero
-	Objectives []Objective
 }
 
 // judged are the reports that the clock is judged by.
@@ -88,8 +83,6 @@ type reading struct {
 func New(config Config) *Tracker {
 	config.Want |= judged
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
-	config.Interval = cmp.Or(config.Interval, DefaultInterval)
-	config.History = cmp.Or(config.History, DefaultHistory)
 	t := &Tracker{
 		config:   config,
 		log:      newLogQueue(config.Logger),
@@ -116,11 +109,11 @@ func (t *Tracker) Close() error {
 // Watch begins to take samples, until the tracker is closed. It is called once at
 // most, before anything is asked of the tracker. It fails where the machine's
 // clocks can't be read.
-func (t *Tracker) Watch() error { return t.watchBy(openClocks()) }
-
-func (t *Tracker) watchBy(clocks clocks) error {
-	config := watchConfig{t.config.Interval, t.config.Timeout, t.config.History, t.config.Objectives, t.config.Assume}
-	w, err := newWatch(config, clocks, sampler{report: t.exchange, interval: config.interval, assume: config.assume}, t.log)
+func (t *Tracker) Watch(config WatchConfig) error {
+	config.Interval = cmp.Or(config.Interval, DefaultInterval)
+	config.History = cmp.Or(config.History, DefaultHistory)
+	clocks := openClocks()
+	w, err := newWatch(config, t.config.Timeout, clocks, newSampler(t.exchange, config.Interval, t.config.Assume), t.log)
 	if err != nil {
 		clocks.Close()
 		return err

@@ -225,10 +225,10 @@ func (l *log) await(t *testing.T, lines int) []string {
 }
 
 // watch starts a tracker that watches.
-func watch(t *testing.T, address string, config tracker.Config) *tracker.Tracker {
+func watch(t *testing.T, address string, interval time.Duration, handler slog.Handler) *tracker.Tracker {
 	t.Helper()
-	tr := start(t, address, config)
-	if err := tr.Watch(); err != nil {
+	tr := start(t, address, tracker.Config{Logger: slog.New(handler)})
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval}); err != nil {
 		t.Fatal(err)
 	}
 	return tr
@@ -238,7 +238,7 @@ func watch(t *testing.T, address string, config tracker.Config) *tracker.Tracker
 func TestLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.NewSynchronized(t, "")
-	watch(t, d.Address, tracker.Config{Interval: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	watch(t, d.Address, 100*time.Millisecond, slog.NewTextHandler(log, nil))
 	log.await(t, 2)
 	d.Kill()
 	log.await(t, 4)
@@ -291,7 +291,7 @@ func (l *log) awaitText(t *testing.T, texts ...string) string {
 func TestJSONLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.New(t, chronytest.Config{})
-	watch(t, d.Address, tracker.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	watch(t, d.Address, time.Second, slog.NewJSONHandler(log, nil))
 	if lines := log.await(t, 2); !strings.Contains(lines[1], `"state":"unsynchronized","bound_seconds":"none"`) {
 		t.Errorf("%q", lines)
 	}
@@ -310,7 +310,7 @@ func TestStuckLog(t *testing.T) {
 	log := make(stuck)
 	defer close(log)
 	d := chronytest.New(t, chronytest.Config{})
-	tr := watch(t, d.Address, tracker.Config{Interval: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	tr := watch(t, d.Address, 10*time.Millisecond, slog.NewTextHandler(log, nil))
 	for range 50 { // more than may wait for the log
 		want(t, tr.Snapshot(background), clockerror.Unsynchronized)
 	}

@@ -13,7 +13,14 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// The watch unless it is told otherwise.
+// WatchConfig says how the clock is watched.
+type WatchConfig struct {
+	Interval   time.Duration // between two samples; DefaultInterval if zero
+	History    time.Duration // for how long samples are kept; DefaultHistory if zero
+	Objectives []Objective   // of different names
+}
+
+// How the clock is watched unless somebody says otherwise.
 const (
 	DefaultInterval = time.Second
 	DefaultHistory  = time.Hour
@@ -45,19 +52,13 @@ type Watched struct {
 	Events   map[EventKind]uint64
 }
 
-// watchConfig is what a watch has to know.
-type watchConfig struct {
-	interval, timeout, history time.Duration
-	objectives                 []Objective
-	assume                     clockerror.Assumptions
-}
-
 // A watch takes samples of the clock and keeps what they say together.
 type watch struct {
-	watchConfig
-	clocks  clocks
-	sampler sampler
-	log     *logQueue
+	interval time.Duration
+	timeout  time.Duration // of an exchange with chronyd
+	clocks   clocks
+	sampler  sampler
+	log      *logQueue
 
 	mu           sync.Mutex
 	course       course
@@ -75,7 +76,7 @@ type watch struct {
 	events       events
 }
 
-func newWatch(config watchConfig, clocks clocks, sampler sampler, log *logQueue) (*watch, error) {
+func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler sampler, log *logQueue) (*watch, error) {
 	now, err := clocks.read()
 	if err != nil {
 		return nil, err
@@ -83,15 +84,16 @@ func newWatch(config watchConfig, clocks clocks, sampler sampler, log *logQueue)
 	longest := windowLengths[len(windowLengths)-1]
 	const spare = 2 // both ends of a window may lie on a sample
 	return &watch{
-		watchConfig:  config,
+		interval:     config.Interval,
+		timeout:      timeout,
 		clocks:       clocks,
 		sampler:      sampler,
 		log:          log,
 		course:       newCourse(now),
 		stateSeconds: make([]float64, len(clockerror.States)),
-		history:      newHistory(int(max(config.history, longest)/config.interval)+spare, config.assume.ReferenceError),
+		history:      newHistory(int(max(config.History, longest)/config.Interval)+spare, sampler.assume.ReferenceError),
 		distribution: newDistribution(),
-		objectives:   newProgress(config.objectives),
+		objectives:   newProgress(config.Objectives),
 		events:       newEvents(),
 	}, nil
 }
@@ -348,6 +350,6 @@ func (w *watch) now() Now {
 	if w.course.steppedAt > w.latest.boot {
 		return answer // what was said before a step does not hold after it
 	}
-	answer.Bound = estimate.Bound + w.assume.Drift(lifetime.Seconds())
+	answer.Bound = estimate.Bound + w.sampler.assume.Drift(lifetime.Seconds())
 	return answer
 }

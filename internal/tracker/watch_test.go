@@ -49,8 +49,8 @@ func simulate(t testing.TB, objectives ...Objective) *simulation {
 		tracking: chrony.Tracking{RefID: 0xc0000201, Address: address, Stratum: 2, RootDispersion: 0.001, LastUpdateInterval: 64, Frequency: -12.5},
 		source:   chrony.Source{Address: address, State: chrony.StateSelected, Poll: 6},
 	}
-	config := watchConfig{time.Second, time.Second, time.Hour, objectives, clockerror.Assumptions{}}
-	w, err := newWatch(config, s, sampler{report: s.report, interval: time.Second}, newLogQueue(nil))
+	config := WatchConfig{Interval: time.Second, History: time.Hour, Objectives: objectives}
+	w, err := newWatch(config, time.Second, s, newSampler(s.report, time.Second, clockerror.Assumptions{}), newLogQueue(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,230 @@
+package exporter
+
+import (
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// serveWatched is like serve, with a tracker that watches.
+func serveWatched(t testing.TB, address string, interval time.Duration) (*httptest.Server, *tracker.Tracker) {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := tracker.New(tracker.Config{Client: client})
+	t.Cleanup(func() { tr.Close() })
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(NewHandler(tr, slog.New(slog.DiscardHandler)))
+	t.Cleanup(server.Close)
+	return server, tr
+}
+
+// awaitSamples waits until so many samples were taken.
+func awaitSamples(t testing.TB, tr *tracker.Tracker, n uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d samples after 30 s", tr.Watched().Samples)
+		}
+	}
+}
+
+// TestWatched reads what the watch of a real chronyd publishes.
+func TestWatched(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	server, tr := serveWatched(t, d.Address, 20*time.Millisecond)
+	awaitSamples(t, tr, 20)
+	values := scrape(t, server.URL)
+	within := func(name string, low, high float64) {
+		t.Helper()
+		if got, found := values[name]; !found || got < low || got > high {
+			t.Errorf("%s is %v, want %v to %v", name, got, low, high)
+		}
+	}
+	state := func(name string) float64 { return values[`chrony_clock_state_seconds_total{state="`+name+`"}`] }
+	without := state("unobserved") + state("unreachable") // on a busy machine
+	for _, window := range []string{"1m", "5m"} {
+		within(`chrony_clock_error_bound_max_seconds{window="`+window+`"}`, 0.25, 0.4)
+		within(`chrony_clock_error_max_ms{window="`+window+`"}`, 0, 150)
+		within(`chrony_clock_without_bound_seconds{window="`+window+`"}`, without-0.001, without+0.001)
+	}
+	total := 0.0
+	for series, value := range values {
+		if strings.HasPrefix(series, "chrony_clock_state_seconds_total") {
+			total += value
+		}
+	}
+	within(`chrony_objective_seconds_total{objective="finra-cat"}`, total-1e-9, total+1e-9)
+	within(`chrony_objective_good_seconds_total{objective="finra-cat"}`, 0, 0)
+	within(`chrony_objective_good_seconds_total{objective="kerberos"}`, state("synchronized")-1e-9, total)
+	within(`chrony_objective_limit_seconds{objective="kerberos"}`, 300, 300)
+	within("chrony_clock_steps_total", 0, 0)
+	within(`chrony_clock_events_total{event="clock_stepped"}`, 0, 0)
+	within("chrony_clock_state_since_timestamp_seconds", float64(time.Now().Unix())-60, float64(time.Now().Unix())+1)
+	within("chrony_tracker_samples_total", 20, math.Inf(1))
+	within("chrony_tracker_sample_interval_seconds", 0.02, 0.02)
+	within("chrony_clock_kernel_max_error_seconds", 0, 16)
+	if _, found := values["chrony_clock_last_step_seconds"]; found {
+		t.Error("a step that was none has a size")
+	}
+
+	families := gather(tr.Snapshot(t.Context()))
+	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool {
+		return f.GetName() == "chrony_clock_error_bound_distribution_seconds"
+	})
+	h := families[i].Metric[0].GetHistogram()
+	if n := h.GetSampleCount(); n < 20 || h.GetSampleSum() < 0.25*float64(n) || h.GetSampleSum() > 0.4*float64(n) {
+		t.Errorf("%d samples, %v s in all", n, h.GetSampleSum())
+	}
+	for _, b := range h.Bucket {
+		if limit := b.GetUpperBound(); limit <= 0.25 && b.GetCumulativeCount() != 0 || limit >= 0.5 && b.GetCumulativeCount() != h.GetSampleCount() {
+			t.Errorf("%d of %d up to %v", b.GetCumulativeCount(), h.GetSampleCount(), limit)
+		}
+	}
+}
+
+// TestWatchedNames holds the names to what Prometheus recommends, with all series
+// there are.
+func TestWatchedNames(t *testing.T) {
+	s := snapshots()["strange"]
+	s.Watched = &tracker.Watched{
+		StateSeconds: make([]float64, len(clockerror.States)),
+		StateSince:   time.Unix(1, 0),
+		Windows:      []tracker.Window{{Length: time.Minute, Bound: 1, Error: 1}, {Length: 5 * time.Minute, Bound: math.Inf(-1)}},
+		Objectives:   []tracker.Progress{{Objective: tracker.Profiles[0]}},
+		Steps:        tracker.Jumps{Count: 1},
+		Kernel:       &tracker.Kernel{},
+		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
+	}
+	families := gather(s)
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if !strings.Contains(p.Metric, "ppms") && p.Metric != "chrony_clock_error_max_ms" && p.Metric != "chrony_clock_error_ms" {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	for _, m := range watchMetrics {
+		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == m.name })
+		if i < 0 {
+			t.Errorf("no %s", m.name)
+			continue
+		}
+		for _, series := range families[i].Metric {
+			if len(series.Label) != len(m.labels) {
+				t.Errorf("%s: labels %v, want %v", m.name, series.Label, m.labels)
+			}
+		}
+	}
+}
+
+// TestWatchedFormats has promtool read the text, and wants the histogram in the
+// other format as well.
+func TestWatchedFormats(t *testing.T) {
+	promtool, err := chronytest.Program("prometheus", "promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := chronytest.NewSynchronized(t, "")
+	server, tr := serveWatched(t, d.Address, time.Second)
+	awaitSamples(t, tr, 1)
+	for accept, want := range map[string]string{
+		"text/plain": `chrony_clock_error_bound_distribution_seconds_bucket{le="+Inf"} `,
+		"application/openmetrics-text; version=1.0.0": `chrony_clock_error_bound_distribution_seconds_bucket{le="1.0"} `,
+	} {
+		request, _ := http.NewRequest("GET", server.URL, nil)
+		request.Header.Set("Accept", accept)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v, no %s in\n%s", accept, err, want, text)
+		}
+		if accept != "text/plain" {
+			continue
+		}
+		check := exec.Command(promtool, "check", "metrics")
+		check.Stdin = strings.NewReader(string(text))
+		out, _ := check.CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			if !strings.Contains(line, "_ppms") && !strings.HasPrefix(line, "chrony_clock_error_ms ") && !strings.HasPrefix(line, "chrony_clock_error_max_ms ") {
+				t.Error(line)
+			}
+		}
+	}
+}
+
+// TestManyWatched has ten scrapers and a fast watch at once: all of them must see
+// one and the same state of affairs at each moment.
+func TestManyWatched(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	server, tr := serveWatched(t, "unix://"+d.Socket, 5*time.Millisecond)
+	end := time.Now().Add(time.Second)
+	done := make(chan struct{})
+	for range 10 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for time.Now().Before(end) {
+				values := scrape(t, server.URL)
+				states := 0.0
+				for series, value := range values {
+					if strings.HasPrefix(series, "chrony_clock_state_seconds_total") {
+						states += value
+					}
+				}
+				if total := values[`chrony_objective_seconds_total{objective="ceph"}`]; math.Abs(total-states) > 1e-6 {
+					t.Errorf("torn: %v s in all states, %v s in the objective", states, total)
+				}
+			}
+		}()
+	}
+	for range 10 {
+		<-done
+	}
+	if found := tr.Watched(); found.Samples < 10 {
+		t.Errorf("%d samples", found.Samples)
+	}
+}
+
+// BenchmarkScrapeWatched is BenchmarkScrape while the clock is watched.
+func BenchmarkScrapeWatched(b *testing.B) {
+	d := chronytest.NewSynchronized(b, "")
+	client, err := chrony.NewClient(d.Address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tr := tracker.New(tracker.Config{Client: client})
+	defer tr.Close()
+	if err := tr.Watch(tracker.WatchConfig{}); err != nil {
+		b.Fatal(err)
+	}
+	handler := NewHandler(tr, slog.New(slog.DiscardHandler))
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
+	}
+}
