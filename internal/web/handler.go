@@ -16,7 +16,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("page").Parse(page))
 
-// Register adds the page at / and the two health checks to a server.
+// Register adds the page at /, the two health checks and the API to a server.
 func Register(mux *http.ServeMux, t *tracker.Tracker, version string) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		servePage(w, NewStatus(t.Snapshot(r.Context())), version)
@@ -28,12 +28,13 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, version string) {
 	})
 	// Ready means that chronyd answers now.
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) {
-		if err := t.Snapshot(r.Context()).Err; err != nil {
+		if err := t.Judge(r.Context()).Err; err != nil {
 			http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	registerAPI(mux, t)
 }
 
 func servePage(w http.ResponseWriter, status Status, version string) {
