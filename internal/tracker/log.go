@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
@@ -17,21 +19,28 @@ const logBacklog = 64
 // A logQueue writes lines to the log beside what they are about, so that a log
 // that can't be written, such as a pipe that nobody reads, delays nothing.
 type logQueue struct {
-	log   *slog.Logger
-	lines chan func()
+	handler slog.Handler
+	lines   chan slog.Record
 }
 
 func newLogQueue(log *slog.Logger) *logQueue {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	q := &logQueue{handler: slog.DiscardHandler, lines: make(chan slog.Record, logBacklog)}
+	if log != nil {
+		q.handler = log.Handler()
 	}
-	return &logQueue{log: log, lines: make(chan func(), logBacklog)}
+	return q
 }
 
 // say leaves a line to be written. If nobody reads the log, the oldest that wait
 // give way.
 func (q *logQueue) say(level slog.Level, text string, args ...any) {
-	line := func() { q.log.Log(context.Background(), level, text, args...) }
+	if !q.handler.Enabled(context.Background(), level) {
+		return
+	}
+	var caller [1]uintptr
+	runtime.Callers(2, caller[:])
+	line := slog.NewRecord(time.Now(), level, text, caller[0])
+	line.Add(args...)
 	for {
 		select {
 		case q.lines <- line:
@@ -50,7 +59,7 @@ func (q *logQueue) write(ctx context.Context) {
 	for {
 		select {
 		case line := <-q.lines:
-			line()
+			q.handler.Handle(ctx, line)
 		case <-ctx.Done():
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -604,7 +605,7 @@ func TestParseObjective(t *testing.T) {
 
 // TestStuckQueue says more than a log that can't be written has room for.
 func TestStuckQueue(t *testing.T) {
-	q := newLogQueue(nil)
+	q := newLogQueue(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for i := range 10 * logBacklog {
 		q.say(slog.LevelInfo, strconv.Itoa(i))
 	}
