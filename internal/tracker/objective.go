@@ -15,21 +15,21 @@ type Objective struct {
 	Source string  // who sets the limit; empty if the operator does
 }
 
-// Profiles are the limits that software and regulators hold clocks to. Each is
-// one for the bound of a single node.
+// Profiles are the limits that software and regulators hold clocks to, each with
+// the document that says so. They are for the bound of a single node: where two
+// nodes are compared and may not be further apart, each has at most half of that.
 var Profiles = []Objective{
-	{"mifid2-100us", 100e-6, "RTS 25 (EU 2017/574), annex: trading venues and members with high-frequency trading"},
-	{"mifid2-1ms", 1e-3, "RTS 25 (EU 2017/574), annex: other electronic trading, and venues whose gateways take more than 1 ms"},
-	{"mifid2-1s", 1, "RTS 25 (EU 2017/574), annex: voice trading"},
-	{"finra-cat", 50e-3, "FINRA rules 6820 (CAT) and 4590: within 50 ms of NIST, the way there and the drift included"},
-	{"cockroachdb", 175e-3, "CockroachDB, --max-offset of 500 ms: a node ends itself above 80 % of it, 400 ms between two nodes; Oxide's omicron therefore wants 175 ms of each"},
-	{"yugabytedb", 250e-3, "YugabyteDB, max_clock_skew_usec of 500 ms between two nodes: half for each"},
-	{"ceph", 50e-3, "Ceph, mon_clock_drift_allowed of 0.05 s: HEALTH_WARN when a monitor's clock differs by more from the leader's"},
-	{"etcd", 500e-3, "etcd warns of a difference of 1 s between two peers: half for each"},
-	{"cassandra", 1, "Cassandra: its drivers warn of 1 s; writes with older timestamps are lost"},
-	{"kudu", 10, "Apache Kudu, max_clock_sync_error_usec of 10 s"},
-	{"kerberos", 300, "Kerberos (RFC 4120), clock skew of 5 minutes"},
-	{"aws-api", 300, "AWS rejects requests whose signature is 5 minutes off"},
+	{"mifid2-100us", 100e-6, "MiFID II, RTS 25 (EU 2017/574, annex): trading venues, and members with high-frequency trading"},
+	{"mifid2-1ms", 1e-3, "MiFID II, RTS 25 (EU 2017/574, annex): other electronic trading, and venues whose gateways take more than 1 ms"},
+	{"mifid2-1s", 1, "MiFID II, RTS 25 (EU 2017/574, annex): voice trading"},
+	{"finra-cat", 50e-3, "FINRA rules 6820 (CAT) and 4590: within 50 ms of NIST's time, transmission and drift included"},
+	{"cockroachdb", 175e-3, "CockroachDB (cockroachlabs.com/docs, --max-offset, 500 ms): a node that is 80 % of it, 400 ms, from half of the others ends itself; 175 ms for each leaves 50 ms to measure it, as Oxide's omicron has it"},
+	{"yugabytedb", 250e-3, "YugabyteDB (docs.yugabyte.com, max_clock_skew_usec, 500 ms): a server that is further from another shuts down"},
+	{"ceph", 50e-3, "Ceph (docs.ceph.com, mon_clock_drift_allowed, 0.05 s): HEALTH_WARN for a monitor that is further from the leader; 25 ms for each would exclude it"},
+	{"etcd", 500e-3, "etcd (its log: clock difference against peer, 1 s)"},
+	{"kudu", 10, "Apache Kudu (kudu.apache.org/docs, max_clock_sync_error_usec, 10 s)"},
+	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes)"},
+	{"aws-api", 300, "AWS: a request whose signature is 5 minutes off is rejected"},
 }
 
 var objectiveName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -599,6 +600,21 @@ func TestParseObjective(t *testing.T) {
 	for _, p := range Profiles {
 		if got, err := ParseObjective(p.Name); err != nil || got != p || p.Source == "" {
 			t.Errorf("%s: %+v, %v", p.Name, got, err)
+		}
+	}
+}
+
+// TestProfilesAreDocumented wants each profile to have its row.
+func TestProfilesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/watch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range Profiles {
+		limit := time.Duration(p.Limit * float64(time.Second))
+		row := fmt.Sprintf("| `%s` | %v | %s |", p.Name, limit, p.Source)
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/watch.md lacks\n%s", row)
 		}
 	}
 }
