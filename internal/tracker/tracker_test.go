@@ -282,6 +282,62 @@ func TestJSONLog(t *testing.T) {
 	log.awaitText(t, `"state":"unsynchronized","bound_seconds":"none"`)
 }
 
+// TestGrid wants the ticks to lie where they belong, also the hundredth: on a busy
+// machine a sample may come late, but not all of them, and never too early.
+func TestGrid(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	const interval = 20 * time.Millisecond
+	tr := watch(t, fake.Address, interval, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples < 100 && time.Now().Before(deadline); {
+		time.Sleep(interval)
+	}
+	samples := slices.Collect(tr.History(time.Time{}, time.Now().Add(time.Hour)))
+	if len(samples) < 100 {
+		t.Fatalf("%d samples", len(samples))
+	}
+	begin := samples[0].At
+	least := interval
+	for _, s := range samples[len(samples)-30:] {
+		least = min(least, (s.At.Sub(begin)+time.Millisecond)%interval)
+	}
+	if least > interval/4 {
+		t.Errorf("after %d ticks all samples are late by %v", len(samples), least)
+	}
+}
+
+// TestNoSample wants neither a snapshot nor a judgement to count as a sample, and
+// both to tell what the watch has found.
+func TestNoSample(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	tr := watch(t, fake.Address, time.Hour, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	for range 5 {
+		for _, s := range []*tracker.Snapshot{tr.Snapshot(background), tr.Judge(background)} {
+			want(t, s, clockerror.Synchronized)
+			if s.Watched.Samples != 1 || s.Watched.State != clockerror.Synchronized {
+				t.Errorf("%+v", s.Watched)
+			}
+		}
+	}
+}
+
+// TestJudge wants no more to be read than what the clock is judged by.
+func TestJudge(t *testing.T) {
+	var commands []uint16
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		commands = append(commands, r.Command)
+		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+	})
+	tr := start(t, fake.Address, tracker.Config{Want: chrony.WantAll})
+	want(t, tr.Judge(background), clockerror.Synchronized)
+	fake.Close()
+	if !slices.Equal(commands, []uint16{14, 15, 33}) && !slices.Equal(commands, []uint16{14, 33, 15}) {
+		t.Errorf("asked for %v", commands)
+	}
+}
+
 // stuck is a log that can't be written.
 type stuck chan struct{}
 

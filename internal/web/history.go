@@ -128,6 +128,9 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 	h := &history{Time: []time.Time{}, Observed: []float64{}, Without: []float64{}, State: []string{}}
 	if step == 0 {
 		for s := range samples(start, end) {
+			if len(h.Time) == mostRows {
+				return nil, fmt.Errorf("there are more than %d samples: choose a step or less time", mostRows)
+			}
 			r := row{at: s.At}
 			r.add(s)
 			h.add(&r)
@@ -143,7 +146,8 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 	return h, err
 }
 
-// mostRows bounds what is answered where the clock was set by years.
+// mostRows bounds what is answered for a long history, and where the clock was set
+// by years.
 const mostRows = 11_000
 
 // rowsOf puts samples together, by steps that begin at multiples of the step since
