@@ -80,18 +80,19 @@ func TestSpikeBetweenScrapes(t *testing.T) {
 		if largest := after["chrony_clock_error_bound_max_seconds/"+window]; !(largest >= 0.2 && largest < 0.25) {
 			t.Errorf("the largest bound of %s is %v", window, largest)
 		}
-		if without := after["chrony_clock_without_bound_seconds/"+window]; math.Abs(without-absent) > 1.5 {
+		if without := after["chrony_clock_without_bound_seconds/"+window]; math.Abs(without-state(after, "unreachable")-state(after, "unsynchronized")-state(after, "unobserved")) > 0.01 || without < 1 {
 			t.Errorf("%s was without a bound for %v s, chronyd was away for %v s", window, without, absent)
 		}
 	}
+	unobserved := state(after, "unobserved") // none, but on a busy machine
 	spiked := s.upTo(t, "0.25") - s.upTo(t, "0.175")
-	if math.Abs(spiked-spike.Seconds()) > 1 {
-		t.Errorf("%v samples above 175 ms", spiked)
+	if spiked > spike.Seconds()+1 || spiked+unobserved < spike.Seconds()-1 {
+		t.Errorf("%v samples above 175 ms, %v s unobserved", spiked, unobserved)
 	}
-	if missed := notGood(after, "finra-cat"); math.Abs(missed-spiked-state(after, "unreachable")-state(after, "unsynchronized")-state(after, "unobserved")) > 1.5 {
+	if missed := notGood(after, "finra-cat"); math.Abs(missed-spiked-state(after, "unreachable")-state(after, "unsynchronized")-unobserved) > 1.5 {
 		t.Errorf("the objective was missed for %v s", missed)
 	}
-	if missed := notGood(after, "lax"); math.Abs(missed-absent) > 1.5 {
+	if missed := notGood(after, "lax"); missed < 1 || missed > absent+unobserved+1.5 {
 		t.Errorf("the lax objective was missed for %v s, chronyd was away for %v s", missed, absent)
 	}
 	if n := after["chrony_clock_events_total/chronyd_restarted"]; n != 1 {
@@ -172,10 +173,11 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 				return state(after, "synchronized") >= state(before, "synchronized")+2
 			})
 			unreachable := state(after, "unreachable") - state(before, "unreachable")
-			if math.Abs(unreachable-absent) > 1.1 {
-				t.Errorf("%v s unreachable, chronyd was away for %v s", unreachable, absent)
+			unobserved := state(after, "unobserved") // none, but on a busy machine
+			if unreachable > absent+1.1 || unreachable+unobserved < absent-1.1 {
+				t.Errorf("%v s unreachable, %v s unobserved; chronyd was away for %v s", unreachable, unobserved, absent)
 			}
-			other := state(after, "unsynchronized") + state(after, "unobserved") // while it comes back, and on a busy machine
+			other := state(after, "unsynchronized") + unobserved // while it comes back
 			for _, objective := range []string{"kerberos", "mifid2-1s"} {
 				if missed := notGood(after, objective); math.Abs(missed-unreachable-other) > 0.01 {
 					t.Errorf("%s was missed for %v s: %v s unreachable, %v s otherwise", objective, missed, unreachable, other)
