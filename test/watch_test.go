@@ -229,27 +229,3 @@ func setToItself() error {
 	}
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 }
-
-// TestSleepInterval lets the users of Azure's chrony-tracker keep theirs.
-func TestSleepInterval(t *testing.T) {
-	d := chronytest.New(t, chronytest.Config{})
-	for _, test := range []struct {
-		variable, args string
-		want           float64
-		says           string
-	}{
-		{"", "", 1, ""},
-		{"30", "", 30, "SLEEP_INTERVAL sets"},
-		{"30", "--sample.interval=100ms", 0.1, "SLEEP_INTERVAL is not used"},
-	} {
-		t.Setenv("SLEEP_INTERVAL", test.variable)
-		s := start(t, append(strings.Fields(test.args), "--chrony.address="+d.Address)...)
-		if got := s.mustScrape(t)["chrony_tracker_sample_interval_seconds"]; got != test.want {
-			t.Errorf("%+v: %v s", test, got)
-		}
-		s.stop(t)
-		if said := strings.Count(s.log.String(), "SLEEP_INTERVAL"); said != min(1, len(test.says)) || !strings.Contains(s.log.String(), test.says) {
-			t.Errorf("%+v: %s", test, s.log.String())
-		}
-	}
-}

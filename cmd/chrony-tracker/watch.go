@@ -17,7 +17,7 @@ import (
 // watchFlags say how the clock is watched.
 type watchFlags struct {
 	interval    time.Duration
-	intervalSet bool // by a flag or its own variable
+	intervalSet bool // by the flag, not by a variable
 	history     time.Duration
 	objectives  []string
 }
@@ -26,7 +26,7 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 	f := &watchFlags{}
 	clause.Flag("sample.interval", "Time between two samples of the clock, from 100ms to 1h.").
 		Default(tracker.DefaultInterval.String()).IsSetByUser(&f.intervalSet).DurationVar(&f.interval)
-	clause.Flag("sample.history", "For how long samples are kept, in memory.").
+	clause.Flag("sample.history", "For how long samples are kept, in memory; five minutes at least.").
 		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
 	clause.Flag("objective", "A limit that the clock's bound is to keep, for service levels: a profile ("+profileNames()+") or name=limit, such as crdb=500ms. Repeatable; one a line in the environment.").
 		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)
@@ -81,7 +81,7 @@ func (f *watchFlags) chooseInterval(logger *slog.Logger) (time.Duration, error) 
 	if text == "" {
 		return f.interval, nil
 	}
-	if f.intervalSet {
+	if f.intervalSet || os.Getenv("CHRONY_TRACKER_SAMPLE_INTERVAL") != "" {
 		logger.Info(sleepInterval + " is not used: --sample.interval is set")
 		return f.interval, nil
 	}
