@@ -37,15 +37,16 @@ const (
 )
 
 const (
-	gauge   = dto.MetricType_GAUGE
-	counter = dto.MetricType_COUNTER
+	gauge     = dto.MetricType_GAUGE
+	counter   = dto.MetricType_COUNTER
+	histogram = dto.MetricType_HISTOGRAM
 )
 
 // table lists all metrics of this program, but for those of the Go runtime, the
 // process, the build and promhttp. Everything else comes from it: /metrics,
 // docs/metrics.md, and the check of the names.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
-	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, selfMetrics)
+	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, selfMetrics)
 
 // A view is a snapshot as the table's lines read it.
 type view struct {
@@ -104,19 +105,27 @@ func (f *family) next(value float64) *dto.Metric {
 	}
 	f.dto.Metric = f.kept[:n+1]
 	series := f.kept[n]
-	if f.kind == counter {
+	switch f.kind {
+	case counter:
 		*series.Counter.Value = value
-	} else {
+	case gauge:
 		*series.Gauge.Value = value
 	}
 	return series
 }
 
+// addHistogram adds a histogram without labels.
+func (f *family) addHistogram(h *dto.Histogram) { f.next(0).Histogram = h }
+
 func newSeries(kind dto.MetricType) *dto.Metric {
-	if kind == counter {
+	switch kind {
+	case counter:
 		return &dto.Metric{Counter: &dto.Counter{Value: proto.Float64(0)}}
+	case gauge:
+		return &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(0)}}
+	default:
+		return new(dto.Metric)
 	}
-	return &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(0)}}
 }
 
 // newLabels makes labels with the names and without values.
