@@ -223,10 +223,10 @@ func (w *watch) compare(o *observation) {
 	}
 	if w.latest == nil {
 		w.stateSince = o.time()
-		w.log.say(slog.LevelInfo, "the clock is watched", stateArgs(o)...)
+		w.log.say(slog.LevelInfo, "the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
 	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
 		w.stateSince = o.time()
-		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, stateArgs(o)...)
+		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
 	}
 	had := w.hasRival
 	if w.hasRival = w.rival.seen(o); w.hasRival && !had {
@@ -247,12 +247,13 @@ func (w *watch) note(now instant, event Event, args ...any) {
 	w.log.say(slog.LevelInfo, eventTexts[event.Kind], args...)
 }
 
-func stateArgs(o *observation) []any {
+// details are what the log says beside a state.
+func details(o *observation) []any {
 	bound := "none" // JSON has no infinity
 	if o.estimate.HasBound() {
 		bound = strconv.FormatFloat(o.estimate.Bound, 'g', 6, 64)
 	}
-	args := []any{"state", o.estimate.State, "bound_seconds", bound}
+	args := []any{"bound_seconds", bound}
 	if o.tracking != nil {
 		args = append(args, "reference", o.tracking.SourceName())
 	}
