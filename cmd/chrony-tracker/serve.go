@@ -80,7 +80,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logger *slog.Logger) *http.ServeMux {
 	config := exporter.Config{Tracker: t, Collect: collect.reports(), MaxSources: collect.maxSources, Logger: logger}
 	if collect.dnsLookups {
-		config.Names = exporter.NewNames(ctx)
+		config.Names = tracker.NewNames(ctx)
 	}
 	mux := http.NewServeMux()
 	web.Register(mux, t, web.Config{Version: name + " " + version.Version, Metrics: collect.path, Handler: exporter.NewHandler(config)})
