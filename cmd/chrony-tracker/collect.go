@@ -21,7 +21,7 @@ var collectors = []struct {
 }{
 	{chrony.WantTracking, "tracking", "Publish what chronyd says of its reference and the clock. The clock is judged by it in any case."},
 	{chrony.WantActivity, "activity", "Publish what chronyd does about its sources."},
-	{chrony.WantSources, "sources", "Publish the sources. The clock is judged by them in any case."},
+	{chrony.WantSources, "sources", "Publish the sources, with sourcename, with-ntpdata, authdata and selectdata. The clock is judged by them in any case."},
 	{chrony.WantSourceStats, "sourcestats", "Publish what chronyd has worked out of the sources' samples."},
 	{chrony.WantSourceNames, "sourcename", "Publish the sources' names in chrony.conf."},
 	{chrony.WantNTPData, "sources.with-ntpdata", "Publish the sources' last NTP replies and numbers of packets."},
@@ -85,8 +85,14 @@ func (f *collectFlags) reports() (want chrony.Want) {
 			want |= c.want
 		}
 	}
+	if want&chrony.WantSources == 0 {
+		want &^= ofSources
+	}
 	return want
 }
+
+// ofSources are the reports that add to what is published of the sources.
+const ofSources = chrony.WantSourceNames | chrony.WantNTPData | chrony.WantAuthData | chrony.WantSelectData
 
 // logPurposeless says which flags have no effect.
 func (f *collectFlags) logPurposeless(logger *slog.Logger) {

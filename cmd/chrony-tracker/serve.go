@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
@@ -25,7 +24,7 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
-	clause.HelpLong(`Serves /metrics, / (a page), /-/healthy (this process lives) and /-/ready (chronyd answers).
+	clause.HelpLong(`Takes a sample of the clock each second, and serves /metrics, / (a page), /-/healthy (this process lives), /-/ready (chronyd answers) and, as JSON, /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
 
@@ -37,10 +36,11 @@ Examples:
   chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
-	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, flags) }}
+	watch := addWatchFlags(clause)
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
@@ -50,15 +50,18 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 		}
 	}
 	logger := promslog.New(shared.log)
-	config, err := shared.config(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	config, err := watch.config(logger)
 	if err != nil {
 		return err
 	}
-	t := tracker.New(config)
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	if err != nil {
+		return err
+	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if os.Getenv("SLEEP_INTERVAL") != "" {
-		logger.Info("SLEEP_INTERVAL is not needed: chronyd is read at each scrape")
+	if err := t.Watch(config); err != nil {
+		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	collect.logPurposeless(logger)
@@ -75,7 +78,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log whether chronyd answers
+	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}
@@ -87,7 +90,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logger *slog.Logger) *http.ServeMux {
 	config := exporter.Config{Tracker: t, Collect: collect.reports(), MaxSources: collect.maxSources, Logger: logger}
 	if collect.dnsLookups {
-		config.Names = exporter.NewNames(ctx)
+		config.Names = tracker.NewNames(ctx)
 	}
 	mux := http.NewServeMux()
 	web.Register(mux, t, web.Config{Version: name + " " + version.Version, Metrics: collect.path, Handler: exporter.NewHandler(config)})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -29,20 +28,16 @@ Examples:
 }
 
 func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
-	config, err := shared.config(tracker.Config{})
+	t, err := shared.newTracker(tracker.Config{})
 	if err != nil {
 		return err
 	}
-	t := tracker.New(config)
 	snapshot := t.Snapshot(ctx)
 	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
 	s := web.NewStatus(snapshot)
 	if asJSON {
 		// Scripts want the state in any case; the exit status tells the rest.
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(s); err != nil {
+		if err := printJSON(out, s); err != nil {
 			return err
 		}
 		return snapshot.Err

@@ -24,7 +24,8 @@ type Config struct {
 	Handler http.Handler // of the metrics
 }
 
-// Register adds the page at /, the metrics and the two health checks to a server.
+// Register adds the page at /, the metrics, the two health checks and the API to a
+// server.
 func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	if config.Metrics == "/" {
 		mux.Handle("GET /{$}", config.Handler)
@@ -41,12 +42,13 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	})
 	// Ready means that chronyd answers now.
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) {
-		if err := t.Snapshot(r.Context()).Err; err != nil {
+		if err := t.Judge(r.Context()).Err; err != nil {
 			http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	registerAPI(mux, t)
 }
 
 func servePage(w http.ResponseWriter, status Status, config Config) {

@@ -101,7 +101,7 @@ func newChronyd(r *chrony.Report) *Chronyd {
 	for _, want := range r.Want.Each() {
 		if err := r.Refused[want]; err != nil {
 			c.Refused = append(c.Refused, Refusal{want.String(), newProblem(err)})
-		} else {
+		} else if r.Given&want != 0 {
 			c.Reads = append(c.Reads, want.String())
 		}
 	}
