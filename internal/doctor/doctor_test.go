@@ -29,7 +29,7 @@ func healthy() *sight {
 		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 1e-3}
 	}
 	report := &chrony.Report{
-		Want: chrony.WantAll, At: at, Address: "127.0.0.1:323",
+		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323",
 		Tracking: &chrony.Tracking{
 			RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at.Add(-20 * time.Second),
 			SystemTime: 1e-5, Skew: 0.1, RootDelay: 4e-3, RootDispersion: 3e-4, LastUpdateInterval: 64,
