@@ -38,7 +38,7 @@ type collectFlags struct {
 	maxSources  int
 	dnsLookups  bool
 	chmodSocket bool
-	phc         string
+	phc         *string
 	path        string
 }
 
@@ -51,9 +51,13 @@ func addCollectFlags(clause *kingpin.CmdClause) *collectFlags {
 		Default(fmt.Sprint(exporter.DefaultMaxSources)).IntVar(&f.maxSources)
 	clause.Flag("collector.dns-lookups", "Look up the sources' names in the DNS, beside the scrapes.").BoolVar(&f.dnsLookups)
 	clause.Flag("collector.chmod-socket", "Has no effect: chronyd's user can always write to this program's socket, and nobody else.").BoolVar(&f.chmodSocket)
-	clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to publish what it really is.").StringVar(&f.phc)
+	f.phc = phcFlag(clause)
 	clause.Flag("web.telemetry-path", "Where the metrics are served.").Default("/metrics").StringVar(&f.path)
 	return f
+}
+
+func phcFlag(clause *kingpin.CmdClause) *string {
+	return clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to tell what it really is.").String()
 }
 
 func (f *collectFlags) validate() error {
