@@ -73,6 +73,10 @@ fuzz: ## fuzz the decoder for a minute
 docs: ## write docs/metrics.md anew
 	go test ./internal/exporter -run '^TestReference$$' -update
 
+.PHONY: rules
+rules: ## make the alerts for Prometheus, its operator, Azure and the chart, from deploy/prometheus/rules.yaml
+	go run ./deploy/prometheus/generate
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist
