@@ -14,6 +14,8 @@ GOBUILD = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= go build 
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 VULNLOG = bin/govulncheck.log
 
@@ -70,12 +72,18 @@ fuzz: ## fuzz the decoder for a minute
 	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
 
 .PHONY: docs
-docs: ## write docs/metrics.md anew
+docs: ## write docs/metrics.md and the chart's README anew
 	go test ./internal/exporter -run '^TestReference$$' -update
+	go run $(HELMDOCS) --chart-search-root=deploy/helm/chrony-tracker
 
 .PHONY: rules
-rules: ## make the alerts for Prometheus, its operator, Azure and the chart, from deploy/prometheus/rules.yaml
+rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
 	go run ./deploy/prometheus/generate
+
+.PHONY: manifests
+manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
+	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
+		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
 
 .PHONY: clean
 clean: ## remove what was built
