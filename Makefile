@@ -24,7 +24,7 @@ RACE = $(if $(shell command -v cc),-race)
 
 .PHONY: help
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## serve on http://localhost:9123 with this machine's chronyd, or a private one (PORT=… for another port)
@@ -57,6 +57,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
+	cd bench && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
 		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
@@ -66,6 +67,10 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 .PHONY: bench
 bench: ## measure the exchange with chronyd beside a bare one, and a whole scrape
 	go test -run '^$$' -bench . ./chrony ./internal/exporter
+
+.PHONY: bench-peers
+bench-peers: build ## measure this program beside its peers, in some minutes (CHRONY_EXPORTER=path of chrony_exporter)
+	@cd bench && go run . -exporter '$(abspath $(CHRONY_EXPORTER))' $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz the decoder for a minute

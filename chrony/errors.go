@@ -143,7 +143,7 @@ func queryError(t target, cmd *command, err error) error {
 	case errors.Is(err, ErrNoSuchSource):
 		e.hint = "the source was removed while it was asked about; ask again"
 	case errors.As(err, new(*StatusError)) && !errors.Is(err, ErrBadReply):
-		e.hint = "chronyd has nothing to report here"
+		e.hint = "chronyd is not configured for this report: rtcdata takes rtcfile and smoothing takes smoothtime in chrony.conf"
 	}
 	return e
 }

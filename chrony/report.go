@@ -43,6 +43,17 @@ var wantNames = map[Want]string{
 	WantSmoothing:   "smoothing",
 }
 
+// Each lists the reports one by one.
+func (w Want) Each() []Want {
+	var each []Want
+	for want := WantTracking; want < WantAll; want <<= 1 {
+		if w&want != 0 {
+			each = append(each, want)
+		}
+	}
+	return each
+}
+
 // String returns the name of a single report: that of chronyc's command, which
 // the directive opencommands in chrony.conf takes as well.
 func (w Want) String() string { return wantNames[w] }
@@ -53,6 +64,7 @@ const ofSources = WantSources | WantSourceStats | WantSourceNames | WantNTPData 
 // Report is what one call of [Client.Report] read. What was not wanted or not
 // given is nil.
 type Report struct {
+	Want    Want      // what was asked for
 	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
 	Address string    // of the chronyd that answered
 
@@ -75,7 +87,7 @@ type Report struct {
 func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	var r *reading
 	served, err := c.exchange(ctx, func(ask func(query)) {
-		r = &reading{want: want, ask: ask}
+		r = &reading{Report: Report{Want: want}, ask: ask}
 		r.begin()
 	})
 	if err != nil {
@@ -97,7 +109,6 @@ const maxSources = 1 << 16
 // A reading fills a report.
 type reading struct {
 	Report
-	want    Want
 	ask     func(query)
 	count   uint32          // of sources
 	sources []sourceReading // by index
@@ -117,7 +128,7 @@ type sourceReading struct {
 }
 
 func (r *reading) begin() {
-	if r.want&ofSources == 0 {
+	if r.Want&ofSources == 0 {
 		r.askRest()
 		return
 	}
@@ -147,16 +158,14 @@ func (r *reading) refuse(want Want, err error) {
 // of them may still come.
 func (r *reading) refuseSources(err error) {
 	r.listed = false
-	for want := WantTracking; want < WantAll; want <<= 1 {
-		if r.want&want&ofSources != 0 {
-			r.refuse(want, err)
-		}
+	for _, want := range (r.Want & ofSources).Each() {
+		r.refuse(want, err)
 	}
 }
 
 // single asks for a report that there is one of.
 func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
-	if r.want&want != 0 {
+	if r.Want&want != 0 {
 		r.ask(query{command: cmd, decode: decode, refuse: func(err error) { r.refuse(want, err) }})
 	}
 }
@@ -263,7 +272,7 @@ func (r *reading) detail(want Want, query func(i int) query) *detail {
 // about asks for the detail of the source with the index.
 func (d *detail) about(i int) {
 	switch {
-	case d.reading.want&d.want == 0, d.refused:
+	case d.reading.Want&d.want == 0, d.refused:
 	case d.tried && !d.given:
 		d.later = append(d.later, i)
 	default:

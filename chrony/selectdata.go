@@ -1,6 +1,9 @@
 package chrony
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // SelectOptions are options of a source, or-ed.
 type SelectOptions uint16
@@ -12,6 +15,17 @@ const (
 	OptionTrust
 	OptionRequire
 )
+
+// String returns the options' names in chrony.conf, with commas between them.
+func (o SelectOptions) String() string {
+	var names []string
+	for i, name := range []string{"noselect", "prefer", "trust", "require"} {
+		if o&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
 
 // A SelectState is chronyd's verdict on a source, in the letter that chronyc
 // prints: why it is used, or not.

@@ -219,6 +219,9 @@ type Count struct {
 	known bool
 }
 
+// CountOf returns a number that chronyd told.
+func CountOf(n uint64) Count { return Count{n, true} }
+
 // Value returns the number, if chronyd told it.
 func (c Count) Value() (n uint64, known bool) { return c.n, c.known }
 
@@ -226,7 +229,7 @@ func (c Count) Value() (n uint64, known bool) { return c.n, c.known }
 // that doesn't have it.
 func wireCount32(b []byte) Count {
 	if n := wireUint32(b); n != math.MaxUint32 {
-		return Count{uint64(n), true}
+		return CountOf(uint64(n))
 	}
 	return Count{}
 }
@@ -234,7 +237,7 @@ func wireCount32(b []byte) Count {
 // wireCount64 is wireCount32 for 64 bits.
 func wireCount64(b []byte) Count {
 	if n := binary.BigEndian.Uint64(b); n != math.MaxUint64 {
-		return Count{n, true}
+		return CountOf(n)
 	}
 	return Count{}
 }

@@ -93,15 +93,29 @@ func TestRefID(t *testing.T) {
 	}
 }
 
-func TestDecodingAllocatesNothing(t *testing.T) {
-	packet := make([]byte, replyHeaderLen+cmdTracking.replies[0].bodyLen)
-	packet[0], packet[1] = protocolVersion, typeReply
-	var tracking Tracking
-	if n := testing.AllocsPerRun(100, func() {
-		_, body, _ := parseReply(packet)
-		tracking.decode(5, body)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+// TestDecodingAllocates bounds what each report costs: the value itself, which the
+// report then points to.
+func TestDecodingAllocates(t *testing.T) {
+	var r Report
+	var s Source
+	for name, decode := range map[string]func(uint16, []byte){
+		"tracking":    into(&r.Tracking),
+		"activity":    into(&r.Activity),
+		"source":      s.decode,
+		"sourcestats": into(&s.Stats),
+		"ntpdata":     into(&s.NTP),
+		"authdata":    into(&s.Auth),
+		"selectdata":  into(&s.Select),
+		"serverstats": into(&r.ServerStats),
+		"rtcdata":     into(&r.RTC),
+		"smoothing":   into(&r.Smoothing),
+	} {
+		for _, reply := range []uint16{0, replyNTPData2, replyServerStats1, replyServerStats4} {
+			body := make([]byte, 1024)
+			if n := testing.AllocsPerRun(100, func() { decode(reply, body) }); n > 1 {
+				t.Errorf("%s, reply %d: %v allocations", name, reply, n)
+			}
+		}
 	}
 }
 

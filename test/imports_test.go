@@ -19,16 +19,17 @@ type room struct {
 // rooms are all packages. Data flows one way: what stands further down knows what
 // stands above it, never the reverse.
 var rooms = map[string]room{
-	"/chrony":                     {},
-	"/clockerror":                 {ours: []string{"/chrony"}},
-	"/internal/tracker":           {ours: []string{"/chrony", "/clockerror"}, never: []string{"net/http", "github.com/prometheus/"}},
-	"/internal/exporter":          {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
-	"/internal/web":               {ours: []string{"/clockerror", "/internal/tracker"}},
-	"/internal/chronytest":        {ours: []string{"/chrony"}},
-	"/internal/chronytest/try":    {ours: []string{"/chrony", "/internal/chronytest"}},
-	"/cmd/chrony-tracker":         {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
-	"/deploy/prometheus/generate": {thirdParty: true},
-	"/test":                       {}, // tests only
+	"/chrony":                  {},
+	"/clockerror":              {ours: []string{"/chrony"}},
+	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror"}, never: []string{"net/http", "github.com/prometheus/"}},
+	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
+	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
+	"/internal/chronytest":     {ours: []string{"/chrony"}},
+	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
+	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/test":                    {}, // tests only
+
+	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
 }
 
 // TestImports keeps the rules of docs/architecture.md.

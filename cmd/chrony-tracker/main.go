@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"os"
 	"os/signal"
@@ -127,8 +126,9 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
-// newTracker makes what all commands read the clock with.
-func (f *sharedFlags) newTracker(logger *slog.Logger) (*tracker.Tracker, error) {
+// newTracker makes what all commands read the clock with. The flags fill what the
+// configuration leaves open.
+func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
 	switch {
 	case f.timeout <= 0:
 		return nil, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
@@ -141,10 +141,7 @@ func (f *sharedFlags) newTracker(logger *slog.Logger) (*tracker.Tracker, error) 
 	if err != nil {
 		return nil, fmt.Errorf("--chrony.address: %w", err)
 	}
-	return tracker.New(tracker.Config{
-		Client:  client,
-		Timeout: f.timeout,
-		Assume:  clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()},
-		Logger:  logger,
-	}), nil
+	config.Client, config.Timeout = client, f.timeout
+	config.Assume = clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
+	return tracker.New(config), nil
 }

@@ -83,6 +83,9 @@ func TestErrors(t *testing.T) {
 		{"a clock without drift", []string{"--clock.max-drift=0"}, nil, 2, "--clock.max-drift", "--help"},
 		{"a drift that is no number", []string{"--clock.max-drift=NaN"}, nil, 2, "--clock.max-drift", "--help"},
 		{"a negative error", []string{"--clock.reference-error=-1ms"}, nil, 2, "--clock.reference-error", "--help"},
+		{"no sources at all", []string{"--collector.sources.max=-1"}, nil, 2, "--collector.sources.max", "--help"},
+		{"a path that is taken", []string{"--web.telemetry-path=/-/ready"}, nil, 2, "--web.telemetry-path", "--help"},
+		{"no path", []string{"--web.telemetry-path=metrics"}, nil, 2, "--web.telemetry-path", "--help"},
 		{"nobody answers", []string{"status", nobody}, nil, 1, "no answer: connection refused", "is chronyd running"},
 		{"no socket", []string{"status", "--chrony.address=unix:///nowhere/chronyd.sock"}, nil, 1, "no such file", "is chronyd running"},
 	} {
@@ -108,7 +111,7 @@ func TestVersionAndHelp(t *testing.T) {
 		t.Errorf("status %d: %s", status, stdout)
 	}
 	stdout, _, status = program(t, environment, "--help")
-	for _, part := range []string{"serve", "status", "--chrony.address", "CHRONY_TRACKER_CHRONY_ADDRESS", "--web.listen-address=:9123", "--web.config.file", "web.systemd-socket", "--log.level", "--clock.max-drift=50", "--clock.reference-error"} {
+	for _, part := range []string{"serve", "status", "--chrony.address", "CHRONY_TRACKER_CHRONY_ADDRESS", "--web.listen-address=:9123", "--web.config.file", "web.systemd-socket", "--log.level", "--clock.max-drift=50", "--clock.reference-error", "--[no-]collector.sources.with-ntpdata", "--collector.sources.max=64", "--phc.device"} {
 		if status != 0 || !strings.Contains(stdout, part) {
 			t.Errorf("status %d, help lacks %q", status, part)
 		}

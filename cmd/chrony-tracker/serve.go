@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"syscall"
@@ -18,23 +19,28 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
+	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
-	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, flags) }}
+	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, flags) }}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flags *toolkit.FlagConfig) error {
+	if err := collect.validate(); err != nil {
+		return err
+	}
 	if file := *flags.WebConfigFile; file != "" {
 		if err := toolkit.Validate(file); err != nil {
 			return hintedError{fmt.Errorf("--web.config.file=%s: %w", file, err), "check the file and those that it names; this user must be able to read them"}
 		}
 	}
 	logger := promslog.New(shared.log)
-	t, err := shared.newTracker(logger)
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: collect.phc})
 	if err != nil {
 		return err
 	}
@@ -44,10 +50,9 @@ func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) 
 		logger.Info("SLEEP_INTERVAL is not needed: chronyd is read at each scrape")
 	}
 
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", exporter.NewHandler(t, logger))
-	web.Register(mux, t, name+" "+version.Version)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+	collect.logPurposeless(logger)
+
+	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
 
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
@@ -65,6 +70,17 @@ func serve(ctx context.Context, shared *sharedFlags, flags *toolkit.FlagConfig) 
 	}
 	<-drained
 	return nil
+}
+
+// routes are the paths that are served.
+func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logger *slog.Logger) *http.ServeMux {
+	config := exporter.Config{Tracker: t, Collect: collect.reports(), MaxSources: collect.maxSources, Logger: logger}
+	if collect.dnsLookups {
+		config.Names = exporter.NewNames(ctx)
+	}
+	mux := http.NewServeMux()
+	web.Register(mux, t, web.Config{Version: name + " " + version.Version, Metrics: collect.path, Handler: exporter.NewHandler(config)})
+	return mux
 }
 
 // listenError adds what can be done about a server that doesn't start.

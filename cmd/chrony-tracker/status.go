@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/prometheus/common/promslog"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
@@ -20,7 +20,7 @@ func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 }
 
 func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
-	t, err := shared.newTracker(promslog.NewNopLogger())
+	t, err := shared.newTracker(tracker.Config{})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         record: 'node:chrony_sources:max'
         enabled: true
-        expression: 'max by (cluster, node, state) (last_over_time(chrony_sources_count[2m]))'
+        expression: 'max by (cluster, node, state) (last_over_time(chrony_sources_by_state[2m]))'
       }
       {
         record: 'node:chrony_tracker_missing:bool'
@@ -179,16 +179,16 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockStepped'
         enabled: true
-        expression: 'round(max by (cluster, node) (increase(chrony_clock_steps_total[10m]))) > 0 and on (cluster, node) chrony_up offset 20m'
+        expression: 'abs(max by (cluster, node) (last_over_time(chrony_clock_last_step_seconds[10m]))) > 0.0001 and on (cluster, node) increase(chrony_clock_steps_total[10m]) > 0 and on (cluster, node) chrony_up offset 20m'
         for: 'PT1M'
         severity: 2
         labels: {
           severity: 'warning'
         }
         annotations: {
-          description: 'Time stood still, was repeated or left out: timers, leases, timestamps and logs of this node are off by the size of the step.'
+          description: 'Within the last 10 minutes it was set, forwards or backwards: timers, leases, timestamps and logs of this node are off by so much. chrony_clock_last_step_seconds has the sign.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockStepped.md'
-          summary: 'The clock of node {{ $labels.node }} was stepped {{ $value }} time(s) within 10 minutes.'
+          summary: 'The clock of node {{ $labels.node }} was stepped by {{ $value | humanizeDuration }}.'
         }
         resolveConfiguration: {
           autoResolved: true

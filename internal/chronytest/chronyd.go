@@ -259,7 +259,7 @@ func (d *Chronyd) Chronyc(args ...string) (string, error) {
 }
 
 // Steady calls read between two calls of chronyc and returns what chronyc said,
-// in CSV, by report: tracking, sources and activity. It does so again until
+// in CSV, by report: tracking, sources, sourcestats and activity. It does so again until
 // chronyd has taken no sample in the meantime, so that all saw the same.
 func (d *Chronyd) Steady(read func()) (map[string]string, error) {
 	for begin := time.Now(); time.Since(begin) < patience; {
@@ -281,7 +281,7 @@ func (d *Chronyd) Steady(read func()) (map[string]string, error) {
 
 func (d *Chronyd) said() (map[string]string, error) {
 	said := make(map[string]string)
-	for _, report := range []string{"tracking", "sources", "activity"} {
+	for _, report := range []string{"tracking", "sources", "sourcestats", "activity"} {
 		text, err := d.Chronyc(report)
 		if err != nil {
 			return nil, err
@@ -360,14 +360,14 @@ func New(t testing.TB, config Config) *Chronyd {
 }
 
 // Server makes the lines of a chronyd that serves time at the returned port of
-// 127.0.0.1, by the local clock, at stratum 1.
+// 127.0.0.0/8, by the local clock, at stratum 1.
 func Server() (lines []string, port int, err error) {
 	if port, err = FreePort(); err != nil {
 		return nil, 0, err
 	}
 	return []string{
 		"port " + strconv.Itoa(port),
-		"bindaddress 127.0.0.1",
+		"bindaddress 0.0.0.0", // so that it answers as 127.0.0.2 and so on, too
 		"local stratum 1",
 		"allow 127.0.0.0/8",
 	}, port, nil

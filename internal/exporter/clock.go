@@ -15,33 +15,33 @@ var clockMetrics = []metric{
 		values: always(func(s *tracker.Snapshot) float64 { return boolean(s.Err == nil) }),
 	},
 	{
-		name: "chrony_clock_error_ms", kind: gauge,
+		name: "chrony_clock_error_ms", kind: gauge, unit: milliseconds,
 		help: "Clock error in milliseconds, as Azure's chrony-tracker defines it: (|last offset| + root dispersion + root delay / 2) * 1000. " +
 			"It is not a bound: while a large offset is slewed away it can show microseconds when the clock is a second wrong; chrony_clock_error_bound_seconds does not. " +
 			"+Inf when nothing vouches for the clock: chrony_clock_state says why.",
 		values: always(func(s *tracker.Snapshot) float64 { return s.Estimate.Error * 1000 }),
 	},
 	{
-		name: "chrony_clock_error_bound_seconds", kind: gauge,
+		name: "chrony_clock_error_bound_seconds", kind: gauge, unit: seconds,
 		help: "The largest error that the clock can have now, in seconds: |system time| + root dispersion + root delay / 2 + holdover drift + reference error. " +
 			"Relative to UTC if the reference is. +Inf when nothing vouches for the clock: chrony_clock_state says why.",
 		values: always(func(s *tracker.Snapshot) float64 { return s.Estimate.Bound }),
 	},
 	{
-		name: "chrony_clock_error_bound_term_seconds", kind: gauge,
+		name: "chrony_clock_error_bound_term_seconds", kind: gauge, unit: seconds,
 		help: "The terms whose sum is chrony_clock_error_bound_seconds: offset (|system time|, still to be slewed), dispersion (root dispersion), delay (root delay / 2), " +
 			"drift (what the clock may have drifted in holdover, at --clock.max-drift), reference (--clock.reference-error). Absent when there is no bound.",
 		labels: []string{"term"},
-		values: func(s *tracker.Snapshot, emit emit) {
-			if !s.Estimate.HasBound() {
+		values: func(v *view, f *family) {
+			if !v.Estimate.HasBound() {
 				return
 			}
-			terms := s.Estimate.Terms
-			emit(terms.Offset, "offset")
-			emit(terms.Dispersion, "dispersion")
-			emit(terms.Delay, "delay")
-			emit(terms.Drift, "drift")
-			emit(terms.Reference, "reference")
+			terms := v.Estimate.Terms
+			f.add(terms.Offset, "offset")
+			f.add(terms.Dispersion, "dispersion")
+			f.add(terms.Delay, "delay")
+			f.add(terms.Drift, "drift")
+			f.add(terms.Reference, "reference")
 		},
 	},
 	{
@@ -49,29 +49,29 @@ var clockMetrics = []metric{
 		help: "1 for the state that the clock is in, 0 for the others: synchronized; holdover (the selected source has fallen silent); " +
 			"local (chronyd follows the clock itself); unsynchronized (it follows nothing); unreachable (chronyd gives no answer). Only the first two have a bound, and holdover none if there never was a sample.",
 		labels: []string{"state"},
-		values: func(s *tracker.Snapshot, emit emit) {
+		values: func(v *view, f *family) {
 			for _, state := range clockerror.States {
-				emit(boolean(state == s.Estimate.State), state.String())
+				f.add(boolean(state == v.Estimate.State), state.String())
 			}
 		},
 	},
 	{
-		name: "chrony_clock_sample_age_seconds", kind: gauge,
+		name: "chrony_clock_sample_age_seconds", kind: gauge, unit: seconds,
 		help: "Age of the last sample that the clock was steered by, in seconds: the selected source's or, without one, that of chronyd's reference time. " +
 			"Absent unless the state is synchronized or holdover, and when there never was a sample.",
-		values: func(s *tracker.Snapshot, emit emit) {
-			if s.Estimate.HasSampleAge() && !math.IsInf(s.Estimate.SampleAge, 1) {
-				emit(s.Estimate.SampleAge)
+		values: func(v *view, f *family) {
+			if v.Estimate.HasSampleAge() && !math.IsInf(v.Estimate.SampleAge, 1) {
+				f.add(v.Estimate.SampleAge)
 			}
 		},
 	},
 	{
-		name: "chrony_clock_holdover_age_seconds", kind: gauge,
+		name: "chrony_clock_holdover_age_seconds", kind: gauge, unit: seconds,
 		help: "The chrony_clock_sample_age_seconds above which the state is holdover: 4 * max(poll interval, min(update interval, 16 * poll interval)) + 2. " +
 			"Absent unless the state is synchronized or holdover.",
-		values: func(s *tracker.Snapshot, emit emit) {
-			if s.Estimate.HasSampleAge() {
-				emit(s.Estimate.HoldoverAge)
+		values: func(v *view, f *family) {
+			if v.Estimate.HasSampleAge() {
+				f.add(v.Estimate.HoldoverAge)
 			}
 		},
 	},

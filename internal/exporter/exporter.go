@@ -3,12 +3,13 @@
 package exporter
 
 import (
-	"cmp"
 	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -17,13 +18,23 @@ import (
 type metric struct {
 	name   string
 	kind   dto.MetricType
-	help   string   // with the unit, the formula, and when the series is absent
-	labels []string // their names
-	values func(*tracker.Snapshot, emit)
+	unit   unit
+	from   chrony.Want // the report that it is a part of; none for what this program finds itself
+	since  string      // the first version of chronyd that tells it, if not all do
+	help   string      // with the formula, and when the series is absent
+	labels []string    // their names
+	values func(*view, *family)
 }
 
-// emit adds a series; there are as many label values as the metric has labels.
-type emit func(value float64, labels ...string)
+// A unit is what a value is counted in; none for a plain number.
+type unit string
+
+const (
+	seconds      unit = "seconds"
+	milliseconds unit = "milliseconds"
+	ppm          unit = "ppm" // parts per million; what chrony gives frequencies in
+	ratio        unit = "ratio"
+)
 
 const (
 	gauge   = dto.MetricType_GAUGE
@@ -33,42 +44,91 @@ const (
 // table lists all metrics of this program, but for those of the Go runtime, the
 // process, the build and promhttp. Everything else comes from it: /metrics,
 // docs/metrics.md, and the check of the names.
-var table = slices.Concat(clockMetrics, trackingMetrics, selfMetrics)
+var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
+	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, selfMetrics)
 
-// gather makes the metric families of a snapshot. A metric without a series is
-// left out.
-func gather(s *tracker.Snapshot) []*dto.MetricFamily {
-	families := make([]*dto.MetricFamily, 0, len(table))
-	for i := range table {
-		m := &table[i]
-		family := &dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}
-		m.values(s, func(value float64, labels ...string) {
-			family.Metric = append(family.Metric, m.series(value, labels))
-		})
-		if len(family.Metric) > 0 {
-			families = append(families, family)
-		}
-	}
-	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
-	return families
+// A view is a snapshot as the table's lines read it.
+type view struct {
+	*tracker.Snapshot
+	name    func(chrony.Address) string
+	sources []source // those that are shown
+	omitted int      // how many are not, for being too many
 }
 
-func (m *metric) series(value float64, labels []string) *dto.Metric {
-	s := new(dto.Metric)
-	for i, label := range labels {
-		s.Label = append(s.Label, &dto.LabelPair{Name: &m.labels[i], Value: proto.String(label)})
+// report returns what chronyd reported of the clock and, if it did so, itself.
+func (v *view) report() *chrony.Report {
+	if v.Err != nil || v.Report == nil {
+		return &chrony.Report{}
 	}
-	if m.kind == counter {
-		s.Counter = &dto.Counter{Value: &value}
+	return v.Report
+}
+
+// A family is the series of one metric. It is kept from one scrape to the next:
+// most series only change their value, and making them anew would cost more than
+// reading them from chronyd.
+type family struct {
+	*metric
+	dto  dto.MetricFamily
+	kept []*dto.Metric // the first of them are those of dto
+}
+
+func newFamily(m *metric) *family {
+	return &family{metric: m, dto: dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}}
+}
+
+// render makes the series of a view.
+func (f *family) render(v *view) {
+	f.dto.Metric = f.kept[:0]
+	f.values(v, f)
+}
+
+// add adds a series; there are as many label values as the metric has labels.
+func (f *family) add(value float64, labels ...string) {
+	n := len(f.dto.Metric)
+	if n == len(f.kept) {
+		f.kept = append(f.kept, f.series())
+	}
+	f.dto.Metric = f.kept[:n+1]
+	series := f.kept[n]
+	for i, label := range labels {
+		*series.Label[i].Value = label
+	}
+	if f.kind == counter {
+		*series.Counter.Value = value
 	} else {
-		s.Gauge = &dto.Gauge{Value: &value}
+		*series.Gauge.Value = value
+	}
+}
+
+// series makes an empty one.
+func (f *family) series() *dto.Metric {
+	s := &dto.Metric{Label: make([]*dto.LabelPair, len(f.labels))}
+	for i := range f.labels {
+		s.Label[i] = &dto.LabelPair{Name: &f.labels[i], Value: proto.String("")}
+	}
+	if f.kind == counter {
+		s.Counter = &dto.Counter{Value: proto.Float64(0)}
+	} else {
+		s.Gauge = &dto.Gauge{Value: proto.Float64(0)}
 	}
 	return s
 }
 
+// families are those of the table whose reports are collected, by name.
+func families(collect chrony.Want) []*family {
+	var all []*family
+	for i := range table {
+		if m := &table[i]; m.from == 0 || m.from&collect != 0 {
+			all = append(all, newFamily(m))
+		}
+	}
+	slices.SortFunc(all, func(a, b *family) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
 // always is for a value that every snapshot has.
-func always(value func(*tracker.Snapshot) float64) func(*tracker.Snapshot, emit) {
-	return func(s *tracker.Snapshot, emit emit) { emit(value(s)) }
+func always(value func(*tracker.Snapshot) float64) func(*view, *family) {
+	return func(v *view, f *family) { f.add(value(v.Snapshot)) }
 }
 
 func boolean(b bool) float64 {

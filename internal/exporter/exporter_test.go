@@ -8,16 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -34,11 +30,16 @@ func serve(t testing.TB, address string, timeout time.Duration) *httptest.Server
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := tracker.New(tracker.Config{Client: client, Timeout: timeout, Assume: clockerror.Assumptions{ReferenceError: 1e-6}})
+	tr := tracker.New(tracker.Config{Client: client, Timeout: timeout, Want: chrony.WantAll, Assume: clockerror.Assumptions{ReferenceError: 1e-6}})
 	t.Cleanup(func() { tr.Close() })
-	server := httptest.NewServer(NewHandler(tr, slog.New(slog.DiscardHandler)))
+	server := httptest.NewServer(NewHandler(everything(tr)))
 	t.Cleanup(server.Close)
 	return server
+}
+
+// everything is a configuration that shows all of a tracker.
+func everything(tr *tracker.Tracker) Config {
+	return Config{Tracker: tr, Collect: chrony.WantAll, MaxSources: DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)}
 }
 
 // scrape returns the values by series, as in chrony_clock_state{state="local"}.
@@ -223,11 +224,11 @@ func TestSelf(t *testing.T) {
 		"chrony_clock_holdover_age_seconds":                          34,
 		"chrony_tracking_remote_reference":                           1,
 		"chrony_tracker_exchanges_total":                             1,
-		"chrony_tracker_requests_total":                              3,
+		"chrony_tracker_requests_total":                              9,
 		"chrony_tracker_retries_total":                               1,
 		`chrony_tracker_dropped_packets_total{reason="malformed"}`:   1,
 		`chrony_tracker_dropped_packets_total{reason="oversized"}`:   1,
-		`chrony_tracker_dropped_packets_total{reason="unexpected"}`:  3,
+		`chrony_tracker_dropped_packets_total{reason="unexpected"}`:  9,
 		`chrony_tracker_exchange_failures_total{reason="no_answer"}`: 0,
 	} {
 		if got, found := values[name]; got != want || !found {
@@ -290,60 +291,6 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// snapshots are what the table must cope with.
-func snapshots() map[string]*tracker.Snapshot {
-	strange := chrony.Tracking{RefID: 0xff22220a, Stratum: 3, RootDelay: 1e18, RefTime: time.Unix(253402300799, 0)}
-	return map[string]*tracker.Snapshot{
-		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
-		"strange": {
-			Report:   &chrony.Report{Tracking: &strange},
-			Estimate: clockerror.Of(clockerror.Observation{Tracking: &strange, At: time.Now()}, clockerror.Assumptions{}),
-		},
-	}
-}
-
-// TestTable checks that the table declares what it emits, and that the names
-// are those that Prometheus recommends.
-func TestTable(t *testing.T) {
-	// Kept under the names that their users know.
-	kept := []string{
-		"chrony_clock_error_ms",                   // the seed of this project
-		"chrony_tracking_frequency_ppms",          // chrony_exporter
-		"chrony_tracking_residual_frequency_ppms", // chrony_exporter
-		"chrony_tracking_skew_ppms",               // chrony_exporter
-	}
-	names := make(map[string]bool)
-	for _, m := range table {
-		if names[m.name] {
-			t.Errorf("%s stands twice in the table", m.name)
-		}
-		names[m.name] = true
-		for _, s := range snapshots() {
-			m.values(s, func(_ float64, labels ...string) {
-				if len(labels) != len(m.labels) {
-					t.Errorf("%s: values %v for the labels %v", m.name, labels, m.labels)
-				}
-			})
-		}
-	}
-	for name, s := range snapshots() {
-		registry := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(s), nil })}
-		families, err := registry.Gather() // checks labels and duplicates
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		problems, err := promlint.NewWithMetricFamilies(families).Lint()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range problems {
-			if !slices.Contains(kept, p.Metric) {
-				t.Errorf("%s: %s", p.Metric, p.Text)
-			}
-		}
-	}
-}
-
 // TestPromtool has Prometheus' own checker read a real /metrics.
 func TestPromtool(t *testing.T) {
 	promtool, err := chronytest.Program("prometheus", "promtool")
@@ -360,8 +307,7 @@ func TestPromtool(t *testing.T) {
 	check.Stdin = response.Body
 	out, err := check.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
-		// promtool knows nothing of ppm and ms that are kept for compatibility.
-		if !strings.Contains(line, "_ppms") && !strings.HasPrefix(line, "chrony_clock_error_ms ") {
+		if name, _, _ := strings.Cut(line, " "); kept[name] == "" {
 			t.Error(line)
 		}
 	}
@@ -379,7 +325,7 @@ func BenchmarkScrape(b *testing.B) {
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	defer tr.Close()
-	handler := NewHandler(tr, slog.New(slog.DiscardHandler))
+	handler := NewHandler(everything(tr))
 	b.ReportAllocs()
 	for b.Loop() {
 		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))

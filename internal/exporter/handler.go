@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,30 +15,86 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
+// DefaultMaxSources is how many sources have series of their own, unless
+// configured otherwise.
+const DefaultMaxSources = 64
+
+// Config says what /metrics shows.
+type Config struct {
+	Tracker    *tracker.Tracker
+	Collect    chrony.Want // the reports whose metrics are shown; the tracker reads them
+	MaxSources int         // that have series of their own
+	Names      *Names      // of sources; their addresses if nil
+	Logger     *slog.Logger
+}
+
 // NewHandler returns the handler of /metrics. Each scrape reads the clock anew.
-func NewHandler(t *tracker.Tracker, logger *slog.Logger) http.Handler {
+func NewHandler(config Config) http.Handler {
 	process := prometheus.NewRegistry()
 	process.MustRegister(
 		versioncollector.NewCollector("chrony_tracker"),
+		versioncollector.NewCollector("chrony_exporter"), // for those who come from there
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	options := promhttp.HandlerOpts{
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
-		EnableOpenMetrics: true,
-		Registry:          process,
-	}
+	idle := sync.Pool{New: func() any { return newPage(config, process) }}
 	scrape := func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := scrapeContext(r)
 		defer cancel()
-		snapshot := t.Snapshot(ctx)
-		clock := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(snapshot), nil })
-		promhttp.HandlerFor(prometheus.Gatherers{clock, process}, options).ServeHTTP(w, r)
+		snapshot := config.Tracker.Snapshot(ctx)
+		p := idle.Get().(*page)
+		defer idle.Put(p)
+		p.render(snapshot)
+		p.ServeHTTP(w, r)
 	}
 	return promhttp.InstrumentMetricHandler(process, http.HandlerFunc(scrape))
+}
+
+// A page is what one scrape shows. It serves one scrape at a time.
+type page struct {
+	http.Handler
+	view       view
+	maxSources int
+	families   []*family
+	shown      []*dto.MetricFamily
+}
+
+func newPage(config Config, process *prometheus.Registry) *page {
+	p := &page{
+		view:       view{name: config.Names.Of},
+		maxSources: config.MaxSources,
+		families:   families(config.Collect),
+	}
+	// Of both, only what the process tells of itself is checked anew each time;
+	// that the table makes proper families is for the tests.
+	all := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		own, err := process.Gather()
+		return slices.Concat(p.shown, own), err
+	})
+	p.Handler = promhttp.HandlerFor(all, promhttp.HandlerOpts{
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
+		EnableOpenMetrics: true,
+		Registry:          process,
+	})
+	return p
+}
+
+// render makes the metric families of a snapshot. A metric without a series is
+// left out.
+func (p *page) render(s *tracker.Snapshot) {
+	p.view.Snapshot = s
+	p.view.showSources(p.maxSources)
+	p.shown = p.shown[:0]
+	for _, f := range p.families {
+		f.render(&p.view)
+		if len(f.dto.Metric) > 0 {
+			p.shown = append(p.shown, &f.dto)
+		}
+	}
 }
 
 // scrapeContext ends shortly before the scraper gives up, so that it gets an

@@ -15,7 +15,6 @@ var reasons = []struct {
 	{"abandoned", errAbandoned},
 	{"permission", chrony.ErrPermission},
 	{"unauthorized", chrony.ErrUnauthorized},
-	{"unknown_command", chrony.ErrUnknownCommand},
 	{"bad_reply", chrony.ErrBadReply},
 	{"deadline", context.DeadlineExceeded},
 	{"no_answer", chrony.ErrNoAnswer},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -16,11 +17,23 @@ var page string
 
 var pageTemplate = template.Must(template.New("page").Parse(page))
 
-// Register adds the page at / and the two health checks to a server.
-func Register(mux *http.ServeMux, t *tracker.Tracker, version string) {
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		servePage(w, NewStatus(t.Snapshot(r.Context())), version)
-	})
+// Config says what is served beside the page.
+type Config struct {
+	Version string       // of the program
+	Metrics string       // the path of the metrics; if it is /, there is no page
+	Handler http.Handler // of the metrics
+}
+
+// Register adds the page at /, the metrics and the two health checks to a server.
+func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
+	if config.Metrics == "/" {
+		mux.Handle("GET /{$}", config.Handler)
+	} else {
+		mux.Handle("GET "+config.Metrics, config.Handler)
+		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+			servePage(w, NewStatus(t.Snapshot(r.Context())), config)
+		})
+	}
 	// Healthy means that this process lives; chronyd's death is no reason to
 	// restart it.
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
@@ -36,12 +49,12 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, version string) {
 	})
 }
 
-func servePage(w http.ResponseWriter, status Status, version string) {
+func servePage(w http.ResponseWriter, status Status, config Config) {
 	var b bytes.Buffer
 	err := pageTemplate.Execute(&b, struct {
 		Status
-		Class, Version string
-	}{status, class(status), version})
+		Class, Version, MetricsLink string
+	}{status, class(status), config.Version, strings.TrimPrefix(config.Metrics, "/")}) // a relative link works behind a proxy
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -4,11 +4,12 @@ package web
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -45,10 +46,17 @@ type Source struct {
 	Stratum uint16 `json:"stratum"` // of this clock: one more than the source's
 }
 
-// Chronyd is who answered, and what it refused.
+// Chronyd is who answered, and what can be read over this connection.
 type Chronyd struct {
 	Address string    `json:"address"`
-	Refused []Problem `json:"refused"`
+	Reads   []string  `json:"reads"`
+	Refused []Refusal `json:"refused"`
+}
+
+// A Refusal is a report that chronyd did not give.
+type Refusal struct {
+	Report string `json:"report"`
+	Problem
 }
 
 // A Problem is an error and what to do about it.
@@ -75,10 +83,7 @@ func NewStatus(s *tracker.Snapshot) Status {
 		status.SampleAge, status.HoldoverAge = finite(e.SampleAge), finite(e.HoldoverAge)
 	}
 	if s.Report != nil {
-		status.Chronyd = &Chronyd{Address: s.Report.Address, Refused: []Problem{}}
-		for _, want := range slices.Sorted(maps.Keys(s.Report.Refused)) {
-			status.Chronyd.Refused = append(status.Chronyd.Refused, newProblem(s.Report.Refused[want]))
-		}
+		status.Chronyd = newChronyd(s.Report)
 	}
 	if s.Err != nil {
 		problem := newProblem(s.Err)
@@ -89,6 +94,18 @@ func NewStatus(s *tracker.Snapshot) Status {
 		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
 	}
 	return status
+}
+
+func newChronyd(r *chrony.Report) *Chronyd {
+	c := &Chronyd{Address: r.Address, Reads: []string{}, Refused: []Refusal{}}
+	for _, want := range r.Want.Each() {
+		if err := r.Refused[want]; err != nil {
+			c.Refused = append(c.Refused, Refusal{want.String(), newProblem(err)})
+		} else {
+			c.Reads = append(c.Reads, want.String())
+		}
+	}
+	return c
 }
 
 func newProblem(err error) Problem { return Problem{err.Error(), tracker.Hint(err)} }
@@ -153,12 +170,24 @@ func (s Status) Rows() []Row {
 	}
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
-		for _, refused := range s.Chronyd.Refused {
-			rows = append(rows, Row{Label: "refused", Value: refused.Error, Note: refused.Hint})
-		}
+		rows = append(rows, Row{Label: "reads", Value: strings.Join(s.Chronyd.Reads, ", "), Note: "over this connection"})
+		rows = append(rows, s.Chronyd.refusals()...)
 	}
 	if s.Problem != nil {
 		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
+	}
+	return rows
+}
+
+// refusals are a row for each cause of them.
+func (c *Chronyd) refusals() (rows []Row) {
+	for _, refused := range c.Refused {
+		same := slices.IndexFunc(rows, func(r Row) bool { return r.Note == refused.Hint })
+		if same >= 0 {
+			rows[same].Value += ", " + refused.Report
+		} else {
+			rows = append(rows, Row{Label: "refused", Value: refused.Report, Note: refused.Hint})
+		}
 	}
 	return rows
 }

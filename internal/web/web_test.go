@@ -28,7 +28,7 @@ func serve(t *testing.T, address string) *httptest.Server {
 	tr := tracker.New(tracker.Config{Client: client, Timeout: 300 * time.Millisecond})
 	t.Cleanup(func() { tr.Close() })
 	mux := http.NewServeMux()
-	web.Register(mux, tr, "chrony-tracker 1.2.3")
+	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: http.NotFoundHandler()})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
@@ -111,7 +111,7 @@ func TestJSON(t *testing.T) {
 		{
 			"following",
 			snapshot(chrony.Report{
-				At: at, Address: "127.0.0.1:323",
+				Want: chrony.WantTracking, At: at, Address: "127.0.0.1:323",
 				Tracking: &chrony.Tracking{
 					RefID: 0xc0000201, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, Stratum: 2,
 					SystemTime: 0.5, RootDispersion: 0.25, RootDelay: 0.25, LastOffset: 0.125,
@@ -122,17 +122,17 @@ func TestJSON(t *testing.T) {
 				`"bound_terms_seconds":{"offset":0.5,"dispersion":0.25,"delay":0.125,"drift":0,"reference":0},` +
 				`"error_seconds":0.5,"sample_age_seconds":7,"holdover_age_seconds":258,"untraced":false,` +
 				`"source":{"name":"192.0.2.1","refid":"C0000201","stratum":2},` +
-				`"chronyd":{"address":"127.0.0.1:323","refused":[]},"problem":null}`,
+				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
 			"a reference clock that never gave a sample",
 			snapshot(chrony.Report{
-				At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
+				Want: chrony.WantTracking, At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
 			}, clockerror.Assumptions{}),
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":2,"untraced":false,` +
 				`"source":{"name":"PHC0","refid":"50484330","stratum":1},` +
-				`"chronyd":{"address":"127.0.0.1:323","refused":[]},"problem":null}`,
+				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
 			"nobody there",
@@ -182,6 +182,14 @@ func TestWords(t *testing.T) {
 	var labels []string
 	for _, row := range web.NewStatus(snapshot(phc(0), clockerror.Assumptions{})).Rows() {
 		labels = append(labels, row.Label)
+	}
+	refused := phc(0)
+	unauthorized := &chrony.StatusError{Status: 2}
+	refused.Want = chrony.WantTracking | chrony.WantNTPData | chrony.WantSelectData | chrony.WantRTC
+	refused.Refused = map[chrony.Want]error{chrony.WantNTPData: unauthorized, chrony.WantSelectData: unauthorized}
+	rows := web.NewStatus(snapshot(refused, clockerror.Assumptions{})).Rows()
+	if got := rows[len(rows)-2:]; got[0].Value != "tracking, rtcdata" || got[1].Label != "refused" || got[1].Value != "ntpdata, selectdata" {
+		t.Errorf("what is read and refused: %+v", got)
 	}
 	if !strings.Contains(strings.Join(labels, ","), "traced to UTC") {
 		t.Errorf("a reference clock of unknown error is not told: %v", labels)

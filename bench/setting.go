@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// A clock is a private chronyd with many sources.
+type clock struct {
+	*chronytest.Chronyd
+	sources int
+}
+
+// startClocks starts a chronyd for each number of sources. Their sources are the
+// loopback addresses of a single server.
+func startClocks(counts []int) (clocks []clock, stop func(), err error) {
+	var started []*chronytest.Chronyd
+	stop = func() {
+		for _, d := range started {
+			d.Close()
+		}
+	}
+	start := func(lines []string) (*chronytest.Chronyd, error) {
+		d, err := chronytest.Start(chronytest.Config{Lines: lines})
+		if err == nil {
+			started = append(started, d)
+		}
+		return d, err
+	}
+
+	port, err := chronytest.FreePort()
+	if err != nil {
+		return nil, stop, err
+	}
+	if _, err := start([]string{
+		fmt.Sprint("port ", port),
+		"binddevice lo", // all its addresses, and no other device
+		"local stratum 1",
+		"allow 127.0.0.0/8",
+	}); err != nil {
+		return nil, stop, err
+	}
+	for _, count := range counts {
+		var lines []string
+		for i := range count {
+			// chronyd spaces its polls: at this interval it makes 32 a second, which
+			// is little to be disturbed by, and not long to wait for.
+			lines = append(lines, fmt.Sprintf("server 127.0.%d.%d port %d minpoll -2 maxpoll -2", 1+i/200, 1+i%200, port))
+		}
+		d, err := start(lines)
+		if err != nil {
+			return nil, stop, err
+		}
+		clocks = append(clocks, clock{d, count})
+	}
+	for _, c := range clocks {
+		if _, err := c.Wait(c.sampled); err != nil {
+			return nil, stop, err
+		}
+	}
+	return clocks, stop, nil
+}
+
+// sampled reports whether each source has given samples enough for statistics.
+func (c clock) sampled(r *chrony.Report) bool {
+	for _, s := range r.Sources {
+		if s.Reach < 0o17 {
+			return false
+		}
+	}
+	return len(r.Sources) == c.sources
+}
+
+// A setting is one way to read one chronyd.
+type setting struct {
+	access  string
+	sources int
+	reports string
+
+	address string
+	want    chrony.Want
+}
+
+// exporterReports are those that chrony_exporter has.
+const exporterReports = chrony.WantTracking | chrony.WantSources | chrony.WantSourceStats | chrony.WantNTPData | chrony.WantServerStats
+
+// settings are all ways that are measured. Of the shared reports, those are left
+// out that chronyd refuses: the peers take a refusal for a failure.
+func settings(ctx context.Context, clocks []clock) (all []setting, err error) {
+	for _, access := range []string{"socket", "UDP"} {
+		for _, c := range clocks {
+			address := c.Address
+			if access == "socket" {
+				address = "unix://" + c.Socket
+			}
+			given, err := givenBy(ctx, address)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all,
+				setting{access, c.sources, "tracking", address, chrony.WantTracking},
+				setting{access, c.sources, "shared", address, exporterReports & given},
+				setting{access, c.sources, "all", address, chrony.WantAll})
+		}
+	}
+	return all, nil
+}
+
+// givenBy returns the reports that chronyd doesn't refuse.
+func givenBy(ctx context.Context, address string) (chrony.Want, error) {
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	report, err := client.Report(ctx, chrony.WantAll)
+	if err != nil {
+		return 0, err
+	}
+	given := chrony.WantAll
+	for want := range report.Refused {
+		given &^= want
+	}
+	return given, nil
+}
+
+// forExporter reports whether chrony_exporter has all that is read.
+func (s setting) forExporter() bool { return s.want&^exporterReports == 0 }
+
+// trackerFlags switch off what isn't wanted: by itself the tracker publishes all.
+func (s setting) trackerFlags() []string {
+	flags := []string{"--chrony.address=" + s.address, fmt.Sprint("--collector.sources.max=", s.sources)}
+	for _, want := range (chrony.WantAll &^ s.want).Each() {
+		flags = append(flags, "--no-"+collector(want))
+	}
+	return flags
+}
+
+// exporterFlags switch on what is wanted. Looking up names could take any time.
+func (s setting) exporterFlags() []string {
+	flags := []string{"--chrony.address=" + s.address, "--collector.chmod-socket", "--no-collector.dns-lookups"}
+	for _, want := range s.want.Each() {
+		flags = append(flags, "--"+collector(want))
+	}
+	return flags
+}
+
+// collector is the flag that both programs have for a report.
+func collector(want chrony.Want) string {
+	if want == chrony.WantNTPData {
+		return "collector.sources.with-ntpdata"
+	}
+	return "collector." + want.String()
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+)
+
+// collectors are the flags that leave a report's metrics out. Those that
+// chrony_exporter has bear its names.
+var collectors = []struct {
+	want       chrony.Want
+	name, help string
+}{
+	{chrony.WantTracking, "tracking", "Publish what chronyd says of its reference and the clock. The clock is judged by it in any case."},
+	{chrony.WantActivity, "activity", "Publish what chronyd does about its sources."},
+	{chrony.WantSources, "sources", "Publish the sources. The clock is judged by them in any case."},
+	{chrony.WantSourceStats, "sourcestats", "Publish what chronyd has worked out of the sources' samples."},
+	{chrony.WantSourceNames, "sourcename", "Publish the sources' names in chrony.conf."},
+	{chrony.WantNTPData, "sources.with-ntpdata", "Publish the sources' last NTP replies and numbers of packets."},
+	{chrony.WantAuthData, "authdata", "Publish how the sources are authenticated."},
+	{chrony.WantSelectData, "selectdata", "Publish whether chronyd would select a source, and why not."},
+	{chrony.WantServerStats, "serverstats", "Publish what chronyd does as a server."},
+	{chrony.WantRTC, "rtcdata", "Publish what chronyd knows of the real-time clock."},
+	{chrony.WantSmoothing, "smoothing", "Publish how the served time is made smooth."},
+}
+
+// collectFlags say what is published.
+type collectFlags struct {
+	on          []bool // in the order of collectors
+	maxSources  int
+	dnsLookups  bool
+	chmodSocket bool
+	phc         string
+	path        string
+}
+
+func addCollectFlags(clause *kingpin.CmdClause) *collectFlags {
+	f := &collectFlags{on: make([]bool, len(collectors))}
+	for i, c := range collectors {
+		clause.Flag("collector."+c.name, c.help).Default("true").BoolVar(&f.on[i])
+	}
+	clause.Flag("collector.sources.max", "How many sources have series of their own.").
+		Default(fmt.Sprint(exporter.DefaultMaxSources)).IntVar(&f.maxSources)
+	clause.Flag("collector.dns-lookups", "Look up the sources' names in the DNS, beside the scrapes.").BoolVar(&f.dnsLookups)
+	clause.Flag("collector.chmod-socket", "Has no effect: chronyd's user can always write to this program's socket, and nobody else.").BoolVar(&f.chmodSocket)
+	clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to publish what it really is.").StringVar(&f.phc)
+	clause.Flag("web.telemetry-path", "Where the metrics are served.").Default("/metrics").StringVar(&f.path)
+	return f
+}
+
+func (f *collectFlags) validate() error {
+	switch {
+	case f.maxSources < 0:
+		return usageError{fmt.Errorf("--collector.sources.max=%d: must not be below zero", f.maxSources)}
+	case !isPath(f.path):
+		return usageError{fmt.Errorf("--web.telemetry-path=%s: must be a path such as /metrics, and not one of the program's own", f.path)}
+	}
+	return nil
+}
+
+// isPath reports whether metrics can be served there. If it is /, there is no page.
+func isPath(s string) bool {
+	own := strings.HasPrefix(s, "/-/") || strings.HasPrefix(s, "/api/")
+	return plainPath.MatchString(s) && path.Clean(s) == s && !own
+}
+
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
+
+// reports are those whose metrics are published.
+func (f *collectFlags) reports() (want chrony.Want) {
+	for i, c := range collectors {
+		if f.on[i] {
+			want |= c.want
+		}
+	}
+	return want
+}
+
+// logPurposeless says which flags have no effect.
+func (f *collectFlags) logPurposeless(logger *slog.Logger) {
+	if f.chmodSocket {
+		logger.Info("--collector.chmod-socket has no effect: it is not needed")
+	}
+}

@@ -1,0 +1,108 @@
+package exporter
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+const (
+	nameAge     = time.Hour        // after which a name is looked up anew
+	noNameAge   = 5 * time.Minute  // the same where there was none
+	nameTimeout = 10 * time.Second // for one look-up
+	maxNames    = 1024             // that are kept; a node has fewer sources
+)
+
+// Names are the names that the DNS has for addresses. They are looked up beside
+// the scrapes, which get what is known by then.
+type Names struct {
+	lookup func(context.Context, string) ([]string, error)
+	wanted chan string // looked up one after another
+
+	mu    sync.Mutex
+	known map[string]name // by address
+}
+
+type name struct {
+	text    string // empty if there is none, or not yet
+	expires time.Time
+}
+
+// NewNames returns names that are looked up until the context ends.
+func NewNames(ctx context.Context) *Names { return newNames(ctx, net.DefaultResolver.LookupAddr) }
+
+func newNames(ctx context.Context, lookup func(context.Context, string) ([]string, error)) *Names {
+	n := &Names{lookup: lookup, wanted: make(chan string, maxNames), known: make(map[string]name)}
+	go func() {
+		for {
+			select {
+			case address := <-n.wanted:
+				n.find(ctx, address)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return n
+}
+
+// Of returns the name of an address or, while none is known, the address. Nil
+// Names know none.
+func (n *Names) Of(a chrony.Address) string {
+	address := a.String()
+	if n == nil || !a.IP.IsValid() {
+		return address
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	known, found := n.known[address]
+	if now := time.Now(); !found || now.After(known.expires) {
+		n.want(address, now)
+	}
+	if known.text == "" {
+		return address
+	}
+	return known.text
+}
+
+// want has an address looked up, unless too many are. The mutex is held.
+func (n *Names) want(address string, now time.Time) {
+	if len(n.known) >= maxNames {
+		for old, name := range n.known {
+			if now.After(name.expires) {
+				delete(n.known, old)
+			}
+		}
+	}
+	if len(n.known) >= maxNames {
+		return
+	}
+	select {
+	case n.wanted <- address:
+		n.known[address] = name{n.known[address].text, now.Add(noNameAge)} // meanwhile
+	default:
+	}
+}
+
+func (n *Names) find(ctx context.Context, address string) {
+	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
+	defer cancel()
+	names, err := n.lookup(ctx, address)
+	for i := range names {
+		names[i] = strings.TrimSuffix(names[i], ".")
+	}
+	slices.Sort(names)
+	found := name{strings.ToValidUTF8(strings.Join(slices.Compact(names), ","), "?"), time.Now().Add(nameAge)}
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil || found.text == "" {
+		found = name{n.known[address].text, time.Now().Add(noNameAge)} // a resolver that is down unnames nobody
+	}
+	n.known[address] = found
+}

@@ -1,0 +1,274 @@
+package exporter
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// several starts a chronyd that follows one server under several addresses, from
+// 127.0.0.1 on, and waits until so many of them have such a reach: it asks them one by
+// one at first.
+func several(t testing.TB, sources, heard int, reach uint8, more ...string) *chronytest.Chronyd {
+	t.Helper()
+	server, port, err := chronytest.Server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chronytest.New(t, chronytest.Config{Lines: server})
+	lines := more
+	for i := range sources {
+		lines = append(lines, fmt.Sprintf("server 127.0.%d.%d port %d iburst minpoll 6 maxpoll 6", i/250, i%250+1, port))
+	}
+	d := chronytest.New(t, chronytest.Config{Lines: lines})
+	if _, err := d.Wait(func(r *chrony.Report) bool {
+		answered := 0
+		for _, s := range r.Sources {
+			if s.Reach >= reach && s.Address.IP.IsValid() {
+				answered++
+			}
+		}
+		return answered >= heard
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestSourcesAgainstChronyc compares each field of the sources with what chronyc
+// prints, of a daemon that also has a reference clock which never gave a sample, a
+// source that never answers and one whose name has no address.
+func TestSourcesAgainstChronyc(t *testing.T) {
+	silent, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := several(t, 3, 3, 0o7, fmt.Sprintf("server 127.0.9.9 port %d", silent), "server nowhere.invalid", "refclock SOCK "+t.TempDir()+"/gps refid GPS")
+	for _, address := range d.Addresses() {
+		server := serve(t, address, 0)
+		var values map[string]float64
+		said, err := d.Steady(func() { values = scrape(t, server.URL) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := 0
+		check := func(name, source string, want string, tolerance float64) {
+			t.Helper()
+			series := fmt.Sprintf("%s{source_address=%q}{source_name=%q}", name, source, source)
+			number, err := strconv.ParseFloat(want, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, found := values[series]; !found || math.Abs(got-number) > tolerance {
+				t.Errorf("%s: %s is %v, chronyc says %s", address, series, got, want)
+			}
+		}
+		for line := range strings.Lines(said["sources"]) {
+			fields := strings.Split(strings.TrimSpace(line), ",")
+			if strings.HasPrefix(fields[2], "ID#") {
+				continue
+			}
+			poll, _ := strconv.Atoi(fields[4])
+			reach, _ := strconv.ParseInt(fields[5], 8, 16)
+			check("chrony_sources_stratum", fields[2], fields[3], 0)
+			check("chrony_sources_polling_interval_seconds", fields[2], fmt.Sprint(1<<poll), 0)
+			check("chrony_sources_reach", fields[2], fmt.Sprint(reach), 0)
+			if reach == 0 {
+				missing++
+				continue
+			}
+			check("chrony_sources_last_sample_age_seconds", fields[2], fields[6], 2)
+			check("chrony_sources_last_sample_offset_seconds", fields[2], fields[7], 1e-4) // it is slewed between the readings
+			check("chrony_sources_last_sample_error_margin_seconds", fields[2], fields[9], 1e-9)
+			check("chrony_sources_reachability_success", fields[2], fmt.Sprint(reach&1), 0)
+			sign := map[string]string{"*": "sync", "+": "candidate", "-": "outlier", "?": "unreach", "x": "falseticker", "~": "jittery"}
+			info := fmt.Sprintf("chrony_sources_state_info{source_address=%q}{source_name=%q}{source_state=%q}{source_mode=%q}", fields[2], fields[2], sign[fields[1]], "client")
+			if values[info] != 1 {
+				t.Errorf("%s: no %s", address, info)
+			}
+		}
+		for line := range strings.Lines(said["sourcestats"]) {
+			fields := strings.Split(strings.TrimSpace(line), ",")
+			if strings.HasPrefix(fields[0], "ID#") {
+				continue
+			}
+			for i, name := range []string{"samples", "runs", "span_seconds", "frequency_ppms", "frequency_skew_ppms", "offset", "stddev"} {
+				if i < 3 || fields[1] != "0" {
+					check("chrony_sourcestats_"+name, fields[0], fields[i+1], []float64{0, 0, 0, 1e-3, 1e-3, 1e-4, 1e-9}[i])
+				}
+			}
+		}
+		if missing != 2 {
+			t.Errorf("%s: %d sources without a sample in %s", address, missing, said["sources"])
+		}
+		for name := range values {
+			if strings.Contains(name, `"127.0.9.9"`) || strings.Contains(name, `"GPS"`) {
+				for _, part := range []string{"_last_sample_", "stddev", "_ppms", "offset", "peer_"} {
+					if strings.Contains(name, part) {
+						t.Errorf("%s: without a sample there is %s", address, name)
+					}
+				}
+			}
+		}
+		if n := values[`chrony_sources_unresolved{configured_name="nowhere.invalid"}`]; n != 1 {
+			t.Errorf("%s: unresolved %v", address, n)
+		}
+		if n := values[`chrony_activity_sources{status="unresolved"}`]; n != 1 {
+			t.Errorf("%s: unresolved %v", address, n)
+		}
+		if n := values[`chrony_sources_by_reach{reach="none"}`]; n != 3 {
+			t.Errorf("%s: %v sources without an answer", address, n)
+		}
+		socket := strings.HasPrefix(address, "unix:")
+		for _, report := range []string{"ntpdata", "authdata", "selectdata", "serverstats"} {
+			if readable := values[fmt.Sprintf("chrony_tracker_report_readable{report=%q}", report)]; readable != boolean(socket) {
+				t.Errorf("%s: %s readable: %v", address, report, readable)
+			}
+		}
+		if up := values["chrony_up"]; up != 1 {
+			t.Errorf("%s: up %v though a report was refused", address, up)
+		}
+		if _, found := values[`chrony_sources_selection{source_address="127.0.0.1"}{source_name="127.0.0.1"}`]; found != socket {
+			t.Errorf("%s: selection: %v", address, found)
+		}
+		if _, found := values["chrony_serverstats_command_packets_received_total"]; found != socket {
+			t.Errorf("%s: serverstats: %v", address, found)
+		}
+	}
+}
+
+// TestDuplicates has two reference clocks with one ID, for which chrony_exporter
+// answers with status 500.
+func TestDuplicates(t *testing.T) {
+	s := demanding(0)
+	for i := range 3 {
+		withReferenceClock(s).Report.Sources[i].Reach = uint8(i)
+	}
+	values := series(show(t, s, 64))
+	for i, name := range []string{"GPS", "GPS#2", "GPS#3"} {
+		if got, found := values[fmt.Sprintf("chrony_sources_reach{source_address=%q}{source_name=%q}", name, name)]; !found || got != float64(i) {
+			t.Errorf("%s: reach %v", name, got)
+		}
+	}
+}
+
+// TestMaxSources has a pool of hundreds, whose last one is selected.
+func TestMaxSources(t *testing.T) {
+	s := demanding(250)
+	s.Report.Sources[0].State, s.Report.Sources[249].State = chrony.StateCombined, chrony.StateSelected
+	values := series(show(t, s, 3))
+	shown := 0
+	for name := range values {
+		if strings.HasPrefix(name, "chrony_sources_reach{") {
+			shown++
+		}
+	}
+	if omitted := values["chrony_sources_omitted"]; shown != 3 || omitted != 247 {
+		t.Errorf("%d shown, %v omitted", shown, omitted)
+	}
+	if _, found := values[`chrony_sources_reach{source_address="192.0.2.250"}{source_name="192.0.2.250"}`]; !found {
+		t.Error("the selected source is not shown")
+	}
+	if n := values[`chrony_sources_by_state{state="combined"}`]; n != 249 {
+		t.Errorf("%v of all sources are combined", n)
+	}
+	if n := len(series(show(t, s, 0))); n != countSeries(demanding(0)) {
+		t.Errorf("%d series without sources", n)
+	}
+}
+
+// TestFailedTests names what the last reply failed for.
+func TestFailedTests(t *testing.T) {
+	s := demanding(2)
+	s.Report.Sources[1].NTP.Passed &^= chrony.TestMaxDelay | chrony.TestSyncLoop
+	values := series(show(t, s, 64))
+	failed := 0
+	for name := range values {
+		if strings.HasPrefix(name, "chrony_sources_ntp_test_failed") {
+			failed++
+		}
+	}
+	for _, test := range []string{"max_delay", "sync_loop"} {
+		if values[fmt.Sprintf(`chrony_sources_ntp_test_failed{source_address="192.0.2.2"}{source_name="192.0.2.2"}{test=%q}`, test)] != 1 || failed != 2 {
+			t.Errorf("%s is not told, or others are: %v", test, values)
+		}
+	}
+}
+
+// TestManySources scrapes a chronyd with 300 of them.
+func TestManySources(t *testing.T) {
+	d := several(t, 300, 8, 1)
+	for _, address := range d.Addresses()[:2] {
+		server := serve(t, address, 10*time.Second)
+		fastest := time.Hour
+		for range 10 {
+			start := time.Now()
+			values := scrape(t, server.URL)
+			fastest = min(fastest, time.Since(start))
+			if values["chrony_sources_omitted"] != 300-DefaultMaxSources || values["chrony_up"] != 1 {
+				t.Errorf("%s: up %v, %v omitted", address, values["chrony_up"], values["chrony_sources_omitted"])
+			}
+		}
+		t.Logf("%s: %v", address, fastest)
+	}
+}
+
+// TestChangingSources adds and deletes sources under scraping. Each server is known
+// by its poll interval: no value may stand under another's name.
+func TestChangingSources(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	silent, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes sync.WaitGroup
+	stop := make(chan struct{})
+	changes.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			i := n % 8
+			if n/8%2 == 0 {
+				d.Chronyc("add", "server", fmt.Sprintf("127.0.0.%d", i+1), "port", fmt.Sprint(silent), "minpoll", fmt.Sprint(i+3), "maxpoll", fmt.Sprint(i+3))
+			} else {
+				d.Chronyc("delete", fmt.Sprintf("127.0.0.%d", (5*i)%8+1))
+			}
+		}
+	})
+	defer changes.Wait()
+	defer close(stop)
+	server := serve(t, "unix://"+d.Socket, 10*time.Second)
+	seen := make(map[string]bool)
+	for begin := time.Now(); time.Since(begin) < 2*time.Second || len(seen) < 8; {
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("only %v were seen", seen)
+		}
+		values := scrape(t, server.URL)
+		if values["chrony_up"] != 1 {
+			t.Fatal("down")
+		}
+		for name, value := range values {
+			text, isPoll := strings.CutPrefix(name, "chrony_sources_polling_interval_seconds{source_address=")
+			if !isPoll {
+				continue
+			}
+			quoted, _, _ := strings.Cut(text, "}")
+			source, _ := strconv.Unquote(quoted)
+			seen[source] = true
+			if want := math.Exp2(float64(netip.MustParseAddr(source).As4()[3]) + 2); value != want {
+				t.Errorf("%s has the poll interval %v, not %v", source, value, want)
+			}
+		}
+	}
+}

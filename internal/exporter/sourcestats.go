@@ -1,0 +1,37 @@
+package exporter
+
+import "github.com/chrony-tracker/chrony-tracker/chrony"
+
+// sourceStatsMetrics are the fields of chronyd's report SOURCESTATS, under the
+// names that chrony_exporter gave them.
+var sourceStatsMetrics = []metric{
+	sourceStats("samples", "", "Number of samples in use.",
+		func(s *chrony.SourceStats) (float64, bool) { return float64(s.Samples), true }),
+	sourceStats("runs", "", "Number of runs of residuals of the same sign; few of them mean that a straight line fits the samples badly.",
+		func(s *chrony.SourceStats) (float64, bool) { return float64(s.Runs), true }),
+	sourceStats("span_seconds", seconds, "Time from the oldest sample to the newest.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.Span.Seconds(), true }),
+	sourceStats("stddev", seconds, "Estimated standard deviation of the samples. Absent without samples.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.StandardDeviation, s.Samples > 0 }),
+	sourceStats("frequency_ppms", ppm, "Estimated residual frequency between the source and the clock. Absent without samples.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.ResidualFrequency, s.Samples > 0 }),
+	sourceStats("frequency_skew_ppms", ppm, "Error bound of that frequency. Absent without samples.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.Skew, s.Samples > 0 }),
+	sourceStats("offset", seconds, "Estimated offset; above zero, the clock is ahead of the source. Absent without samples.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.Offset, s.Samples > 0 }),
+	sourceStats("offset_error_seconds", seconds, "Error bound of that offset. Absent without samples.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.OffsetError, s.Samples > 0 }),
+}
+
+// sourceStats makes a line of the table for one field, which has no value while
+// the function says so.
+func sourceStats(name string, u unit, help string, field func(*chrony.SourceStats) (float64, bool)) metric {
+	m := perSource(name, u, help, func(s *chrony.Source) (float64, bool) {
+		if s.Stats == nil {
+			return 0, false
+		}
+		return field(s.Stats)
+	})
+	m.name, m.from = "chrony_sourcestats_"+name, chrony.WantSourceStats
+	return m
+}

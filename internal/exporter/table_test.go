@@ -1,0 +1,218 @@
+package exporter
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// kept are the names that Prometheus' conventions would have otherwise, and whose
+// users know them.
+var kept = map[string]string{
+	"chrony_clock_error_ms":                        "Azure's chrony-tracker",
+	"chrony_tracking_frequency_ppms":               "chrony_exporter",
+	"chrony_tracking_residual_frequency_ppms":      "chrony_exporter",
+	"chrony_tracking_skew_ppms":                    "chrony_exporter",
+	"chrony_sourcestats_frequency_ppms":            "chrony_exporter",
+	"chrony_sourcestats_frequency_skew_ppms":       "chrony_exporter",
+	"chrony_sourcestats_stddev":                    "chrony_exporter: it is in seconds",
+	"chrony_sourcestats_offset":                    "chrony_exporter: it is in seconds",
+	"chrony_sources_peer_jitter_asymmetry_seconds": "chrony_exporter: it is a plain number",
+}
+
+// demanding is a chronyd with as many authenticated NTP sources as wanted, that
+// gives every report which needs no configuration of its own.
+func demanding(sources int) *tracker.Snapshot {
+	r := &chrony.Report{
+		Want:        chrony.WantAll,
+		At:          time.Now(),
+		Address:     "unix:///run/chrony/chronyd.sock",
+		Tracking:    &chrony.Tracking{RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: time.Now(), LastUpdateInterval: 64},
+		Activity:    &chrony.Activity{Online: uint32(sources)},
+		ServerStats: serverStats(),
+		Sources:     []chrony.Source{},
+	}
+	for i := range sources {
+		r.Sources = append(r.Sources, chrony.Source{
+			Address: address(i + 1), Mode: chrony.ModeServer, State: chrony.StateCombined,
+			Stratum: 1, Poll: 6, Reach: 0o377, SampleAge: 30 * time.Second,
+			Stats:          &chrony.SourceStats{Address: address(i + 1), Samples: 8, Runs: 4, Span: 400 * time.Second},
+			NTP:            &chrony.NTPData{TotalTx: 9, TotalRx: 9, TotalValid: 9, TotalGood: chrony.CountOf(9), Passed: 0x3ff},
+			Auth:           &chrony.AuthData{Mode: chrony.AuthSymmetric},
+			Select:         &chrony.SelectData{Address: address(i + 1), State: '+'},
+			ConfiguredName: fmt.Sprintf("time%d.example", i),
+		})
+	}
+	if sources > 0 {
+		r.Sources[0].State, r.Sources[0].Select.State = chrony.StateSelected, '*'
+	}
+	return judged(r)
+}
+
+func serverStats() *chrony.ServerStats {
+	n := chrony.CountOf(7)
+	return &chrony.ServerStats{
+		NTPHits: n, NKEHits: n, CommandHits: n, NTPDrops: n, NKEDrops: n, CommandDrops: n, LogDrops: n, NTPAuthHits: n,
+		NTPInterleavedHits: n, NTPTimestamps: n, NTPTimestampSpan: n,
+		DaemonRx: n, DaemonTx: n, KernelRx: n, KernelTx: n, HardwareRx: n, HardwareTx: n,
+	}
+}
+
+func address(i int) chrony.Address {
+	return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
+}
+
+func judged(r *chrony.Report) *tracker.Snapshot {
+	return &tracker.Snapshot{
+		At: time.Now(), Took: time.Millisecond, Report: r,
+		Estimate: clockerror.Of(clockerror.Observation{Tracking: r.Tracking, Sources: r.Sources, At: r.At}, clockerror.Assumptions{}),
+	}
+}
+
+func withReferenceClock(s *tracker.Snapshot) *tracker.Snapshot {
+	s.Report.Sources = append(s.Report.Sources, chrony.Source{
+		Mode: chrony.ModeReferenceClock, RefID: 0x47505300, Reach: 0o377, SampleAge: time.Second,
+		Stats: &chrony.SourceStats{RefID: 0x47505300, Samples: 8}, Select: &chrony.SelectData{RefID: 0x47505300, State: '*'},
+	})
+	return s
+}
+
+// show renders a snapshot as Prometheus' library would have it.
+func show(t testing.TB, s *tracker.Snapshot, maxSources int) []*dto.MetricFamily {
+	t.Helper()
+	p := newPage(Config{Collect: chrony.WantAll, MaxSources: maxSources, Logger: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
+	p.render(s)
+	families, err := prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return p.shown, nil })}.Gather() // checks labels and duplicates
+	if err != nil {
+		t.Error(err)
+	}
+	return families
+}
+
+// series returns the values by series, as in chrony_clock_state{state="local"}.
+func series(families []*dto.MetricFamily) map[string]float64 {
+	values := make(map[string]float64)
+	for _, family := range families {
+		for _, m := range family.Metric {
+			name := family.GetName()
+			for _, label := range m.Label {
+				name += fmt.Sprintf("{%s=%q}", label.GetName(), label.GetValue())
+			}
+			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+func countSeries(s *tracker.Snapshot) int {
+	p := newPage(Config{Collect: chrony.WantAll, MaxSources: DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
+	p.render(s)
+	return len(series(p.shown))
+}
+
+// TestSeries bounds what a node costs Prometheus.
+func TestSeries(t *testing.T) {
+	const buildInfo = 2 // which are not of the table
+	if n := countSeries(demanding(4)) + buildInfo; n > 200 {
+		t.Errorf("%d series for a node with 4 sources", n)
+	}
+}
+
+// TestNoChurn has chronyd select another source, which then fails.
+func TestNoChurn(t *testing.T) {
+	before := demanding(4)
+	after := demanding(4)
+	after.Report.Tracking.Address = address(2)
+	for i, state := range []chrony.SourceState{chrony.StateNonselectable, chrony.StateSelected, chrony.StateFalseticker, chrony.StateJittery} {
+		s := &after.Report.Sources[i]
+		s.State, s.Reach, s.Stats.Samples = state, uint8(i), 4
+		s.Select.State = chrony.SelectState("M*x~"[i])
+	}
+	was, is := series(show(t, before, 64)), series(show(t, after, 64))
+	for name := range is {
+		if _, found := was[name]; !found && !strings.HasPrefix(name, "chrony_tracking_info") && !strings.HasPrefix(name, "chrony_sources_state_info") {
+			t.Errorf("a new series: %s", name)
+		}
+	}
+	if len(was) != len(is) {
+		t.Errorf("%d series became %d", len(was), len(is))
+	}
+}
+
+// snapshots are what the table must cope with.
+func snapshots() map[string]*tracker.Snapshot {
+	strange := chrony.Tracking{RefID: 0xff22220a, Stratum: 3, RootDelay: 1e18, RefTime: time.Unix(253402300799, 0)}
+	rich := withReferenceClock(withReferenceClock(demanding(4)))
+	rich.Report.RTC, rich.Report.Smoothing = &chrony.RTC{Samples: 1, RefTime: time.Now()}, &chrony.Smoothing{}
+	rich.PTP = tracker.PTP{Clocks: []tracker.PTPClock{{Device: "ptp0", Name: "hyperv"}}, Configured: &tracker.PTPClock{Device: "ptp0", Name: "hyperv"}}
+	rich.Report.Sources[1].Auth = &chrony.AuthData{Mode: chrony.AuthNTS, KeyID: 2, Cookies: 8}
+	rich.Report.Sources[2].NTP.Passed = chrony.TestAuthentication
+	rich.Report.Sources[3].Address, rich.Report.Sources[3].Select = chrony.Address{ID: 7}, nil
+	return map[string]*tracker.Snapshot{
+		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
+		"strange":     judged(&chrony.Report{Tracking: &strange, Sources: []chrony.Source{{State: 77, Mode: 99, Select: &chrony.SelectData{State: '!'}, Stats: &chrony.SourceStats{}}}}),
+		"no sources":  judged(&chrony.Report{Tracking: &strange}),
+		"rich":        rich,
+	}
+}
+
+// TestTable checks that the table declares what it emits, with names that
+// Prometheus recommends.
+func TestTable(t *testing.T) {
+	names := make(map[string]bool)
+	units := map[unit]string{seconds: "_seconds", milliseconds: "_ms", ppm: "_ppm", ratio: "_ratio"}
+	for i := range table {
+		m := &table[i]
+		if names[m.name] {
+			t.Errorf("%s stands twice in the table", m.name)
+		}
+		names[m.name] = true
+		if m.help == "" || m.values == nil {
+			t.Errorf("%s has no help, or no values", m.name)
+		}
+		if base := strings.TrimSuffix(m.name, "_total"); kept[m.name] == "" {
+			for u, suffix := range units {
+				if strings.HasSuffix(base, suffix) != (u == m.unit) {
+					t.Errorf("%s is in %q", m.name, m.unit)
+				}
+			}
+		}
+	}
+	shown := make(map[string]bool)
+	for name, s := range snapshots() {
+		families := show(t, s, 64)
+		problems, err := promlint.NewWithMetricFamilies(families).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			if kept[p.Metric] == "" {
+				t.Errorf("%s: %s: %s", name, p.Metric, p.Text)
+			}
+		}
+		for _, family := range families {
+			shown[family.GetName()] = true
+		}
+	}
+	for name := range names {
+		if !shown[name] {
+			t.Errorf("no test sees %s", name)
+		}
+	}
+	for name := range kept {
+		if !names[name] {
+			t.Errorf("%s is kept and not there", name)
+		}
+	}
+}
