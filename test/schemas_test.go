@@ -52,6 +52,8 @@ func kubernetesSchemas(t *testing.T) string {
 		"io.k8s.api.core.v1.Service":             {"", "v1", "Service"},
 		"io.k8s.api.core.v1.ServiceAccount":      {"", "v1", "ServiceAccount"},
 		"io.k8s.api.networking.v1.NetworkPolicy": {"networking.k8s.io", "v1", "NetworkPolicy"},
+		"io.k8s.api.rbac.v1.ClusterRole":         {"rbac.authorization.k8s.io", "v1", "ClusterRole"},
+		"io.k8s.api.rbac.v1.ClusterRoleBinding":  {"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"},
 	} {
 		write(gvk[0], gvk[1], gvk[2], inline(swagger.Definitions, swagger.Definitions[definition]))
 	}
