@@ -6,6 +6,9 @@ CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
 IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
+# A release needs a semantic version, also where no tag gives one.
+RELEASE = $(if $(filter v%,$(VERSION)),$(VERSION),v0.0.0-g$(VERSION))
+
 stamp   = github.com/prometheus/common/version
 
 # The same source makes the same program, whatever this machine's Go is set to.
@@ -44,6 +47,14 @@ image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, wi
 		-out ../../../dist/chrony-tracker.oci.tar \
 		linux/amd64=../../../dist/chrony-tracker-linux-amd64 linux/arm64=../../../dist/chrony-tracker-linux-arm64
 
+.PHONY: release
+release: ## write all that is published to dist/release: image, chart, programs, systemd unit, SBOMs, checksums (VERSION=v1.2.3)
+	rm -rf dist/release && mkdir -p dist/release
+	@$(MAKE) --no-print-directory image VERSION='$(RELEASE)' IMAGE='chrony-tracker:$(subst +,-,$(RELEASE))'
+	cp dist/chrony-tracker.oci.tar 'dist/release/chrony-tracker-$(RELEASE).oci.tar'
+	cd deploy/release && go run . -version '$(RELEASE)' -created '$(CREATED)' -source ../.. -out ../../dist/release \
+		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
+
 .PHONY: test
 test: ## run all tests, with real daemons that can't touch the clock
 	go test $(RACE) ./...
@@ -57,6 +68,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
+	cd deploy/release && go vet . && go mod tidy -diff
 	cd bench && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
