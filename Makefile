@@ -77,8 +77,8 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 		else cat $(VULNLOG); exit 1; fi; }
 
 .PHONY: bench
-bench: ## measure the exchange with chronyd beside a bare one, and a whole scrape
-	go test -run '^$$' -bench . ./chrony ./internal/exporter
+bench: ## measure the exchange with chronyd beside a bare one, the watch, and a whole scrape
+	go test -run '^$$' -bench . ./chrony ./internal/tracker ./internal/exporter
 
 .PHONY: bench-peers
 bench-peers: build ## measure this program beside its peers, in some minutes (CHRONY_EXPORTER=path of chrony_exporter)

@@ -43,6 +43,15 @@ type Assumptions struct {
 	ReferenceError float64
 }
 
+// Drift returns how far, in seconds, the clock may drift in so many seconds.
+func (a Assumptions) Drift(seconds float64) float64 {
+	maxDrift := a.MaxDrift
+	if maxDrift == 0 {
+		maxDrift = DefaultMaxDrift
+	}
+	return math.Abs(maxDrift) * 1e-6 * max(0, seconds)
+}
+
 // Terms are the parts of a bound, each in seconds and none below zero.
 type Terms struct {
 	Offset     float64 // still to be corrected by slewing: |system time|
@@ -115,10 +124,6 @@ func Of(o Observation, assume Assumptions) Estimate {
 	}
 
 	t := o.Tracking
-	maxDrift := assume.MaxDrift
-	if maxDrift == 0 {
-		maxDrift = DefaultMaxDrift
-	}
 	// Every term counts by its magnitude. chronyd may report a root delay below
 	// zero, where timestamps are coarser than the network is slow: that makes
 	// nothing else smaller.
@@ -126,7 +131,7 @@ func Of(o Observation, assume Assumptions) Estimate {
 		Offset:     math.Abs(t.SystemTime),
 		Dispersion: math.Abs(t.RootDispersion),
 		Delay:      math.Abs(t.RootDelay) / 2,
-		Drift:      math.Abs(maxDrift) * 1e-6 * max(0, e.SampleAge-e.HoldoverAge),
+		Drift:      assume.Drift(e.SampleAge - e.HoldoverAge),
 		Reference:  math.Abs(assume.ReferenceError),
 	}
 	e.Bound = e.Terms.Sum()

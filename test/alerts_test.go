@@ -23,16 +23,17 @@ import (
 // chronyd dies, one loses a source, one tracker stops: three people are called, each
 // for one thing, and called off again. All times of the rules are divided by 60.
 func TestAlerts(t *testing.T) {
+	const objective = "--objective=cockroachdb" // its budget burns, too, but that calls nobody beside the others
 	dead := chronytest.NewSynchronized(t, "")
 	_, one := chronytest.NewServer(t)
 	cut, other := secondServer(t)
 	lonely := chronytest.New(t, chronytest.Config{Lines: []string{one + chronytest.Fast, other + chronytest.Fast}})
 	must(t, lonely.WaitSynchronized(t.Context()))
 	unwatched := chronytest.NewSynchronized(t, "")
-	stopped := start(t, "--chrony.address="+unwatched.Address)
+	stopped := start(t, objective, "--chrony.address="+unwatched.Address)
 	p := startFleet(t, map[string]*server{
-		"dead":      start(t, "--chrony.address="+dead.Address),
-		"lonely":    start(t, "--chrony.address="+lonely.Address),
+		"dead":      start(t, objective, "--chrony.address="+dead.Address),
+		"lonely":    start(t, objective, "--chrony.address="+lonely.Address),
 		"unwatched": stopped,
 	})
 	p.await("three good clocks, by two sources", func() bool {
@@ -59,7 +60,7 @@ func TestAlerts(t *testing.T) {
 
 	must(t, dead.Restart())
 	must(t, cut.Restart())
-	again := start(t, "--chrony.address="+unwatched.Address)
+	again := start(t, objective, "--chrony.address="+unwatched.Address)
 	p.targets(map[string]*server{"unwatched": again})
 	p.await("the alerts to end", func() bool { return len(p.firing()) == 0 })
 	var ever []string

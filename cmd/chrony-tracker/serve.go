@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"syscall"
 	"time"
 
@@ -27,10 +26,11 @@ func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
-	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, flags) }}
+	watch := addWatchFlags(clause)
+	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
@@ -40,14 +40,18 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 		}
 	}
 	logger := promslog.New(shared.log)
+	config, err := watch.config(logger)
+	if err != nil {
+		return err
+	}
 	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: collect.phc})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if os.Getenv("SLEEP_INTERVAL") != "" {
-		logger.Info("SLEEP_INTERVAL is not needed: chronyd is read at each scrape")
+	if err := t.Watch(config); err != nil {
+		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	collect.logPurposeless(logger)
@@ -64,7 +68,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, flag
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log whether chronyd answers
+	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}

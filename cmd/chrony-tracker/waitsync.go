@@ -122,7 +122,7 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 		return nil, nil, err
 	}
 	return func(ctx context.Context) (string, error) {
-		snapshot := t.Snapshot(ctx)
+		snapshot := t.Judge(ctx)
 		if snapshot.Err != nil {
 			return "", snapshot.Err
 		}

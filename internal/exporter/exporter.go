@@ -37,15 +37,16 @@ const (
 )
 
 const (
-	gauge   = dto.MetricType_GAUGE
-	counter = dto.MetricType_COUNTER
+	gauge     = dto.MetricType_GAUGE
+	counter   = dto.MetricType_COUNTER
+	histogram = dto.MetricType_HISTOGRAM
 )
 
 // table lists all metrics of this program, but for those of the Go runtime, the
 // process, the build and promhttp. Everything else comes from it: /metrics,
 // docs/metrics.md, and the check of the names.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
-	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, selfMetrics)
+	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, selfMetrics)
 
 // A view is a snapshot as the table's lines read it.
 type view struct {
@@ -84,34 +85,56 @@ func (f *family) render(v *view) {
 
 // add adds a series; there are as many label values as the metric has labels.
 func (f *family) add(value float64, labels ...string) {
-	n := len(f.dto.Metric)
-	if n == len(f.kept) {
-		f.kept = append(f.kept, f.series())
+	series := f.next(value)
+	if len(series.Label) != len(labels) {
+		series.Label = newLabels(f.labels)
 	}
-	f.dto.Metric = f.kept[:n+1]
-	series := f.kept[n]
 	for i, label := range labels {
 		*series.Label[i].Value = label
 	}
-	if f.kind == counter {
+}
+
+// addOf adds a series that has the labels of a source and no others.
+func (f *family) addOf(s *source, value float64) { f.next(value).Label = s.labels }
+
+// next returns the next series, with its value and the labels that it had before.
+func (f *family) next(value float64) *dto.Metric {
+	n := len(f.dto.Metric)
+	if n == len(f.kept) {
+		f.kept = append(f.kept, newSeries(f.kind))
+	}
+	f.dto.Metric = f.kept[:n+1]
+	series := f.kept[n]
+	switch f.kind {
+	case counter:
 		*series.Counter.Value = value
-	} else {
+	case gauge:
 		*series.Gauge.Value = value
+	}
+	return series
+}
+
+// addHistogram adds a histogram without labels.
+func (f *family) addHistogram(h *dto.Histogram) { f.next(0).Histogram = h }
+
+func newSeries(kind dto.MetricType) *dto.Metric {
+	switch kind {
+	case counter:
+		return &dto.Metric{Counter: &dto.Counter{Value: proto.Float64(0)}}
+	case gauge:
+		return &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(0)}}
+	default:
+		return new(dto.Metric)
 	}
 }
 
-// series makes an empty one.
-func (f *family) series() *dto.Metric {
-	s := &dto.Metric{Label: make([]*dto.LabelPair, len(f.labels))}
-	for i := range f.labels {
-		s.Label[i] = &dto.LabelPair{Name: &f.labels[i], Value: proto.String("")}
+// newLabels makes labels with the names and without values.
+func newLabels(names []string) []*dto.LabelPair {
+	labels := make([]*dto.LabelPair, len(names))
+	for i := range names {
+		labels[i] = &dto.LabelPair{Name: &names[i], Value: proto.String("")}
 	}
-	if f.kind == counter {
-		s.Counter = &dto.Counter{Value: proto.Float64(0)}
-	} else {
-		s.Gauge = &dto.Gauge{Value: proto.Float64(0)}
-	}
-	return s
+	return labels
 }
 
 // families are those of the table whose reports are collected, by name.

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"compress/gzip"
 	"errors"
 	"io"
 	"log/slog"
@@ -275,19 +276,33 @@ func TestManyScrapes(t *testing.T) {
 func TestFormats(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	server := serve(t, d.Address, 0)
-	request, _ := http.NewRequest("GET", server.URL, nil)
-	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	request.Header.Set("Accept-Encoding", "gzip")
-	response, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {
-		t.Errorf("content type %q", got)
-	}
-	if got := response.Header.Get("Content-Encoding"); got != "gzip" {
-		t.Errorf("content encoding %q", got)
+	for accept, compressed := range map[string]bool{
+		"": false, "gzip": true, "deflate, gzip;q=0.5": true, "gzip;q=0": false, "identity": false, "zstd, gzip ; q=1": true,
+	} {
+		request, _ := http.NewRequest("GET", server.URL, nil)
+		request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+		request.Header.Set("Accept-Encoding", accept)
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {
+			t.Errorf("content type %q", got)
+		}
+		if got := response.Header.Get("Content-Encoding"); (got == "gzip") != compressed {
+			t.Errorf("for %q the content encoding is %q", accept, got)
+		}
+		body := io.Reader(response.Body)
+		if compressed {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || !strings.HasSuffix(string(text), "# EOF\n") {
+			t.Errorf("%v, %d bytes", err, len(text))
+		}
 	}
 }
 

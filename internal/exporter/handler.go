@@ -1,12 +1,12 @@
 package exporter
 
 import (
+	"compress/gzip"
 	"context"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +23,11 @@ import (
 // configured otherwise.
 const DefaultMaxSources = 64
 
+// maxIdle is how many pages are kept for the next scrapes: one for each of two
+// Prometheus servers that come at the same time. A sync.Pool would keep one for
+// each processor.
+const maxIdle = 2
+
 // Config says what /metrics shows.
 type Config struct {
 	Tracker    *tracker.Tracker
@@ -38,25 +43,34 @@ func NewHandler(config Config) http.Handler {
 	process.MustRegister(
 		versioncollector.NewCollector("chrony_tracker"),
 		versioncollector.NewCollector("chrony_exporter"), // for those who come from there
-		collectors.NewGoCollector(),
+		collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled()),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	idle := sync.Pool{New: func() any { return newPage(config, process) }}
+	idle := make(chan *page, maxIdle)
 	scrape := func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := scrapeContext(r)
 		defer cancel()
 		snapshot := config.Tracker.Snapshot(ctx)
-		p := idle.Get().(*page)
-		defer idle.Put(p)
+		var p *page
+		select {
+		case p = <-idle:
+		default:
+			p = newPage(config, process)
+		}
 		p.render(snapshot)
-		p.ServeHTTP(w, r)
+		p.serve(w, r)
+		select {
+		case idle <- p:
+		default:
+		}
 	}
 	return promhttp.InstrumentMetricHandler(process, http.HandlerFunc(scrape))
 }
 
 // A page is what one scrape shows. It serves one scrape at a time.
 type page struct {
-	http.Handler
+	metrics    http.Handler
+	compressor *gzip.Writer
 	view       view
 	maxSources int
 	families   []*family
@@ -64,7 +78,12 @@ type page struct {
 }
 
 func newPage(config Config, process *prometheus.Registry) *page {
+	compressor, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
 	p := &page{
+		compressor: compressor,
 		view:       view{name: config.Names.Of},
 		maxSources: config.MaxSources,
 		families:   families(config.Collect),
@@ -75,10 +94,11 @@ func newPage(config Config, process *prometheus.Registry) *page {
 		own, err := process.Gather()
 		return slices.Concat(p.shown, own), err
 	})
-	p.Handler = promhttp.HandlerFor(all, promhttp.HandlerOpts{
-		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
-		EnableOpenMetrics: true,
-		Registry:          process,
+	p.metrics = promhttp.HandlerFor(all, promhttp.HandlerOpts{
+		ErrorLog:           slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
+		EnableOpenMetrics:  true,
+		DisableCompression: true, // it is done around it
+		Registry:           process,
 	})
 	return p
 }

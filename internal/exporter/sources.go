@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
@@ -13,6 +15,7 @@ import (
 type source struct {
 	*chrony.Source
 	address, name string
+	labels        []*dto.LabelPair // these two, for all its series
 }
 
 // ofSource are those labels, as chrony_exporter has them.
@@ -55,6 +58,8 @@ func (v *view) showSource(s *chrony.Source) {
 	} else {
 		shown.name = v.name(s.Address)
 	}
+	shown.labels = newLabels(ofSource)
+	*shown.labels[0].Value, *shown.labels[1].Value = shown.address, shown.name
 	v.sources = append(v.sources, shown)
 }
 
@@ -220,9 +225,9 @@ func perSource(name string, u unit, help string, field func(*chrony.Source) (flo
 	return metric{
 		name: "chrony_sources_" + name, kind: gauge, unit: u, from: chrony.WantSources, help: help, labels: ofSource,
 		values: func(v *view, f *family) {
-			for _, s := range v.sources {
-				if value, ok := field(s.Source); ok {
-					f.add(value, s.address, s.name)
+			for i := range v.sources {
+				if value, ok := field(v.sources[i].Source); ok {
+					f.addOf(&v.sources[i], value)
 				}
 			}
 		},

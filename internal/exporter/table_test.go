@@ -3,6 +3,7 @@ package exporter
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 // users know them.
 var kept = map[string]string{
 	"chrony_clock_error_ms":                        "Azure's chrony-tracker",
+	"chrony_clock_error_max_ms":                    "Azure's chrony-tracker, whose figure it is",
 	"chrony_tracking_frequency_ppms":               "chrony_exporter",
 	"chrony_tracking_residual_frequency_ppms":      "chrony_exporter",
 	"chrony_tracking_skew_ppms":                    "chrony_exporter",
@@ -125,7 +127,16 @@ func countSeries(s *tracker.Snapshot) int {
 func TestSeries(t *testing.T) {
 	const buildInfo = 2 // which are not of the table
 	if n := countSeries(demanding(4)) + buildInfo; n > 200 {
-		t.Errorf("%d series for a node with 4 sources", n)
+		t.Errorf("%d series for what chronyd tells of 4 sources by its socket", n)
+	}
+	udp := demanding(4)
+	udp.Report.ServerStats, udp.Watched = nil, found(t)
+	for i := range udp.Report.Sources {
+		s := &udp.Report.Sources[i]
+		s.NTP, s.Auth, s.Select = nil, nil, nil
+	}
+	if n := countSeries(udp) + len(udp.Watched.Distribution.Counts) + 1 + buildInfo; n > 200 {
+		t.Errorf("%d series with the watch, for what it tells by UDP", n)
 	}
 }
 
@@ -159,6 +170,15 @@ func snapshots() map[string]*tracker.Snapshot {
 	rich.Report.Sources[1].Auth = &chrony.AuthData{Mode: chrony.AuthNTS, KeyID: 2, Cookies: 8}
 	rich.Report.Sources[2].NTP.Passed = chrony.TestAuthentication
 	rich.Report.Sources[3].Address, rich.Report.Sources[3].Select = chrony.Address{ID: 7}, nil
+	rich.Watched = &tracker.Watched{
+		StateSeconds: make([]float64, len(clockerror.States)),
+		StateSince:   time.Unix(1, 0),
+		Windows:      []tracker.Window{{Length: time.Minute, Bound: 1, Error: 1}, {Length: 5 * time.Minute, Bound: math.Inf(-1)}},
+		Objectives:   []tracker.Progress{{Objective: tracker.Profiles[0]}},
+		Steps:        tracker.Jumps{Count: 1},
+		Kernel:       &tracker.Kernel{},
+		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
+	}
 	return map[string]*tracker.Snapshot{
 		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
 		"strange":     judged(&chrony.Report{Tracking: &strange, Sources: []chrony.Source{{State: 77, Mode: 99, Select: &chrony.SelectData{State: '!'}, Stats: &chrony.SourceStats{}}}}),

@@ -1,100 +1,95 @@
 package tracker
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// logBacklog is how many snapshots may wait for a slow log.
-const logBacklog = 16
+// logBacklog is how many lines may wait for a slow log.
+const logBacklog = 64
 
-// queueLog leaves a snapshot to be logged. If nobody reads the log, the oldest that
-// wait give way: what has changed since is told in the end. The mutex is held.
-func (t *Tracker) queueLog(s *Snapshot) {
-	for {
-		select {
-		case t.toLog <- s:
-			return
-		default:
-		}
-		select {
-		case <-t.toLog:
-		default:
-		}
-	}
+// A logQueue writes lines to the log beside what they are about, so that a log
+// that can't be written, such as a pipe that nobody reads, delays nothing.
+type logQueue struct {
+	handler slog.Handler
+	lines   chan slog.Record
 }
 
-// logChanges logs what changes from one snapshot to the next. It does so beside
-// the readings, so that a log that can't be written, such as a pipe that nobody
-// reads, delays none of them.
-func (t *Tracker) logChanges() {
-	var last *Snapshot
-	for {
-		select {
-		case s := <-t.toLog:
-			t.logChange(last, s)
-			last = s
-		case <-t.ctx.Done():
-			return
-		}
+func newLogQueue(log *slog.Logger) *logQueue {
+	q := &logQueue{handler: slog.DiscardHandler, lines: make(chan slog.Record, logBacklog)}
+	if log != nil {
+		q.handler = log.Handler()
 	}
+	return q
 }
 
-func (t *Tracker) logChange(last, s *Snapshot) {
-	if s.Err != nil {
-		if last == nil || last.Err == nil || reason(last.Err) != reason(s.Err) {
-			t.log.Warn("nothing is known of the clock", "state", s.Estimate.State, "error", s.Err, "hint", Hint(s.Err))
-		}
+// say leaves a line to be written. If nobody reads the log, the oldest that wait
+// give way.
+func (q *logQueue) say(level slog.Level, text string, args ...any) {
+	if !q.handler.Enabled(context.Background(), level) {
 		return
 	}
-	if last == nil || last.Err != nil || last.Report.Address != s.Report.Address {
-		t.logReports(s)
-	}
-	if last == nil || last.Estimate.State != s.Estimate.State {
-		t.logState(s)
+	var caller [1]uintptr
+	runtime.Callers(2, caller[:])
+	line := slog.NewRecord(time.Now(), level, text, caller[0])
+	line.Add(args...)
+	for {
+		select {
+		case q.lines <- line:
+			return
+		default:
+		}
+		select {
+		case <-q.lines:
+		default:
+		}
 	}
 }
 
-// logReports says what can be read over this connection. What chronyd refuses
-// costs its own metrics and no others; only without the list of sources is the
-// clock judged less well.
-func (t *Tracker) logReports(s *Snapshot) {
-	t.log.Info("chronyd answers", "address", s.Report.Address)
+// write writes lines until the context ends.
+func (q *logQueue) write(ctx context.Context) {
+	for {
+		select {
+		case line := <-q.lines:
+			q.handler.Handle(ctx, line)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logRefusals says which reports chronyd refuses over this connection, when that
+// has changed. Each costs its own metrics and no others; only without the list of
+// sources is the clock judged less well. The mutex is held.
+func (t *Tracker) logRefusals(report *chrony.Report) {
+	refused := slices.Sorted(maps.Keys(report.Refused))
+	if t.refusedBy == report.Address && slices.Equal(t.refused, refused) {
+		return
+	}
+	t.refusedBy, t.refused = report.Address, refused
 	var closed []string
 	var hint string
-	for _, want := range slices.Sorted(maps.Keys(s.Report.Refused)) {
-		switch err := s.Report.Refused[want]; {
+	for _, want := range refused {
+		switch err := report.Refused[want]; {
 		case want == chrony.WantSources:
-			t.log.Warn("chronyd refuses to list its sources", "error", err, "hint", Hint(err))
+			t.log.say(slog.LevelWarn, "chronyd refuses to list its sources", "error", err, "hint", Hint(err))
 		case errors.Is(err, chrony.ErrUnauthorized):
 			closed, hint = append(closed, want.String()), Hint(err)
 		default:
-			t.log.Debug("chronyd does not give a report", "error", err, "hint", Hint(err))
+			t.log.say(slog.LevelDebug, "chronyd does not give a report", "error", err, "hint", Hint(err))
 		}
 	}
 	if closed != nil {
-		t.log.Info("chronyd refuses some reports over this connection", "reports", strings.Join(closed, " "), "hint", hint)
+		t.log.say(slog.LevelInfo, "chronyd refuses some reports over this connection", "reports", strings.Join(closed, " "), "hint", hint)
 	}
-}
-
-func (t *Tracker) logState(s *Snapshot) {
-	bound := "none" // JSON has no infinity
-	if s.Estimate.HasBound() {
-		bound = strconv.FormatFloat(s.Estimate.Bound, 'g', 6, 64)
-	}
-	level := slog.LevelInfo
-	if s.Estimate.State != clockerror.Synchronized {
-		level = slog.LevelWarn
-	}
-	t.log.Log(t.ctx, level, "the clock's state has changed",
-		"state", s.Estimate.State, "bound_seconds", bound, "reference", s.Report.Tracking.SourceName())
 }
 
 // Hint returns what an error suggests to do, or an empty string.

@@ -1,12 +1,19 @@
 // Package tracker watches one node's clock. It owns the connection to chronyd,
 // time, and all that changes; everybody else gets immutable snapshots.
+//
+// [Tracker.Snapshot] reads what is true now, for whoever asks. [Tracker.Watch]
+// takes a sample at each tick, so that nothing is lost between two questions; each
+// snapshot tells what it has found.
 package tracker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -39,7 +46,8 @@ type Snapshot struct {
 	Err      error          // why nothing can be said of the clock, or nil
 	Estimate clockerror.Estimate
 	Health   Health
-	PTP      PTP
+	PTP      PTP      // not if only the judgement was asked for
+	Watched  *Watched // nil if nobody watches
 }
 
 // Health is how the exchanges with chronyd have gone since the start.
@@ -51,20 +59,18 @@ type Health struct {
 
 // A Tracker reads the state of a clock.
 type Tracker struct {
-	client  *chrony.Client
-	timeout time.Duration
-	want    chrony.Want
-	phc     string
-	assume  clockerror.Assumptions
-	log     *slog.Logger
-	ctx     context.Context // ends when the tracker is closed
-	cancel  context.CancelFunc
+	config Config
+	log    *logQueue
+	ctx    context.Context // ends when the tracker is closed
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	watch  *watch // nil unless Watch was called
 
-	mu      sync.Mutex
-	reading *reading // under way, or nil
-	health  Health
-
-	toLog chan *Snapshot
+	mu        sync.Mutex
+	readings  map[chrony.Want]*reading // those under way
+	health    Health
+	refused   []chrony.Want // by the chronyd that was read last
+	refusedBy string        // its address
 }
 
 // A reading is one exchange with chronyd, and all who wait for it.
@@ -75,97 +81,193 @@ type reading struct {
 
 // New returns a tracker. It must be closed.
 func New(config Config) *Tracker {
+	config.Want |= judged
+	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
 	t := &Tracker{
-		client:  config.Client,
-		timeout: config.Timeout,
-		want:    config.Want | judged,
-		phc:     config.PHC,
-		assume:  config.Assume,
-		log:     config.Logger,
-		health:  Health{Failures: noFailures()},
-		toLog:   make(chan *Snapshot, logBacklog),
-	}
-	if t.timeout == 0 {
-		t.timeout = DefaultTimeout
-	}
-	if t.log == nil {
-		t.log = slog.New(slog.DiscardHandler)
+		config:   config,
+		log:      newLogQueue(config.Logger),
+		readings: make(map[chrony.Want]*reading),
+		health:   Health{Failures: noFailures()},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	go t.logChanges()
+	go t.log.write(t.ctx) // not waited for: the log may be stuck
 	return t
 }
 
-// Close ends a reading that is under way, and the connection to chronyd.
+// Close ends the watch, a reading that is under way, and the connection to
+// chronyd.
 func (t *Tracker) Close() error {
 	t.cancel()
-	return t.client.Close()
+	if t.watch != nil {
+		t.watch.clocks.Close()
+	}
+	err := t.config.Client.Close()
+	t.work.Wait()
+	return err
 }
 
-// Snapshot reads the clock's state from chronyd: what it says of the clock has
+// Watch begins to take samples, until the tracker is closed. It is called once at
+// most, before anything is asked of the tracker. It fails where the machine's
+// clocks can't be read.
+func (t *Tracker) Watch(config WatchConfig) error {
+	config.Interval = cmp.Or(config.Interval, DefaultInterval)
+	config.History = cmp.Or(config.History, DefaultHistory)
+	clocks := openClocks()
+	w, err := newWatch(config, t.config.Timeout, clocks, newSampler(t.exchange, config.Interval, t.config.Assume), t.log)
+	if err != nil {
+		clocks.Close()
+		return err
+	}
+	t.watch = w
+	t.work.Go(func() { w.run(t.ctx) })
+	t.work.Go(func() { w.await(t.ctx) })
+	return nil
+}
+
+// History returns the samples that were taken from the start on and before the
+// end, in the order in which they were taken. The clock may have been set back in
+// between.
+func (t *Tracker) History(start, end time.Time) iter.Seq[Sample] {
+	return func(yield func(Sample) bool) {
+		if t.watch == nil {
+			return
+		}
+		for _, r := range t.watch.records() {
+			s := r.sample(t.watch.history.reference)
+			if !s.At.Before(start) && s.At.Before(end) && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Events returns the latest 100 events, the oldest first.
+func (t *Tracker) Events() []Event {
+	if t.watch == nil {
+		return nil
+	}
+	return t.watch.latestEvents()
+}
+
+// Now tells, without asking chronyd, what the latest sample says of this instant.
+func (t *Tracker) Now() Now {
+	if t.watch == nil {
+		return Now{At: time.Now(), Bound: math.Inf(1)}
+	}
+	return t.watch.now()
+}
+
+// Watched returns what the watch has found, or nil if nobody watches.
+func (t *Tracker) Watched() *Watched {
+	if t.watch == nil {
+		return nil
+	}
+	return t.watch.watched()
+}
+
+// Snapshot reads all wanted reports from chronyd: what it says of the clock has
 // arrived after it was called. All who ask while an exchange is under way share
 // its result, unless chronyd had answered before they came. Whoever can't wait
 // for it, because the context ends, gets a snapshot that says so.
-func (t *Tracker) Snapshot(ctx context.Context) *Snapshot {
+//
+// It is no sample: what the watch has found is in it, but does not change by it.
+func (t *Tracker) Snapshot(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want) }
+
+// Judge is like Snapshot, but reads no more than what the clock is judged by.
+func (t *Tracker) Judge(ctx context.Context) *Snapshot { return t.ask(ctx, judged) }
+
+func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	start := time.Now()
 	// A reading ends by its own deadline, but for something that can't happen;
 	// the one that follows a reading which came too early is cut short.
 	const never = time.Second
-	cut := time.NewTimer(t.timeout + never)
+	cut := time.NewTimer(t.config.Timeout + never)
 	defer cut.Stop()
 	for {
-		r := t.join()
+		r := t.join(want)
 		select {
 		case <-r.done:
 			if s := r.snapshot; s.Err != nil || !s.Report.At.Before(start) {
 				return s
 			}
-			cut.Reset(t.timeout - time.Since(start))
+			cut.Reset(t.config.Timeout - time.Since(start))
 		case <-cut.C:
-			return t.abandon(context.DeadlineExceeded)
+			return t.abandon(want, context.DeadlineExceeded)
 		case <-ctx.Done():
-			return t.abandon(ctx.Err())
+			return t.abandon(want, ctx.Err())
 		}
 	}
 }
 
 // join returns the reading that is under way, or begins one.
-func (t *Tracker) join() *reading {
+func (t *Tracker) join(want chrony.Want) *reading {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.reading == nil {
-		t.reading = &reading{done: make(chan struct{})}
-		go t.read(t.reading)
+	r := t.readings[want]
+	if r == nil {
+		r = &reading{done: make(chan struct{})}
+		t.readings[want] = r
+		go t.read(r, want)
 	}
-	return t.reading
+	return r
 }
 
-func (t *Tracker) read(r *reading) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.timeout)
+func (t *Tracker) read(r *reading, want chrony.Want) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.config.Timeout)
 	defer cancel()
 	start := time.Now()
-	report, err := t.client.Report(ctx, t.want)
+	report, err := t.exchange(ctx, want)
+	took := time.Since(start)
+	ptp := t.ptp(want)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.snapshot = t.snapshot(report, err, took, ptp)
+	delete(t.readings, want)
+	close(r.done)
+	if err == nil && want == t.config.Want {
+		t.logRefusals(report)
+	}
+}
+
+// exchange reads reports from chronyd, for a snapshot or for a sample. Without
+// tracking it has failed; the report then tells at most what else was refused.
+func (t *Tracker) exchange(ctx context.Context, want chrony.Want) (*chrony.Report, error) {
+	report, err := t.config.Client.Report(ctx, want)
 	if err == nil {
 		err = report.Refused[chrony.WantTracking]
 	}
-	took := time.Since(start)
-	ptp := readPTP(sysfs, t.phc)
-
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.health.Exchanges++
-	r.snapshot = t.snapshot(report, err, took, ptp)
-	t.reading = nil
-	close(r.done)
-	t.queueLog(r.snapshot)
+	if err != nil {
+		t.countFailure(err)
+	}
+	return report, err
+}
+
+// countFailure counts a failure by its reason. The mutex is held.
+func (t *Tracker) countFailure(err error) {
+	t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
+	t.health.Failures[reason(err)]++
+}
+
+// ptp reads the PTP clocks, unless only the judgement is asked for.
+func (t *Tracker) ptp(want chrony.Want) PTP {
+	if want != t.config.Want {
+		return PTP{}
+	}
+	return readPTP(sysfs, t.config.PHC)
 }
 
 // abandon makes the snapshot of somebody who doesn't wait for the reading's end.
-func (t *Tracker) abandon(cause error) *Snapshot {
-	ptp := readPTP(sysfs, t.phc)
+func (t *Tracker) abandon(want chrony.Want, cause error) *Snapshot {
+	err := fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause)
+	ptp := t.ptp(want)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.snapshot(nil, fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause), 0, ptp)
+	t.countFailure(err)
+	return t.snapshot(nil, err, 0, ptp)
 }
 
 // snapshot judges what was read. The mutex is held.
@@ -173,18 +275,16 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration,
 	var o clockerror.Observation
 	if err == nil {
 		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
-	} else {
-		t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
-		t.health.Failures[reason(err)]++
 	}
-	t.health.Stats = t.client.Stats()
+	t.health.Stats = t.config.Client.Stats()
 	return &Snapshot{
 		At:       time.Now(),
 		Took:     took,
 		Report:   report,
 		Err:      err,
-		Estimate: clockerror.Of(o, t.assume),
+		Estimate: clockerror.Of(o, t.config.Assume),
 		Health:   t.health,
 		PTP:      ptp,
+		Watched:  t.Watched(),
 	}
 }

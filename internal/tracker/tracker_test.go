@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-func start(t *testing.T, address string, config tracker.Config) *tracker.Tracker {
+func start(t testing.TB, address string, config tracker.Config) *tracker.Tracker {
 	t.Helper()
 	client, err := chrony.NewClient(address)
 	if err != nil {
@@ -208,51 +209,41 @@ func (l *log) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// await waits until the log has so many lines, and returns them.
-func (l *log) await(t *testing.T, lines int) []string {
+// watch starts a tracker that watches.
+func watch(t *testing.T, address string, interval time.Duration, handler slog.Handler) *tracker.Tracker {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		l.mu.Lock()
-		text := strings.TrimSpace(l.text.String())
-		l.mu.Unlock()
-		if got := strings.Split(text, "\n"); len(got) >= lines {
-			return got
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d lines wanted, but the log is\n%s", lines, text)
-		}
+	tr := start(t, address, tracker.Config{Logger: slog.New(handler)})
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval}); err != nil {
+		t.Fatal(err)
 	}
+	return tr
 }
 
 // TestLog wants a line when something changes, and none while nothing does.
 func TestLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.NewSynchronized(t, "")
-	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
-	read := func() {
-		for range 3 {
-			tr.Snapshot(background)
-		}
-	}
-	read()
-	log.await(t, 2)
+	watch(t, d.Address, 100*time.Millisecond, slog.NewTextHandler(log, nil))
+	log.awaitText(t, "the clock is watched")
 	d.Kill()
-	read()
-	log.await(t, 3)
+	log.awaitText(t, "to=unreachable")
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	read()
-	lines := log.await(t, 5)
+	text := log.awaitText(t, "from=unsynchronized to=synchronized", "from=unreachable to=synchronized")
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+		return strings.Contains(line, "the clock was stepped") // another test may set it to its own value
+	})
 	for i, parts := range [][]string{
 		{"level=INFO", `msg="chronyd answers"`, d.Address},
-		{"level=INFO", "state=synchronized", "bound_seconds=", "reference=127.0.0.1"},
+		{"level=INFO", `msg="the clock is watched"`, "state=synchronized", "bound_seconds=", "reference=127.0.0.1"},
 		{"level=WARN", "state=unreachable", "error=", "hint="},
+		{"level=INFO", `msg="the clock's state has changed"`, "from=synchronized to=unreachable"},
 		{"level=INFO", `msg="chronyd answers"`, d.Address},
-		{"level=INFO", "state=synchronized"},
+		{"level=INFO", `msg="chronyd was restarted"`},
 	} {
 		for _, part := range parts {
 			if !strings.Contains(lines[i], part) {
@@ -260,8 +251,26 @@ func TestLog(t *testing.T) {
 			}
 		}
 	}
-	if len(lines) != 5 {
-		t.Errorf("%d lines: %q", len(lines), lines)
+	if again := strings.Count(text, "chronyd answers"); again != 2 {
+		t.Errorf("it says %d times that chronyd answers: %q", again, lines)
+	}
+}
+
+// awaitText waits until the log has one of the texts, and returns it.
+func (l *log) awaitText(t *testing.T, texts ...string) string {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		got := strings.TrimSpace(l.text.String())
+		l.mu.Unlock()
+		for _, text := range texts {
+			if strings.Contains(got, text) {
+				return got
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q wanted, but the log is\n%s", texts, got)
+		}
 	}
 }
 
@@ -269,10 +278,63 @@ func TestLog(t *testing.T) {
 func TestJSONLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.New(t, chronytest.Config{})
-	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
-	tr.Snapshot(background)
-	if lines := log.await(t, 2); !strings.Contains(lines[1], `"state":"unsynchronized","bound_seconds":"none"`) {
-		t.Errorf("%q", lines)
+	watch(t, d.Address, time.Second, slog.NewJSONHandler(log, nil))
+	log.awaitText(t, `"state":"unsynchronized","bound_seconds":"none"`)
+}
+
+// TestGrid wants the ticks to lie where they belong, also the hundredth: on a busy
+// machine a sample may come late, but not all of them, and never too early.
+func TestGrid(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	const interval = 20 * time.Millisecond
+	tr := watch(t, fake.Address, interval, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples < 100 && time.Now().Before(deadline); {
+		time.Sleep(interval)
+	}
+	samples := slices.Collect(tr.History(time.Time{}, time.Now().Add(time.Hour)))
+	if len(samples) < 100 {
+		t.Fatalf("%d samples", len(samples))
+	}
+	begin := samples[0].At
+	least := interval
+	for _, s := range samples[len(samples)-30:] {
+		least = min(least, (s.At.Sub(begin)+time.Millisecond)%interval)
+	}
+	if least > interval/4 {
+		t.Errorf("after %d ticks all samples are late by %v", len(samples), least)
+	}
+}
+
+// TestNoSample wants neither a snapshot nor a judgement to count as a sample, and
+// both to tell what the watch has found.
+func TestNoSample(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	tr := watch(t, fake.Address, time.Hour, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	for range 5 {
+		for _, s := range []*tracker.Snapshot{tr.Snapshot(background), tr.Judge(background)} {
+			want(t, s, clockerror.Synchronized)
+			if s.Watched.Samples != 1 || s.Watched.State != clockerror.Synchronized {
+				t.Errorf("%+v", s.Watched)
+			}
+		}
+	}
+}
+
+// TestJudge wants no more to be read than what the clock is judged by.
+func TestJudge(t *testing.T) {
+	var commands []uint16
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		commands = append(commands, r.Command)
+		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+	})
+	tr := start(t, fake.Address, tracker.Config{Want: chrony.WantAll})
+	want(t, tr.Judge(background), clockerror.Synchronized)
+	fake.Close()
+	if !slices.Equal(commands, []uint16{14, 15, 33}) && !slices.Equal(commands, []uint16{14, 33, 15}) {
+		t.Errorf("asked for %v", commands)
 	}
 }
 
@@ -284,12 +346,12 @@ func (s stuck) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestStuckLog wants answers though nobody reads the log.
+// TestStuckLog wants samples and answers though nobody reads the log.
 func TestStuckLog(t *testing.T) {
 	log := make(stuck)
 	defer close(log)
 	d := chronytest.New(t, chronytest.Config{})
-	tr := start(t, d.Address, tracker.Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	tr := watch(t, d.Address, 10*time.Millisecond, slog.NewTextHandler(log, nil))
 	for range 50 { // more than may wait for the log
 		want(t, tr.Snapshot(background), clockerror.Unsynchronized)
 	}

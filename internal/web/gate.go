@@ -37,7 +37,7 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	snapshot := t.Snapshot(r.Context())
+	snapshot := t.Judge(r.Context())
 	if err := snapshot.Err; err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 		return

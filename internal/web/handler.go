@@ -24,7 +24,8 @@ type Config struct {
 	Handler http.Handler // of the metrics
 }
 
-// Register adds the page at /, the metrics and the two health checks to a server.
+// Register adds the page at /, the metrics, the two health checks and the API to a
+// server.
 func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	if config.Metrics == "/" {
 		mux.Handle("GET /{$}", config.Handler)
@@ -40,6 +41,7 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 		fmt.Fprintln(w, "healthy")
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
+	registerAPI(mux, t)
 }
 
 func servePage(w http.ResponseWriter, status Status, config Config) {

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// watchFlags say how the clock is watched.
+type watchFlags struct {
+	interval    time.Duration
+	intervalSet bool // by the flag, not by a variable
+	history     time.Duration
+	objectives  []string
+}
+
+func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
+	f := &watchFlags{}
+	clause.Flag("sample.interval", "Time between two samples of the clock, from 100ms to 1h.").
+		Default(tracker.DefaultInterval.String()).IsSetByUser(&f.intervalSet).DurationVar(&f.interval)
+	clause.Flag("sample.history", "For how long samples are kept, in memory; five minutes at least.").
+		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
+	clause.Flag("objective", "A limit that the clock's bound is to keep, for service levels: a profile ("+profileNames()+") or name=limit, such as crdb=500ms. Repeatable; one a line in the environment.").
+		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)
+	return f
+}
+
+func profileNames() string {
+	var names []string
+	for _, p := range tracker.Profiles {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+const (
+	shortestInterval = 100 * time.Millisecond
+	longestInterval  = time.Hour
+	mostSamples      = 100_000 // in the history: 5 MB
+)
+
+// config is how the clock is watched.
+func (f *watchFlags) config(logger *slog.Logger) (tracker.WatchConfig, error) {
+	interval, err := f.chooseInterval(logger)
+	if err != nil {
+		return tracker.WatchConfig{}, usageError{err}
+	}
+	objectives, err := parseObjectives(f.objectives)
+	if err != nil {
+		return tracker.WatchConfig{}, usageError{err}
+	}
+	switch {
+	case interval < shortestInterval || interval > longestInterval:
+		err = fmt.Errorf("--sample.interval=%v: must be from %v to %v", interval, shortestInterval, longestInterval)
+	case f.history <= 0:
+		err = fmt.Errorf("--sample.history=%v: must be above zero", f.history)
+	case f.history/interval > mostSamples:
+		err = fmt.Errorf("--sample.history=%v: at --sample.interval=%v, %v is the most that is kept", f.history, interval, mostSamples*interval)
+	}
+	if err != nil {
+		return tracker.WatchConfig{}, usageError{err}
+	}
+	return tracker.WatchConfig{Interval: interval, History: f.history, Objectives: objectives}, nil
+}
+
+// sleepInterval is what Azure's chrony-tracker takes its interval from, in whole
+// seconds.
+const sleepInterval = "SLEEP_INTERVAL"
+
+// chooseInterval lets the users of Azure's chrony-tracker keep their interval.
+func (f *watchFlags) chooseInterval(logger *slog.Logger) (time.Duration, error) {
+	text := os.Getenv(sleepInterval)
+	if text == "" {
+		return f.interval, nil
+	}
+	if f.intervalSet || os.Getenv("CHRONY_TRACKER_SAMPLE_INTERVAL") != "" {
+		logger.Info(sleepInterval + " is not used: --sample.interval is set")
+		return f.interval, nil
+	}
+	n, err := strconv.Atoi(text)
+	if interval := time.Duration(n) * time.Second; err == nil && n > 0 && interval/time.Second == time.Duration(n) && interval <= longestInterval {
+		logger.Info(sleepInterval+" sets the time between two samples; without it, that is "+tracker.DefaultInterval.String()+", which costs next to nothing", "interval", interval)
+		return interval, nil
+	}
+	return 0, fmt.Errorf("%s=%q: must be whole seconds, from 1 to %d; or leave it out and set --sample.interval", sleepInterval, text, longestInterval/time.Second)
+}
+
+func parseObjectives(texts []string) ([]tracker.Objective, error) {
+	var objectives []tracker.Objective
+	seen := make(map[string]bool)
+	for _, text := range texts {
+		o, err := tracker.ParseObjective(text)
+		if err == nil && seen[o.Name] {
+			err = errors.New("there is one of this name already")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--objective=%s: %w", text, err)
+		}
+		seen[o.Name] = true
+		objectives = append(objectives, o)
+	}
+	return objectives, nil
+}

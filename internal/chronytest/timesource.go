@@ -1,0 +1,71 @@
+package chronytest
+
+import (
+	"encoding/binary"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A TimeSource is an NTP server that is wrong by as much as it is told to be. A
+// real one can't jump.
+type TimeSource struct {
+	Line string // of chrony.conf, without a poll interval: it makes a chronyd follow it
+
+	conn  net.PacketConn
+	error atomic.Int64 // nanoseconds
+}
+
+// NewTimeSource starts a time source that is right.
+func NewTimeSource(t testing.TB) *TimeSource {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &TimeSource{Line: ServerLine(conn.LocalAddr().(*net.UDPAddr).Port), conn: conn}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.serve()
+	}()
+	t.Cleanup(func() {
+		conn.Close()
+		<-done
+	})
+	return s
+}
+
+// SetError makes it wrong from now on: above zero, it is ahead.
+func (s *TimeSource) SetError(e time.Duration) { s.error.Store(int64(e)) }
+
+func (s *TimeSource) serve() {
+	const length = 48 // RFC 5905, figure 8
+	var b [512]byte
+	for {
+		n, from, err := s.conn.ReadFrom(b[:])
+		if err != nil {
+			return // closed
+		}
+		if n < length {
+			continue
+		}
+		now := s.now()
+		reply := []byte{4<<3 | 4, 1, b[2], 0xec}  // version 4, mode server; stratum 1; poll; precision of 1 µs
+		reply = append(reply, make([]byte, 8)...) // root delay and dispersion
+		reply = append(reply, "TEST"...)
+		reply = binary.BigEndian.AppendUint64(reply, now)
+		reply = append(reply, b[40:length]...) // what the client calls its time
+		reply = binary.BigEndian.AppendUint64(reply, now)
+		reply = binary.BigEndian.AppendUint64(reply, s.now())
+		s.conn.WriteTo(reply, from)
+	}
+}
+
+// now is the time as NTP writes it: seconds since 1900 and 2^-32 of them.
+func (s *TimeSource) now() uint64 {
+	const since1900 = 2_208_988_800
+	t := time.Now().Add(time.Duration(s.error.Load()))
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/1e9
+}

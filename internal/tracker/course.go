@@ -1,0 +1,78 @@
+package tracker
+
+import "time"
+
+// Jumps are the leaps of a clock since the watch began.
+type Jumps struct {
+	Count  uint64
+	Total  float64   // seconds, all sizes added up
+	Last   float64   // seconds, the size of the last one
+	LastAt time.Time // zero if there was none
+}
+
+func (j *Jumps) add(size int64, at time.Time) {
+	j.Count++
+	j.Last, j.LastAt = seconds(size), at
+	j.Total += j.Last
+}
+
+// leastJump, in nanoseconds, is the least change between two clocks that is taken
+// for a jump. The clocks can't be read at once, and each reading's blur comes on
+// top. A smaller step is only known when the kernel tells of it.
+const leastJump = 10_000
+
+// A course follows the machine's clocks from one look at them to the next.
+//
+// CLOCK_REALTIME and CLOCK_BOOTTIME are slewed alike: what changes between them
+// is a step. CLOCK_BOOTTIME and CLOCK_MONOTONIC differ by the time asleep, and
+// CLOCK_MONOTONIC from CLOCK_MONOTONIC_RAW by all steering.
+type course struct {
+	first, last   instant
+	unannounced   int64 // when a jump was seen that the kernel has not told of yet, by CLOCK_BOOTTIME
+	steppedAt     int64 // when the last step was seen, by CLOCK_BOOTTIME
+	steps, sleeps Jumps
+}
+
+func newCourse(now instant) course { return course{first: now, last: now} }
+
+// follow looks at the clocks. It reports whether the clock was stepped since the
+// last look, and whether the machine has slept. set says that the kernel has just
+// told that the clock was set; it does that when the machine wakes up, as well.
+func (c *course) follow(now instant, set bool) (stepped, slept bool) {
+	before := c.last
+	c.last = now
+	noise := leastJump + before.blur + now.blur
+	step := (now.real - now.boot) - (before.real - before.boot)
+	sleep := (now.boot - now.mono) - (before.boot - before.mono)
+	moved := step > noise || step < -noise
+	slept = sleep > noise
+
+	expected := c.unannounced != 0 && now.boot-c.unannounced < int64(time.Second)
+	switch {
+	case moved:
+		stepped = true
+	case set:
+		// A clock can be set to its own value. But a step or the end of a sleep
+		// may also have been seen before the kernel got round to tell.
+		stepped = !slept && !expected
+	}
+	if set {
+		c.unannounced = 0
+	} else if moved || slept {
+		c.unannounced = now.boot
+	}
+	if stepped {
+		c.steps.add(step, now.time())
+		c.steppedAt = now.boot
+	}
+	if slept {
+		c.sleeps.add(sleep, now.time())
+	}
+	return stepped, slept
+}
+
+// steering returns the seconds by which the clock was slewed, its corrected
+// frequency included: above zero, it was made to run faster.
+func (c *course) steering() float64 {
+	return seconds((c.last.mono - c.first.mono) - (c.last.raw - c.first.raw))
+}

@@ -1,0 +1,174 @@
+package tracker
+
+import (
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+)
+
+// A Sample is what the watch found at one tick.
+type Sample struct {
+	At      time.Time
+	Seconds float64 // that it stands for, up to At
+	State   clockerror.State
+	Bound   float64 // seconds; +Inf if there is none
+	Error   float64 // seconds, the figure of Azure's chrony-tracker; +Inf if there is no bound
+	Terms   clockerror.Terms
+	Offset  float64 // seconds still to be corrected: above zero, the clock is behind
+}
+
+// A record is a sample as the history keeps it, in 48 bytes.
+type record struct {
+	real, boot               int64
+	bound, error             float32
+	offset                   float32
+	dispersion, delay, drift float32
+	seconds                  float32
+	state                    uint8
+}
+
+// A history is a ring of the latest samples.
+type history struct {
+	records   []record // as long as it has room
+	next      int      // where the next one goes
+	full      bool
+	reference float64 // the bound's term that never changes
+}
+
+func newHistory(size int, reference float64) history {
+	return history{records: make([]record, size), reference: math.Abs(reference)}
+}
+
+func (h *history) add(r record) {
+	h.records[h.next] = r
+	h.next++
+	if h.next == len(h.records) {
+		h.next, h.full = 0, true
+	}
+}
+
+// latest goes through the records, the latest first.
+func (h *history) latest() iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		for i := h.next - 1; i >= 0; i-- {
+			if !yield(&h.records[i]) {
+				return
+			}
+		}
+		if !h.full {
+			return
+		}
+		for i := len(h.records) - 1; i >= h.next; i-- {
+			if !yield(&h.records[i]) {
+				return
+			}
+		}
+	}
+}
+
+// copy returns all records, the oldest first.
+func (h *history) copy() []record {
+	if !h.full {
+		return slices.Clone(h.records[:h.next])
+	}
+	return slices.Concat(h.records[h.next:], h.records[:h.next])
+}
+
+func newRecord(o *observation, seconds float64) record {
+	e := o.estimate
+	r := record{
+		real: o.real, boot: o.boot,
+		bound: up(e.Bound), error: up(e.Error),
+		dispersion: up(e.Terms.Dispersion), delay: up(e.Terms.Delay), drift: up(e.Terms.Drift),
+		seconds: float32(seconds),
+		state:   uint8(e.State),
+	}
+	if o.tracking != nil {
+		r.offset = float32(o.tracking.SystemTime)
+	}
+	return r
+}
+
+// up rounds up to the seven digits that a record has room for: a bound must not
+// become smaller by being remembered.
+func up(v float64) float32 {
+	if rounded := float32(v); float64(rounded) >= v {
+		return rounded
+	}
+	return math.Nextafter32(float32(v), float32(math.Inf(1)))
+}
+
+func (r *record) hasBound() bool { return !math.IsInf(float64(r.bound), 1) }
+
+func (r *record) sample(reference float64) Sample {
+	s := Sample{
+		At:      time.Unix(0, r.real).UTC(),
+		Seconds: float64(r.seconds),
+		State:   clockerror.State(r.state),
+		Bound:   float64(r.bound),
+		Error:   float64(r.error),
+		Offset:  float64(r.offset),
+	}
+	if r.hasBound() {
+		s.Terms = clockerror.Terms{
+			Offset:     math.Abs(s.Offset),
+			Dispersion: float64(r.dispersion),
+			Delay:      float64(r.delay),
+			Drift:      float64(r.drift),
+			Reference:  reference,
+		}
+	}
+	return s
+}
+
+// A Window is what the samples of the last minutes say, up to the latest one.
+type Window struct {
+	Length time.Duration
+
+	// The largest of the samples that have a bound, in seconds; -Inf if none has.
+	Bound, Error float64
+
+	// Without is how many seconds of the window had no bound, be it that chronyd
+	// vouched for none or that nobody looked.
+	Without float64
+}
+
+// HasBound reports whether any sample in the window has a bound.
+func (w Window) HasBound() bool { return !math.IsInf(w.Bound, -1) }
+
+// windowLengths are those of the windows, in ascending order.
+var windowLengths = [...]time.Duration{time.Minute, 5 * time.Minute}
+
+// windows looks back over the samples. What lies before the beginning, by
+// CLOCK_BOOTTIME, is in no window.
+func (h *history) windows(begin int64) []Window {
+	windows := make([]Window, len(windowLengths))
+	for i, length := range windowLengths {
+		windows[i] = h.window(length, begin)
+	}
+	return windows
+}
+
+func (h *history) window(length time.Duration, begin int64) Window {
+	w := Window{Length: length, Bound: math.Inf(-1), Error: math.Inf(-1)}
+	var start, end int64
+	for r := range h.latest() {
+		if end == 0 {
+			end = r.boot
+			start = max(begin, end-int64(length))
+			w.Without = seconds(end - start)
+		}
+		if r.boot <= start && r.boot != end {
+			break
+		}
+		if r.hasBound() {
+			w.Bound, w.Error = max(w.Bound, float64(r.bound)), max(w.Error, float64(r.error))
+			w.Without -= min(float64(r.seconds), seconds(r.boot-start))
+		}
+	}
+	w.Without = max(0, w.Without)
+	return w
+}

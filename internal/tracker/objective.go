@@ -1,0 +1,90 @@
+package tracker
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// An Objective is a limit that the clock's bound is to keep.
+type Objective struct {
+	Name   string
+	Limit  float64 // seconds
+	Source string  // who sets the limit; empty if the operator does
+}
+
+// Profiles are the limits that software and regulators hold clocks to, each with
+// the document that says so. They are for the bound of a single node: where two
+// nodes are compared and may not be further apart, each has at most half of that.
+var Profiles = []Objective{
+	{"mifid2-100us", 100e-6, "MiFID II, RTS 25 (EU 2017/574, annex): trading venues, and members with high-frequency trading"},
+	{"mifid2-1ms", 1e-3, "MiFID II, RTS 25 (EU 2017/574, annex): other electronic trading, and venues whose gateways take more than 1 ms"},
+	{"mifid2-1s", 1, "MiFID II, RTS 25 (EU 2017/574, annex): voice trading"},
+	{"finra-cat", 50e-3, "FINRA rules 6820 (CAT) and 4590: within 50 ms of NIST's time, transmission and drift included"},
+	{"cockroachdb", 175e-3, "CockroachDB (cockroachlabs.com/docs, --max-offset, 500 ms): a node that is 80 % of it, 400 ms, from half of the others ends itself; 175 ms for each leaves 50 ms to measure it, as Oxide's omicron has it"},
+	{"yugabytedb", 250e-3, "YugabyteDB (docs.yugabyte.com, max_clock_skew_usec, 500 ms): a server that is further from another shuts down"},
+	{"ceph", 50e-3, "Ceph (docs.ceph.com, mon_clock_drift_allowed, 0.05 s): HEALTH_WARN for a monitor that is further from the leader; 25 ms for each would exclude it"},
+	{"etcd", 500e-3, "etcd (its log: clock difference against peer, 1 s)"},
+	{"kudu", 10, "Apache Kudu (kudu.apache.org/docs, max_clock_sync_error_usec, 10 s)"},
+	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes)"},
+	{"aws-api", 300, "AWS: a request whose signature is 5 minutes off is rejected"},
+}
+
+var objectiveName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+// ParseObjective understands the name of one of the Profiles, or an objective of
+// its own such as crdb=500ms.
+func ParseObjective(text string) (Objective, error) {
+	name, limitText, own := strings.Cut(text, "=")
+	if !objectiveName.MatchString(name) {
+		return Objective{}, fmt.Errorf("%q is no name: letters, digits, dots, hyphens and underscores make one, as in crdb=500ms", name)
+	}
+	if !own {
+		return profile(name)
+	}
+	limit, err := time.ParseDuration(limitText)
+	if err != nil {
+		return Objective{}, fmt.Errorf("%q is no limit: write %s=500ms, or 100us, or 5m", limitText, name)
+	}
+	if limit <= 0 {
+		return Objective{}, errors.New("the limit must be above zero")
+	}
+	return Objective{Name: name, Limit: limit.Seconds()}, nil
+}
+
+func profile(name string) (Objective, error) {
+	names := make([]string, len(Profiles))
+	for i, p := range Profiles {
+		if p.Name == name {
+			return p, nil
+		}
+		names[i] = p.Name
+	}
+	return Objective{}, fmt.Errorf("no profile has this name: choose one of %s, or set a limit as in %s=500ms", strings.Join(names, ", "), name)
+}
+
+// Progress is how well an objective was kept since the watch began.
+type Progress struct {
+	Objective
+	Good  float64 // seconds that had a bound within the limit
+	Total float64 // all seconds
+}
+
+func newProgress(objectives []Objective) []Progress {
+	all := make([]Progress, len(objectives))
+	for i, o := range objectives {
+		all[i].Objective = o
+	}
+	return all
+}
+
+// add counts the seconds that a sample stands for, and those before it in which
+// nobody looked.
+func (p *Progress) add(bound, seconds, unobserved float64) {
+	if bound <= p.Limit {
+		p.Good += seconds
+	}
+	p.Total += seconds + unobserved
+}

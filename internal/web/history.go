@@ -1,0 +1,213 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// A history is a table by columns: one row for each sample or, with a step, for
+// each step. Where there is no bound its numbers are null.
+type history struct {
+	Step     *float64    `json:"step_seconds"`
+	Time     []time.Time `json:"time"`
+	Observed []float64   `json:"observed_seconds"`
+	Without  []float64   `json:"without_bound_seconds"`
+	State    []string    `json:"state"`
+	Bound    column      `json:"bound_seconds"`
+	Error    column      `json:"error_seconds"`
+
+	// Of the sample with the largest bound.
+	Offset column `json:"offset_seconds"`
+	Terms  struct {
+		Offset     column `json:"offset"`
+		Dispersion column `json:"dispersion"`
+		Delay      column `json:"delay"`
+		Drift      column `json:"drift"`
+		Reference  column `json:"reference"`
+	} `json:"bound_terms_seconds"`
+}
+
+// A column holds numbers of which an infinite one means that there is none.
+type column []float64
+
+// MarshalJSON writes numbers with the seven digits that the history has of them.
+func (c column) MarshalJSON() ([]byte, error) {
+	text := make([]byte, 0, 2+12*len(c))
+	text = append(text, '[')
+	for i, v := range c {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			text = append(text, "null"...)
+		} else {
+			text = strconv.AppendFloat(text, v, 'g', -1, 32)
+		}
+	}
+	return append(text, ']'), nil
+}
+
+// A row is what the samples of one step say together. Averages would hide what is
+// looked for here: it is the largest bound and the worst state.
+type row struct {
+	at       time.Time
+	samples  int
+	state    clockerror.State // the least trustworthy: the states stand in that order
+	largest  tracker.Sample   // of those with a bound, the one with the largest
+	bounds   int              // how many have a bound
+	error    float64
+	observed float64
+	without  float64
+}
+
+func (r *row) add(s tracker.Sample) {
+	r.samples++
+	r.state = max(r.state, s.State)
+	r.observed += s.Seconds
+	if math.IsInf(s.Bound, 1) {
+		r.without += s.Seconds
+		return
+	}
+	r.bounds++
+	r.error = max(r.error, s.Error)
+	if r.bounds == 1 || s.Bound > r.largest.Bound {
+		r.largest = s
+	}
+}
+
+func (h *history) add(r *row) {
+	state, none := unobserved, math.Inf(1)
+	if r.samples > 0 {
+		state = r.state.String()
+	}
+	number := func(v float64) float64 {
+		if r.bounds == 0 {
+			return none
+		}
+		return v
+	}
+	h.Time = append(h.Time, r.at)
+	h.Observed = append(h.Observed, r.observed)
+	h.Without = append(h.Without, r.without)
+	h.State = append(h.State, state)
+	h.Bound = append(h.Bound, number(r.largest.Bound))
+	h.Error = append(h.Error, number(r.error))
+	h.Offset = append(h.Offset, number(r.largest.Offset))
+	terms := r.largest.Terms
+	h.Terms.Offset = append(h.Terms.Offset, number(terms.Offset))
+	h.Terms.Dispersion = append(h.Terms.Dispersion, number(terms.Dispersion))
+	h.Terms.Delay = append(h.Terms.Delay, number(terms.Delay))
+	h.Terms.Drift = append(h.Terms.Drift, number(terms.Drift))
+	h.Terms.Reference = append(h.Terms.Reference, number(terms.Reference))
+}
+
+// queryHistory answers ?start=&end=&step=, all of which may be missing.
+func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[tracker.Sample]) (*history, error) {
+	start, err := parseTime(query.Get("start"), time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	forever := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	end, err := parseTime(query.Get("end"), forever)
+	if err != nil {
+		return nil, fmt.Errorf("end: %w", err)
+	}
+	step, err := parseStep(query.Get("step"))
+	if err != nil {
+		return nil, fmt.Errorf("step: %w", err)
+	}
+	h := &history{Time: []time.Time{}, Observed: []float64{}, Without: []float64{}, State: []string{}}
+	if step == 0 {
+		for s := range samples(start, end) {
+			if len(h.Time) == mostRows {
+				return nil, fmt.Errorf("there are more than %d samples: choose a step or less time", mostRows)
+			}
+			r := row{at: s.At}
+			r.add(s)
+			h.add(&r)
+		}
+		return h, nil
+	}
+	seconds := step.Seconds()
+	h.Step = &seconds
+	rows, err := rowsOf(slices.Collect(samples(start, end)), step)
+	for i := range rows {
+		h.add(&rows[i])
+	}
+	return h, err
+}
+
+// mostRows bounds what is answered for a long history, and where the clock was set
+// by years.
+const mostRows = 11_000
+
+// rowsOf puts samples together, by steps that begin at multiples of the step since
+// 1970. Steps without a sample are rows, too.
+func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
+	if len(samples) == 0 {
+		return nil, nil
+	}
+	number := func(s tracker.Sample) int64 { return s.At.UnixNano() / int64(step) }
+	first, last := number(samples[0]), number(samples[0])
+	for _, s := range samples {
+		first, last = min(first, number(s)), max(last, number(s))
+	}
+	if last-first >= mostRows {
+		return nil, fmt.Errorf("step: it would make %d rows, and %d is the most; choose a longer step or less time", last-first+1, mostRows)
+	}
+	rows := make([]row, last-first+1)
+	for i := range rows {
+		rows[i].at = time.Unix(0, (first+int64(i))*int64(step)).UTC()
+	}
+	for _, s := range samples {
+		rows[number(s)-first].add(s)
+	}
+	return rows, nil
+}
+
+// parseTime understands RFC 3339 and seconds since 1970.
+func parseTime(text string, missing time.Time) (time.Time, error) {
+	if text == "" {
+		return missing, nil
+	}
+	const latest = 253402300799 // the end of the year 9999
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(seconds) <= latest {
+		whole, fraction := math.Modf(seconds)
+		return time.Unix(int64(whole), int64(fraction*1e9)), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is neither a time such as 2026-01-02T03:04:05Z nor seconds since 1970", text)
+	}
+	return t, nil
+}
+
+// parseStep understands 1m30s and seconds. Without a step, samples are not put
+// together.
+func parseStep(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		step, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, fmt.Errorf("%q is neither a duration such as 10s nor seconds", text)
+		}
+		seconds = step.Seconds()
+	}
+	const least, most = 1e-3, 24 * 3600
+	if !(seconds >= least && seconds <= most) {
+		return 0, errors.New("must be from 1ms to 24h")
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}

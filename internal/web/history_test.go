@@ -1,0 +1,79 @@
+package web
+
+import (
+	"iter"
+	"math"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// TestRows puts samples together: the spike and the worst state of a step remain,
+// and a step that nobody has seen is there as well.
+func TestRows(t *testing.T) {
+	begin := time.Date(2026, 11, 2, 3, 4, 0, 0, time.UTC)
+	sample := func(second float64, bound float64, state clockerror.State) tracker.Sample {
+		return tracker.Sample{
+			At: begin.Add(time.Duration(second * 1e9)), Seconds: 1, State: state,
+			Bound: bound, Error: bound / 2, Offset: -bound, Terms: clockerror.Terms{Offset: bound},
+		}
+	}
+	none := math.Inf(1)
+	all := []tracker.Sample{
+		sample(1, 0.001, clockerror.Synchronized),
+		sample(2, 0.2, clockerror.Holdover),
+		sample(9.999, 0.002, clockerror.Synchronized),
+		sample(10, none, clockerror.Unreachable),
+		sample(11, 0.003, clockerror.Synchronized),
+		sample(35, none, clockerror.Local),
+	}
+	samples := func(start, end time.Time) iter.Seq[tracker.Sample] { return slices.Values(all) }
+	h, err := queryHistory(url.Values{"step": {"10"}}, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		state             string
+		bound, error      float64
+		observed, without float64
+	}{
+		{"holdover", 0.2, 0.1, 3, 0},
+		{"unreachable", 0.003, 0.0015, 2, 1},
+		{"unobserved", none, none, 0, 0},
+		{"local", none, none, 1, 1},
+	} {
+		if !h.Time[i].Equal(begin.Add(time.Duration(i)*10*time.Second)) || h.State[i] != want.state || h.Bound[i] != want.bound || h.Error[i] != want.error ||
+			h.Observed[i] != want.observed || h.Without[i] != want.without || h.Terms.Offset[i] != want.bound {
+			t.Errorf("row %d: %+v", i, h)
+		}
+	}
+	if h.Offset[0] != -0.2 || len(h.Time) != 4 {
+		t.Errorf("%+v", h)
+	}
+
+	// Somebody has set the clock back, and by years.
+	all = append(all, sample(5, 0.3, clockerror.Synchronized))
+	if h, err = queryHistory(url.Values{"step": {"10s"}}, samples); err != nil || h.Bound[0] != 0.3 {
+		t.Errorf("%v, %+v", err, h)
+	}
+	all = append(all, sample(1e8, 0.3, clockerror.Synchronized))
+	if h, err = queryHistory(url.Values{"step": {"10s"}}, samples); err == nil {
+		t.Errorf("%d rows", len(h.Time))
+	}
+	all = slices.Repeat(all[:1], mostRows+1)
+	if h, err = queryHistory(nil, samples); err == nil {
+		t.Errorf("%d rows", len(h.Time))
+	}
+}
+
+// TestColumn writes as many digits as there are.
+func TestColumn(t *testing.T) {
+	text, err := column{float64(float32(0.2)), math.Inf(1), 0, 1e-9, math.NaN()}.MarshalJSON()
+	if got := string(text); err != nil || got != "[0.2,null,0,1e-09,null]" {
+		t.Errorf("%s, %v", got, err)
+	}
+}
