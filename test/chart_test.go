@@ -220,6 +220,21 @@ func TestChartRules(t *testing.T) {
 	}
 }
 
+// TestChartSet sets numbers on the command line, where Helm makes texts of those with
+// a point.
+func TestChartSet(t *testing.T) {
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5")
+	spec := fmt.Sprint(made["PrometheusRule"]["spec"])
+	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)"} {
+		if !strings.Contains(spec, want) {
+			t.Errorf("no %q in %s", want, spec)
+		}
+	}
+	if args := fmt.Sprint(at(made["DaemonSet"], "spec", "template", "spec", "containers", 0, "args")); !strings.Contains(args, "--clock.max-drift=1.5") {
+		t.Errorf("args %s", args)
+	}
+}
+
 // TestChartReadme wants the README to tell the values as they are.
 func TestChartReadme(t *testing.T) {
 	want, err := os.ReadFile(chart + "/README.md")
