@@ -64,6 +64,7 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 		doctorCommand(app, shared),
 		explainCommand(app, shared),
 		checkCommand(app, shared),
+		waitsyncCommand(app, shared),
 	}
 
 	chosen, err := app.Parse(args)

@@ -50,7 +50,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		}
 	}
 	logger := promslog.New(shared.log)
-	config, err := watch.config(logger)
+	watching, err := watch.config(logger)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if err := t.Watch(config); err != nil {
+	if err := t.Watch(watching); err != nil {
 		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
