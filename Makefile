@@ -15,6 +15,9 @@ GOBUILD = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= go build 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+# The plotting library that the page comes with.
+UPLOT = 1.6.32
+
 VULNLOG = bin/govulncheck.log
 
 # The race detector needs a C compiler.
@@ -43,8 +46,9 @@ image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, wi
 		linux/amd64=../../../dist/chrony-tracker-linux-amd64 linux/arm64=../../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
-test: ## run all tests, with real daemons that can't touch the clock
+test: ## run all tests, with real daemons that can't touch the clock, and a browser where there is chromium
 	go test $(RACE) ./...
+	cd test/browser && go test $(RACE) ./...
 
 .PHONY: lint
 lint: ## check format and code, and dependencies for known vulnerabilities
@@ -56,6 +60,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
 	cd bench && go vet . && go mod tidy -diff
+	cd test/browser && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
 		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
@@ -77,6 +82,16 @@ fuzz: ## fuzz the decoder for a minute
 .PHONY: docs
 docs: ## write docs/metrics.md anew
 	go test ./internal/exporter -run '^TestReference$$' -update
+
+.PHONY: uplot
+uplot: ## fetch the page's plotting library from npm anew (change UPLOT for another version)
+	@rm -rf bin/uplot && mkdir -p bin/uplot
+	@cd bin/uplot && npm pack --silent uplot@$(UPLOT) >/dev/null && tar xzf uplot-$(UPLOT).tgz
+	@cd bin/uplot/package && install -m 644 LICENSE dist/uPlot.iife.min.js dist/uPlot.min.css $(CURDIR)/internal/web/page/uplot
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the page in docs anew, in two minutes (takes chromium)
+	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs' .
 
 .PHONY: clean
 clean: ## remove what was built
