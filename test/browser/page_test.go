@@ -147,9 +147,11 @@ func TestTrackerGone(t *testing.T) {
 	asOf := strings.TrimSuffix(p.text(t, ".asof time"), " UTC")
 	p.awaitText(t, "#lost", "No news since "+asOf)
 
+	s.args = append(s.args, "--objective=finra-cat")
 	s.launch(t)
+	p.awaitText(t, "#objectives", "finra-cat")
 	p.await(t, "document.querySelector('#lost').hidden && !("+looksOld+")")
-	p.awaitText(t, "#announcement", "at most")
+	p.awaitPlot(t)
 	if title := evaluate[string](t, p, "document.title"); !strings.HasPrefix(title, "synchronized") {
 		t.Errorf("title %q", title)
 	}
@@ -158,6 +160,7 @@ func TestTrackerGone(t *testing.T) {
 	wantLost(t, p)
 	must(t, s.cmd.Process.Signal(syscall.SIGCONT))
 	p.await(t, "document.querySelector('#lost').hidden")
+	p.awaitText(t, "#announcement", "at most")
 }
 
 func wantLost(t *testing.T, p *tab) {

@@ -1,9 +1,16 @@
 package browser
 
 import (
+	"bytes"
 	"flag"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +40,7 @@ func TestScreenshots(t *testing.T) {
 		good.Line + poll + " prefer trust", at("127.0.0.2"), at("127.0.0.3"), at("127.0.0.4") + " offset 0.08",
 	}})
 	must(t, d.WaitSynchronized(t.Context()))
-	s := start(t, "--chrony.address=unix://"+d.Socket, "--sample.interval=100ms", "--objective=finra-cat", "--objective=mifid2-1ms")
+	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms", "--objective=finra-cat", "--objective=mifid2-1ms")
 
 	const calm = 25 * time.Second
 	time.Sleep(calm)
@@ -48,21 +55,42 @@ func TestScreenshots(t *testing.T) {
 	time.Sleep(calm)
 
 	for _, shot := range []struct {
-		name, scheme string
-		width        int64
+		name, scheme  string
+		width, height int64
 	}{
-		{"page", "light", 1100},
-		{"page-dark", "dark", 1100},
-		{"page-phone", "light", 390},
+		{"page-light", "light", 1180, 1290},
+		{"page-dark", "dark", 1180, 1290},
+		{"page-phone", "light", 390, 1080},
 	} {
-		p := open(t, s.url, chromedp.EmulateViewport(shot.width, 900),
-			scheme(shot.scheme))
+		p := open(t, s.url, chromedp.EmulateViewport(shot.width, shot.height), scheme(shot.scheme))
 		p.awaitPlot(t)
 		p.await(t, "document.querySelector('#page').dataset.state == 'synchronized'")
-		picture, err := chromedp.Run(p, chromedp.FullScreenshot(100))
+		picture, err := chromedp.Run(p, chromedp.CaptureScreenshot())
 		must(t, err)
-		must(t, os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), picture, 0o644))
+		must(t, os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), smaller(t, picture), 0o644))
 	}
+}
+
+// smaller keeps the 256 colours that a picture has most of, and puts the nearest of
+// them in the place of others.
+func smaller(t *testing.T, picture []byte) []byte {
+	t.Helper()
+	full, err := png.Decode(bytes.NewReader(picture))
+	must(t, err)
+	bounds := full.Bounds()
+	counts := make(map[color.Color]int)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			counts[full.At(x, y)]++
+		}
+	}
+	most := slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return counts[b] - counts[a] })
+	paletted := image.NewPaletted(bounds, most[:min(len(most), 256)])
+	draw.Draw(paletted, bounds, full, bounds.Min, draw.Src)
+	var b bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	must(t, encoder.Encode(&b, paletted))
+	return b.Bytes()
 }
 
 // scheme makes the page light or dark.

@@ -57,12 +57,15 @@ function show(fresh) {
 	document.body.classList.add("live");
 	lost.hidden = true;
 	document.title = fresh.title;
-	morph(page, fresh.getElementById("page"));
+	const like = fresh.getElementById("page");
+	// Another version has other scripts; other flags make other sections.
+	if (like.dataset.version !== page.dataset.version || like.childElementCount !== page.childElementCount) return location.reload();
+	morph(page, like);
 	// The bound changes all the time; somebody who listens wants to hear of the state.
 	if (back || state !== page.dataset.state || kind !== page.dataset.class) {
 		announcement.textContent = document.getElementById("verdict").textContent;
 	}
-	plot.update(page.dataset, objectives()).catch(() => {}); // the next look tells
+	plot.update(page.dataset, objectives());
 }
 
 function lose(cause) {
@@ -77,7 +80,7 @@ function lose(cause) {
 
 function tick() {
 	if (!asking && performance.now() - asked > pause) look();
-	if (silence() > patience) lose("the tracker does not answer");
+	if (lost.hidden && silence() > patience) lose("the tracker does not answer");
 	if (!lost.hidden) lost.lastChild.textContent = ` (${Math.round(silence() / 1000)} s ago)`;
 }
 

@@ -26,6 +26,8 @@ export class Plot {
 	#rows = []; // {time, state, bound, without}, the oldest first
 	#last; // the latest row's time, as the tracker wrote it
 	#key; // of what the rows were asked for
+	#turn = 0; // counts what is asked for
+	#shown = []; // the rows in the plot
 	#events = [];
 
 	constructor(root) {
@@ -40,9 +42,8 @@ export class Plot {
 		this.#page = { ...page };
 		this.#objectives = objectives;
 		if (!page.since || !globalThis.uPlot) return; // nobody watches, or nothing draws
-		await this.#fetch();
 		this.#root.hidden = false;
-		this.#show();
+		await this.#refresh();
 	}
 
 	#build() {
@@ -66,11 +67,18 @@ export class Plot {
 		return { width: Math.floor(width), height: Math.floor(height) };
 	}
 
-	async #choose(span, zoom) {
+	#choose(span, zoom) {
 		this.#span = span;
 		this.#zoom = zoom;
-		await this.#fetch();
-		this.#show();
+		this.#refresh();
+	}
+
+	async #refresh() {
+		try {
+			if (await this.#fetch()) this.#show();
+		} catch (error) {
+			this.#caption.textContent = `The plot is not up to date: ${error.message}.`;
+		}
 	}
 
 	// #range is from when to when is shown, in seconds since 1970, by the clock that
@@ -82,25 +90,28 @@ export class Plot {
 		return [Math.min(Math.max(now - this.#span, since), now - leastSpan), now];
 	}
 
-	// #fetch asks for the rows that are not there yet. After a step of the clock the
-	// old ones don't fit the new any more.
+	// #fetch asks for the rows that are not there yet, and reports whether they still
+	// matter when they come. After an event all are asked for: a step of the clock
+	// leaves old ones that don't fit the new.
 	async #fetch() {
-		const { since, steps, interval, events } = this.#page;
+		const { since, interval, events } = this.#page;
 		const [from, to] = this.#range();
 		const step = Math.ceil((to - from) / mostRows);
 		const raw = step <= Number(interval);
-		const key = JSON.stringify([since, steps, events, raw || step, this.#zoom, this.#span]);
+		const key = JSON.stringify([since, events, raw || step, this.#zoom, this.#span]);
 		const more = key === this.#key && this.#rows.length > 0;
-		const query = new URLSearchParams({ start: more ? this.#last : Math.floor(from / step) * step });
-		if (this.#zoom) query.set("end", to);
+		const query = new URLSearchParams({ start: more ? this.#last : Math.floor(from / step) * step, end: to + step });
 		if (!raw) query.set("step", step);
+		const turn = ++this.#turn;
 		const [history, log] = await Promise.all([get(`api/v1/history?${query}`), more ? null : get("api/v1/events")]);
+		if (turn !== this.#turn) return false;
 		const rows = rowsOf(history);
 		const kept = more ? this.#rows.filter(({ time }) => time >= from - step && time < (rows[0]?.time ?? Infinity)) : [];
 		this.#rows = [...kept, ...rows].sort((a, b) => a.time - b.time);
 		this.#last = history.time.at(-1) ?? this.#last;
 		this.#key = key;
 		if (log) this.#events = log.events.map((e) => ({ ...e, at: Date.parse(e.time) / 1000 }));
+		return true;
 	}
 
 	#show() {
@@ -113,11 +124,11 @@ export class Plot {
 		for (const [i, button] of this.#buttons.entries()) button.ariaPressed = String(!this.#zoom && spans[i][1] === this.#span);
 		this.#now.hidden = !this.#zoom;
 	}
-	#shown = [];
 
 	#draw(data) {
 		const font = "12px system-ui, sans-serif";
 		const line = { stroke: () => color("line"), width: 1 };
+		const decades = { ...line, filter: (_, values) => values.map((v) => (isDecade(v) ? v : null)) };
 		const axis = { stroke: () => color("soft"), font, grid: line, ticks: line };
 		const plot = new uPlot({
 			...this.#size(),
@@ -127,8 +138,8 @@ export class Plot {
 			cursor: { y: false, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => this.#choose(this.#span, null) } },
 			scales: { x: { range: () => this.#range() }, y: { distr: 3, range: (_, min, max) => this.#decades(min, max) } },
 			axes: [
-				{ ...axis, space: 70, values: (_, times, __, ___, step) => times.map((t) => clock(t).slice(0, step < 60 ? 8 : 5)) },
-				{ ...axis, size: 64, grid: { ...line, filter: (_, values) => values.map((v) => (isDecade(v) ? v : null)) }, values: (_, values) => values.map((v) => (v == null ? "" : seconds(v))) },
+				{ ...axis, space: 70, size: 36, values: (_, times, __, ___, step) => times.map((t) => clock(t).slice(0, step < 60 ? 8 : 5)) },
+				{ ...axis, size: 64, grid: decades, ticks: decades, values: (_, values) => values.map((v) => (v == null ? "" : seconds(v))) },
 			],
 			series: [{}, {
 				stroke: () => color("plot"), width: 1.5, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false },
