@@ -20,6 +20,9 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
+# The plotting library that the page comes with.
+UPLOT = 1.6.32
+
 VULNLOG = bin/govulncheck.log
 
 # The race detector needs a C compiler.
@@ -61,8 +64,9 @@ release: ## write all that is published to dist/release: image, chart, programs,
 		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
-test: ## run all tests, with real daemons that can't touch the clock
+test: ## run all tests, with real daemons that can't touch the clock, and a browser where there is chromium
 	go test $(RACE) ./...
+	cd test/browser && go test $(RACE) ./...
 
 .PHONY: lint
 lint: ## check format and code, and dependencies for known vulnerabilities
@@ -75,6 +79,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	cd deploy/docker/image && go vet . && go mod tidy -diff
 	cd deploy/release && go vet . && go mod tidy -diff
 	cd bench && go vet . && go mod tidy -diff
+	cd test/browser && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
 		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
@@ -106,6 +111,16 @@ rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
 	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
 		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
+
+.PHONY: uplot
+uplot: ## fetch the page's plotting library from npm anew (change UPLOT for another version)
+	@rm -rf bin/uplot && mkdir -p bin/uplot
+	@cd bin/uplot && npm pack --silent uplot@$(UPLOT) >/dev/null && tar xzf uplot-$(UPLOT).tgz
+	@cd bin/uplot/package && install -m 644 LICENSE dist/uPlot.iife.min.js dist/uPlot.min.css $(CURDIR)/internal/web/page/uplot
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the page in docs anew, in two minutes (takes chromium)
+	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs' .
 
 .PHONY: clean
 clean: ## remove what was built

@@ -33,7 +33,10 @@ const (
 // EventKinds lists all kinds.
 var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, SteeredByAnother}
 
-// eventTexts are what the log says.
+// String says in words what has happened.
+func (k EventKind) String() string { return eventTexts[k] }
+
+// eventTexts are what the log says, too.
 var eventTexts = map[EventKind]string{
 	ChronydRestarted:  "chronyd was restarted",
 	SourceChanged:     "chronyd follows another source",
