@@ -6,6 +6,9 @@ CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
 IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
+# A release needs a semantic version, also where no tag gives one.
+RELEASE = $(if $(filter v%,$(VERSION)),$(VERSION),v0.0.0-g$(VERSION))
+
 stamp   = github.com/prometheus/common/version
 
 # The same source makes the same program, whatever this machine's Go is set to.
@@ -14,6 +17,8 @@ GOBUILD = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= go build 
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 VULNLOG = bin/govulncheck.log
 
@@ -42,6 +47,14 @@ image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, wi
 		-out ../../../dist/chrony-tracker.oci.tar \
 		linux/amd64=../../../dist/chrony-tracker-linux-amd64 linux/arm64=../../../dist/chrony-tracker-linux-arm64
 
+.PHONY: release
+release: ## write all that is published to dist/release: image, chart, programs, systemd unit, SBOMs, checksums (VERSION=v1.2.3)
+	rm -rf dist/release && mkdir -p dist/release
+	@$(MAKE) --no-print-directory image VERSION='$(RELEASE)' IMAGE='chrony-tracker:$(subst +,-,$(RELEASE))'
+	cp dist/chrony-tracker.oci.tar 'dist/release/chrony-tracker-$(RELEASE).oci.tar'
+	cd deploy/release && go run . -version '$(RELEASE)' -created '$(CREATED)' -source ../.. -out ../../dist/release \
+		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
+
 .PHONY: test
 test: ## run all tests, with real daemons that can't touch the clock
 	go test $(RACE) ./...
@@ -55,6 +68,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
+	cd deploy/release && go vet . && go mod tidy -diff
 	cd bench && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
@@ -75,8 +89,18 @@ fuzz: ## fuzz the decoder for a minute
 	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
 
 .PHONY: docs
-docs: ## write docs/metrics.md anew
+docs: ## write docs/metrics.md and the chart's README anew
 	go test ./internal/exporter -run '^TestReference$$' -update
+	go run $(HELMDOCS) --chart-search-root=deploy/helm/chrony-tracker
+
+.PHONY: rules
+rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
+	go run ./deploy/prometheus/generate
+
+.PHONY: manifests
+manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
+	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
+		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
 
 .PHONY: clean
 clean: ## remove what was built

@@ -29,6 +29,8 @@ var rooms = map[string]room{
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
 	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
 	"/test":                    {}, // tests only
+
+	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
 }
 
 // TestImports keeps the rules of docs/architecture.md.

@@ -17,8 +17,8 @@ import (
 
 type object = map[string]any
 
-// render returns the DaemonSet of a variant and the other objects' kinds.
-func render(t *testing.T, variant string) (daemonset object, others []string) {
+// kustomize returns the objects of a variant.
+func kustomize(t *testing.T, variant string) []object {
 	t.Helper()
 	cmd := exec.Command("kubectl", "kustomize", "../deploy/kubernetes/"+variant)
 	if _, err := exec.LookPath("kubectl"); err != nil {
@@ -29,7 +29,13 @@ func render(t *testing.T, variant string) (daemonset object, others []string) {
 	if err != nil {
 		t.Fatalf("%s: %v", variant, err)
 	}
-	for _, o := range decode(t, string(out)) {
+	return decode(t, string(out))
+}
+
+// render returns the DaemonSet of a variant and the other objects' kinds.
+func render(t *testing.T, variant string) (daemonset object, others []string) {
+	t.Helper()
+	for _, o := range kustomize(t, variant) {
 		if kind := o["kind"].(string); kind == "DaemonSet" {
 			daemonset = o
 		} else {
@@ -162,6 +168,17 @@ container.env:
 container.volumeMounts: [{name: chronyd, mountPath: /run/chrony}]
 volumes: [{name: chronyd, hostPath: {path: /run/chrony, type: Directory}}]
 `
+
+// TestOneFile wants the single file to be what Kustomize makes.
+func TestOneFile(t *testing.T) {
+	text, err := os.ReadFile("../deploy/kubernetes/chrony-tracker.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := decode(t, string(text)), kustomize(t, "host-network"); !reflect.DeepEqual(got, want) {
+		t.Errorf("make manifests would change deploy/kubernetes/chrony-tracker.yaml")
+	}
+}
 
 // TestScraping reads the two ways for Azure Managed Prometheus: both must find
 // the pods that the manifests make, no others, and name the node.

@@ -55,34 +55,34 @@ func TestPrometheus(t *testing.T) {
 // scrapes the program five times a second, and gets the labels of the result.
 func startPrometheus(t *testing.T, s *server) func(query string) []map[string]string {
 	t.Helper()
-	program, err := chronytest.Program("prometheus", "prometheus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := chronytest.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, address := t.TempDir(), "127.0.0.1:"+strconv.Itoa(port)
-	for name, text := range map[string]string{
-		"prometheus.yml": fmt.Sprintf(`
+	return runPrometheus(t, t.TempDir(), fmt.Sprintf(`
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
 rule_files: [rules.yml]
 scrape_configs: [{job_name: chrony, static_configs: [{targets: [%q]}]}]
 `, strings.TrimPrefix(s.url, "http://")),
-		"rules.yml": `groups: [{name: clock, rules: [{alert: ClockError, expr: chrony_clock_error_ms > 50}]}]`,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		`groups: [{name: clock, rules: [{alert: ClockError, expr: chrony_clock_error_ms > 50}]}]`,
+	).query
+}
+
+// A prometheusServer is a real Prometheus.
+type prometheusServer struct{ url string }
+
+// runPrometheus runs one in a directory, with a configuration and rules.yml.
+func runPrometheus(t *testing.T, dir, config, rules string) *prometheusServer {
+	t.Helper()
+	program, err := chronytest.Program("prometheus", "prometheus")
+	must(t, err)
+	port, err := chronytest.FreePort()
+	must(t, err)
+	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
 	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 	var log strings.Builder
 	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, cmd.Start())
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -90,24 +90,30 @@ scrape_configs: [{job_name: chrony, static_configs: [{targets: [%q]}]}]
 			t.Log(log.String())
 		}
 	})
-	return func(query string) []map[string]string {
-		response, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(query))
-		if err != nil {
-			return nil // not up yet
-		}
-		defer response.Body.Close()
-		var answer struct {
-			Data struct {
-				Result []struct{ Metric map[string]string }
-			}
-		}
-		if json.NewDecoder(response.Body).Decode(&answer) != nil {
-			return nil
-		}
-		var labels []map[string]string
-		for _, r := range answer.Data.Result {
-			labels = append(labels, r.Metric)
-		}
-		return labels
+	return &prometheusServer{"http://" + address}
+}
+
+// get reads an answer of the API; nothing, as long as Prometheus is not up.
+func (p *prometheusServer) get(path string, answer any) {
+	response, err := http.Get(p.url + "/api/v1/" + path)
+	if err != nil {
+		return
 	}
+	defer response.Body.Close()
+	json.NewDecoder(response.Body).Decode(answer)
+}
+
+// query returns the labels of a query's result.
+func (p *prometheusServer) query(query string) []map[string]string {
+	var answer struct {
+		Data struct {
+			Result []struct{ Metric map[string]string }
+		}
+	}
+	p.get("query?query="+url.QueryEscape(query), &answer)
+	var labels []map[string]string
+	for _, r := range answer.Data.Result {
+		labels = append(labels, r.Metric)
+	}
+	return labels
 }

@@ -58,6 +58,7 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	commands := []command{
 		serveCommand(app, shared),
 		statusCommand(app, shared),
+		waitsyncCommand(app, shared),
 	}
 
 	chosen, err := app.Parse(args)

@@ -40,14 +40,7 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "healthy")
 	})
-	// Ready means that chronyd answers now.
-	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) {
-		if err := t.Judge(r.Context()).Err; err != nil {
-			http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
 	registerAPI(mux, t)
 }
 

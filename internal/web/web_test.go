@@ -195,3 +195,39 @@ func TestWords(t *testing.T) {
 		t.Errorf("a reference clock of unknown error is not told: %v", labels)
 	}
 }
+
+// TestGate opens for a clock that is right within the limit, and for no other.
+func TestGate(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	right := serve(t, d.Address)
+	wrong := serve(t, chronytest.New(t, chronytest.Config{}).Address)
+	local := serve(t, chronytest.New(t, chronytest.Config{Lines: []string{"local stratum 10"}}).Address)
+	gone := chronytest.New(t, chronytest.Config{})
+	gone.Kill()
+	nobody := serve(t, gone.Address)
+	for _, test := range []struct {
+		server *httptest.Server
+		query  string
+		status int
+		text   string
+	}{
+		{right, "?max_error=1s", 200, `^ready: the clock is wrong by 2\d\d ms at most\n$`},
+		{right, "?max_error=10ms", 503, `^not ready: the clock can be wrong by 2\d\d ms, more than 10 ms\n$`},
+		{right, "", 200, `^ready\n$`},
+		{wrong, "", 200, `^ready\n$`},
+		{wrong, "?max_error=1000000h", 503, `^not ready: the clock can be wrong by any amount: chronyd follows no source\n$`},
+		{local, "?max_error=1000000h", 503, `^not ready: the clock can be wrong by any amount: chronyd follows the clock itself\n$`},
+		{nobody, "?max_error=1000000h", 503, `^not ready: .*no answer: connection refused\n.*is chronyd running`},
+		{right, "?max_error=10", 400, `^max_error=10: must be one duration above zero`},
+		{right, "?max_error=0s", 400, `must be one duration above zero`},
+		{right, "?max_error=-1s", 400, `must be one duration above zero`},
+		{right, "?max_error=", 400, `must be one duration above zero`},
+		{right, "?max_error=1s&max_error=1ms", 400, `must be one duration above zero`},
+		{right, "?maxerror=10ms", 400, `^unknown parameter "maxerror": there is max_error`},
+	} {
+		response, text := get(t, test.server.URL+"/-/ready"+test.query)
+		if response.StatusCode != test.status || !regexp.MustCompile(test.text).MatchString(text) {
+			t.Errorf("%s: %s: %s, want %d %s", test.query, response.Status, text, test.status, test.text)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/web"
+)
+
+// waitsyncFlags say what to wait for, and for how long.
+type waitsyncFlags struct {
+	maxError, timeout, interval time.Duration
+	url                         *url.URL
+}
+
+func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("waitsync", "Wait until the clock is right within a limit, such as in an init container.")
+	f := new(waitsyncFlags)
+	clause.Flag("max-error", "How wrong the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
+	clause.Flag("timeout", "How long to wait; without, for ever.").Default("0s").DurationVar(&f.timeout)
+	clause.Flag("interval", "How often to look.").Default("1s").DurationVar(&f.interval)
+	clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network.").URLVar(&f.url)
+	return command{clause, func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
+}
+
+// progressInterval is how often a line says what is being waited for, when that
+// stays the same.
+const progressInterval = 10 * time.Second
+
+func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io.Writer) error {
+	look, end, err := f.looker(shared)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+	}
+	begin := time.Now()
+	ticker := time.NewTicker(f.interval)
+	defer ticker.Stop()
+	var said time.Time // the last line
+	last := errors.New("there was no time to look")
+	for {
+		verdict, err := look(ctx)
+		waited := time.Since(begin).Round(time.Second)
+		switch {
+		case err == nil:
+			fmt.Fprintf(out, "waited %v: %s\n", waited, verdict)
+			return nil
+		case errors.As(err, new(hopeless)):
+			return err
+		case ctx.Err() == nil: // else the look was cut short, and tells of nothing but that
+			if kind(err) != kind(last) || time.Since(said) >= progressInterval {
+				fmt.Fprintf(out, "waiting, %v: %s\n", waited, oneLine(err.Error()))
+				said = time.Now()
+			}
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("waited %v in vain: %w", f.timeout, last)
+			}
+			return fmt.Errorf("interrupted: %w", last)
+		case <-ticker.C:
+		}
+	}
+}
+
+// kind is what an error says without its numbers, which change all the time.
+func kind(err error) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '.' {
+			return -1
+		}
+		return r
+	}, err.Error())
+}
+
+// A look asks once. It returns how wrong the clock can be, or why it must not be
+// relied on.
+type look func(ctx context.Context) (verdict string, err error)
+
+// A hopeless error stays as it is, however long one waits.
+type hopeless struct{ error }
+
+func (e hopeless) Unwrap() error { return e.error }
+
+// looker returns who is asked, and what ends that.
+func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) {
+	switch {
+	case f.maxError <= 0:
+		return nil, nil, usageError{fmt.Errorf("--max-error=%v: must be above zero", f.maxError)}
+	case f.timeout < 0:
+		return nil, nil, usageError{fmt.Errorf("--timeout=%v: must not be below zero", f.timeout)}
+	case f.interval <= 0:
+		return nil, nil, usageError{fmt.Errorf("--interval=%v: must be above zero", f.interval)}
+	case f.url == nil:
+		return f.lookAtChronyd(shared)
+	case f.url.Scheme != "http" && f.url.Scheme != "https" || f.url.Host == "":
+		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https://, and a host", f.url)}
+	default:
+		return f.lookAtTracker, func() error { return nil }, nil
+	}
+}
+
+func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, error) {
+	t, err := shared.newTracker(tracker.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context) (string, error) {
+		snapshot := t.Judge(ctx)
+		if snapshot.Err != nil {
+			return "", snapshot.Err
+		}
+		return web.Within(web.NewStatus(snapshot), f.maxError)
+	}, t.Close, nil
+}
+
+// client asks trackers: those of this node, so that no proxy has any business there.
+var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
+
+// lookAtTracker asks a tracker's gate. Its answer is a line, and may be a hint.
+func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (string, error) {
+	gate := f.url.JoinPath("-/ready")
+	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, gate.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", hintedError{err, "does the tracker run on this node? --url is its address"}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<12))
+	if err != nil {
+		return "", err
+	}
+	line, hint, _ := strings.Cut(string(text), "\n")
+	switch response.StatusCode {
+	case http.StatusOK:
+		_, verdict, gated := strings.Cut(line, "ready: ")
+		if !gated { // a tracker that knows no max_error, or somebody else
+			return "", hopeless{fmt.Errorf("%s is no gate: it says %q", gate, line)}
+		}
+		return verdict, nil
+	case http.StatusServiceUnavailable:
+		return "", hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
+	default:
+		return "", hopeless{fmt.Errorf("%s: %s: %s", gate, response.Status, line)}
+	}
+}

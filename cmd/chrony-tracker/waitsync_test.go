@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"syscall"
+	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+func TestWaitsync(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	never := chronytest.New(t, chronytest.Config{})
+	gate := func(status int, text string) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/-/ready" || r.URL.RawQuery != "max_error=10ms" {
+				t.Errorf("asked for %s", r.URL)
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, text)
+		}))
+		t.Cleanup(server.Close)
+		return "--url=" + server.URL
+	}
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		stdout string
+		stderr string
+	}{
+		{"right", []string{"--max-error=1s", "--chrony.address=" + d.Address}, 0, `^waited \d+s: the clock is wrong by 2\d\d ms at most\n$`, `^$`},
+		{"too wrong", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--chrony.address=" + d.Address}, 1,
+			`^waiting, \d+s: the clock can be wrong by 2\d\d ms, more than 10 ms\n$`, `^chrony-tracker: error: waited 2s in vain: the clock can be wrong by 2\d\d ms, more than 10 ms\n$`},
+		{"never synchronised", []string{"--max-error=1000h", "--timeout=2s", "--interval=100ms", "--chrony.address=" + never.Address}, 1,
+			`^waiting, \d+s: the clock can be wrong by any amount: chronyd follows no source\n$`, `in vain: the clock can be wrong by any amount`},
+		{"no chronyd", []string{"--max-error=1s", "--timeout=2s", "--interval=100ms", "--chrony.address=unix:///nowhere/chronyd.sock"}, 1,
+			`^waiting, \d+s: .*no answer: .*no such file`, `error: waited 2s in vain: .*no answer: .*\n.*hint: is chronyd running`},
+		{"a tracker says yes", []string{"--max-error=10ms", gate(200, "ready: the clock is wrong by 1 ms at most\n")}, 0, `^waited \d+s: the clock is wrong by 1 ms at most\n$`, `^$`},
+		{"a tracker says no", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", gate(503, "not ready: no answer: connection refused\nis chronyd running?\n")}, 1,
+			`^waiting, \d+s: no answer: connection refused\n$`, `in vain: no answer: connection refused\n.*hint: is chronyd running\?`},
+		{"an old tracker", []string{"--max-error=10ms", gate(200, "ready\n")}, 1, `^$`, `is no gate: it says "ready"`},
+		{"somebody else", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
+		{"no tracker", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--url=http://127.0.0.1:1"}, 1, `^waiting, \d+s: .*connection refused`, `hint: does the tracker run on this node`},
+		{"no limit", nil, 2, `^$`, `max-error.*\n.*--help`},
+		{"no error at all", []string{"--max-error=0s"}, 2, `^$`, `--max-error=0s: must be above zero`},
+		{"negative timeout", []string{"--max-error=1s", "--timeout=-1s"}, 2, `^$`, `--timeout=-1s`},
+		{"no interval", []string{"--max-error=1s", "--interval=0s"}, 2, `^$`, `--interval=0s`},
+		{"no url", []string{"--max-error=1s", "--url=10.0.0.4/x"}, 2, `^$`, `--url=10.0.0.4/x: must begin with http://`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, status := program(t, nil, append([]string{"waitsync"}, test.args...)...)
+			if status != test.status {
+				t.Errorf("status %d, want %d", status, test.status)
+			}
+			if !regexp.MustCompile(test.stdout).MatchString(stdout) || !regexp.MustCompile(test.stderr).MatchString(stderr) {
+				t.Errorf("stdout %q, want %s\nstderr %q, want %s", stdout, test.stdout, stderr, test.stderr)
+			}
+		})
+	}
+}
+
+// TestWaitsyncWaits begins before there is a chronyd, and ends when it is right.
+func TestWaitsyncWaits(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	d.Kill()
+	out, end := startWaitsync(t, "--max-error=1s", "--interval=20ms", "--chrony.address="+d.Address)
+	if line, err := out.ReadString('\n'); err != nil || !regexp.MustCompile(`^waiting, \d+s: .*no answer`).MatchString(line) {
+		t.Errorf("%q, %v", line, err)
+	}
+	if err := d.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(out)
+	if err != nil || !regexp.MustCompile(`(?m)^waited \d+s: the clock is wrong by .* at most\n\z`).Match(rest) {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if status := end(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+}
+
+// TestWaitsyncStops is told to end while it waits.
+func TestWaitsyncStops(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	out, end := startWaitsync(t, "--max-error=1s", "--chrony.address="+d.Address)
+	if _, err := out.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if status := end(); status != 1 {
+		t.Errorf("status %d", status)
+	}
+}
+
+// startWaitsync runs the command. End tells it to end, if it still runs.
+func startWaitsync(t *testing.T, args ...string) (out *bufio.Reader, end func() (status int)) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append([]string{"waitsync"}, args...)...)
+	cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	return bufio.NewReader(stdout), func() int {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		return cmd.ProcessState.ExitCode()
+	}
+}

@@ -1,0 +1,261 @@
+// Made from deploy/prometheus/rules.yaml by `make rules`. Do not change this file.
+//   az deployment group create --resource-group GROUP --template-file rules.bicep \
+//     --parameters workspaceId=… clusterId=… actionGroupId=…
+
+@description('Where the rule groups are kept.')
+param location string = resourceGroup().location
+@description('Resource id of the Azure Monitor workspace that has the metrics.')
+param workspaceId string
+@description('Resource id of the AKS cluster that the rules are for.')
+param clusterId string
+@description('Resource id of the action group to call; nobody is called without.')
+param actionGroupId string = ''
+
+var clusterName = last(split(clusterId, '/'))
+var actions = empty(actionGroupId) ? [] : [
+  {
+    actionGroupId: actionGroupId
+  }
+]
+
+resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-01' = {
+  name: 'chrony-tracker-${clusterName}'
+  location: location
+  properties: {
+    description: 'How wrong the clocks of the nodes can be'
+    scopes: [
+      workspaceId
+      clusterId
+    ]
+    clusterName: clusterName
+    enabled: true
+    interval: 'PT1M'
+    rules: [
+      {
+        record: 'node:chrony_clock_error_bound_seconds:max'
+        enabled: true
+        expression: 'max by (cluster, node) (last_over_time(chrony_clock_error_bound_seconds[2m]))'
+      }
+      {
+        record: 'node:chrony_objective_limit_seconds:max'
+        enabled: true
+        expression: 'max by (cluster, node, objective) (last_over_time(chrony_objective_limit_seconds[2m])) or label_replace( group by (cluster, node) (last_over_time(chrony_up[2m])) * 0.1 unless on (cluster, node) last_over_time(chrony_objective_limit_seconds[2m]), "objective", "default", "", "" )'
+      }
+      {
+        record: 'node:chrony_sources:max'
+        enabled: true
+        expression: 'max by (cluster, node, state) (last_over_time(chrony_sources_by_state[2m]))'
+      }
+      {
+        record: 'node:chrony_tracker_missing:bool'
+        enabled: true
+        expression: 'group by (cluster, node) ( kube_node_info{os_image!~"Windows.*", kubelet_version!~".*-vk-.*", node!~"(virtual|fargate)-.*"} ) unless on (cluster, node) chrony_up'
+      }
+      {
+        record: 'node:chrony_objective_good:ratio_rate5m'
+        enabled: true
+        expression: 'max by (cluster, node, objective) ( rate(chrony_objective_good_seconds_total[5m]) / (rate(chrony_objective_seconds_total[5m]) > 0) )'
+      }
+      {
+        record: 'cluster:chrony_clock_pair_error_seconds:max'
+        enabled: true
+        expression: 'sum by (cluster) (topk by (cluster) (2, node:chrony_clock_error_bound_seconds:max < +Inf)) and on (cluster) count by (cluster) (node:chrony_clock_error_bound_seconds:max < +Inf) > 1'
+      }
+      {
+        record: 'cluster:chrony_tracker_missing:count'
+        enabled: true
+        expression: 'count by (cluster) (node:chrony_tracker_missing:bool) or 0 * count by (cluster) (node:chrony_clock_error_bound_seconds:max)'
+      }
+      {
+        record: 'cluster:chrony_objective_bad:ratio_rate5m'
+        enabled: true
+        expression: '( sum by (cluster, objective) (1 - node:chrony_objective_good:ratio_rate5m) + on (cluster) group_left () cluster:chrony_tracker_missing:count ) / ( count by (cluster, objective) (node:chrony_objective_good:ratio_rate5m) + on (cluster) group_left () cluster:chrony_tracker_missing:count )'
+      }
+      {
+        record: 'cluster:chrony_objective_exceeded:ratio'
+        enabled: true
+        expression: '( count by (cluster, objective) ( max by (cluster, node) (last_over_time(chrony_clock_error_bound_max_seconds{window="1m"}[2m])) < +Inf > on (cluster, node) group_right () node:chrony_objective_limit_seconds:max ) or 0 * count by (cluster, objective) (node:chrony_objective_limit_seconds:max) ) / count by (cluster, objective) (node:chrony_objective_limit_seconds:max)'
+      }
+      {
+        alert: 'ClockErrorUnknown'
+        enabled: true
+        expression: 'topk by (cluster, node) (1, max by (cluster, node, state) (avg_over_time(chrony_clock_state{state!="synchronized"}[5m])) > 0 ) and on (cluster, node) node:chrony_clock_error_bound_seconds:max == +Inf'
+        for: 'PT5M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'For 5 minutes nothing has vouched for this clock. unreachable: chronyd gives no answer; unsynchronized: it follows nothing; local: it follows the clock itself; holdover: its source never gave a sample.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockErrorUnknown.md'
+          summary: 'The clock of node {{ $labels.node }} can be wrong by any amount: it is {{ $labels.state }}.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockErrorLarge'
+        enabled: true
+        expression: 'node:chrony_clock_error_bound_seconds:max < +Inf > on (cluster, node) group_right () node:chrony_objective_limit_seconds:max'
+        for: 'PT5M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'So it has been for 5 minutes. The limit is chrony_objective_limit_seconds, or 0.1 s where no objective is set (default).'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockErrorLarge.md'
+          summary: 'The clock of node {{ $labels.node }} can be wrong by {{ $value | humanizeDuration }}, more than the objective {{ $labels.objective }} allows.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockPairApart'
+        enabled: true
+        expression: 'cluster:chrony_clock_pair_error_seconds:max > 0.4'
+        for: 'PT5M'
+        severity: 0
+        labels: {
+          severity: 'critical'
+        }
+        annotations: {
+          description: 'The two largest known bounds of the cluster have been too large together for 5 minutes. Databases that compare their nodes\' clocks stop nodes at their limit.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockPairApart.md'
+          summary: 'The clocks of two nodes can be {{ $value | humanizeDuration }} apart, more than 0.4 s.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockBudgetBurning'
+        enabled: true
+        expression: '( avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[1h]) > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 1h or avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[6h]) > 6 * (1 - 0.999) and avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[30m]) > 6 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 6h ) and cluster:chrony_objective_exceeded:ratio > 0'
+        for: 'PT5M'
+        severity: 0
+        labels: {
+          severity: 'critical'
+        }
+        annotations: {
+          description: 'At this rate what 0.999 allows in a month is gone within days. Nodes without a tracker and clocks of which nothing is known count as outside.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurning.md'
+          summary: 'Clocks were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of their time, and still are: its error budget burns fast.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockBudgetBurningSlowly'
+        enabled: true
+        expression: 'avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[3d]) > 1 - 0.999 and avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[6h]) > 1 - 0.999 and cluster:chrony_objective_bad:ratio_rate5m offset 1d and avg_over_time(cluster:chrony_objective_exceeded:ratio[6h]) > 1 - 0.999'
+        for: 'PT15M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'At this rate what 0.999 allows in a month will not last for the month.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurningSlowly.md'
+          summary: 'Clocks were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the last three days, more than its error budget allows.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockStepped'
+        enabled: true
+        expression: 'abs(max by (cluster, node) (last_over_time(chrony_clock_last_step_seconds[10m]))) > 0.0001 and on (cluster, node) increase(chrony_clock_steps_total[10m]) > 0 and on (cluster, node) chrony_up offset 20m'
+        for: 'PT1M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'Within the last 10 minutes it was set, forwards or backwards: timers, leases, timestamps and logs of this node are off by so much. chrony_clock_last_step_seconds has the sign.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockStepped.md'
+          summary: 'The clock of node {{ $labels.node }} was stepped by {{ $value | humanizeDuration }}.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockSourceSuspicious'
+        enabled: true
+        expression: 'label_replace(max by (cluster, node) (node:chrony_sources:max{state="falseticker"}) > 0, "reason", "falseticker", "", "") or label_replace( sum without (state) (node:chrony_sources:max) - 1 > 0 and sum without (state) (node:chrony_sources:max{state=~"selected|combined|selectable"}) == 1, "reason", "a single one is left", "", "" ) or label_replace( max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name=""}[2m])) or max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name!~"|hyperv|KVM virtual PTP"}[2m])) and on (cluster, node) last_over_time(chrony_tracker_ptp_clock_info{clock_name=~"hyperv|KVM virtual PTP"}[2m]), "reason", "the wrong PTP clock", "", "" )'
+        for: 'PT30M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'The clock may still be right, but for 30 minutes it has had less to go by than chrony.conf says. falseticker: a source disagrees with the others.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockSourceSuspicious.md'
+          summary: 'Node {{ $labels.node }} cannot rely on {{ $value }} of its time sources: {{ $labels.reason }}.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockTrackerMissing'
+        enabled: true
+        expression: 'node:chrony_tracker_missing:bool'
+        for: 'PT15M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'The node has been in the cluster for 15 minutes without a tracker that can be scraped.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockTrackerMissing.md'
+          summary: 'Nobody watches the clock of node {{ $labels.node }}: there is no tracker.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockTrackerUnhealthy'
+        enabled: true
+        expression: 'label_replace(max by (cluster, node) (resets(chrony_tracker_exchanges_total[1h])) > 3, "reason", "restarts", "", "") or label_replace( max by (cluster, node) (increase(chrony_clock_state_seconds_total{state="unobserved"}[1h])) > 360, "reason", "seconds unobserved", "", "" )'
+        for: 'PT5M'
+        severity: 2
+        labels: {
+          severity: 'warning'
+        }
+        annotations: {
+          description: 'What it says is right, but it misses too much of what the clock does.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockTrackerUnhealthy.md'
+          summary: 'The tracker of node {{ $labels.node }} is unhealthy: {{ $value | humanize }} {{ $labels.reason }} within an hour.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+    ]
+  }
+}

@@ -1,0 +1,166 @@
+// Generate makes the rules of deploy/prometheus/rules.yaml in the forms that
+// people load: for Prometheus, for the Prometheus Operator, for Azure, and for the
+// chart. Without -print it writes the files of this repository.
+//
+//	go run ./deploy/prometheus/generate
+//	go run ./deploy/prometheus/generate -print bicep -limit 0.01 >rules.bicep
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+// A form is one way to load the rules.
+type form struct {
+	name string
+	file string // from the repository's root
+	make func(rules string, s settings) (string, error)
+}
+
+var forms = []form{
+	{"prometheus", "deploy/prometheus/chrony-tracker.rules.yaml", prometheus},
+	{"prometheusrule", "deploy/prometheus/prometheusrule.yaml", prometheusRule},
+	{"bicep", "deploy/azure/rules.bicep", bicep},
+	{"arm", "deploy/azure/rules.json", arm},
+	{"chart", "deploy/helm/chrony-tracker/files/rules.yaml", chart},
+}
+
+const source = "deploy/prometheus/rules.yaml"
+
+// settings are what differs between those who load the rules.
+type settings struct {
+	limit, pairLimit, target float64
+	runbooks                 string
+	faster                   float64
+}
+
+func run(args []string) error {
+	var s settings
+	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
+	root := flags.String("C", ".", "the repository's root")
+	which := flags.String("print", "", "print one form (prometheus, prometheusrule, bicep, arm, chart) instead of writing all files")
+	flags.Float64Var(&s.limit, "limit", 0.1, "seconds that a clock may be wrong by where the tracker was given no objective")
+	flags.Float64Var(&s.pairLimit, "pair-limit", 0.4, "seconds that two clocks of a cluster may be apart: 80 % of what CockroachDB and YugabyteDB allow")
+	flags.Float64Var(&s.target, "target", 0.999, "share of the time in which clocks are to be within their objectives")
+	flags.StringVar(&s.runbooks, "runbooks", "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks", "where the runbooks are")
+	flags.Float64Var(&s.faster, "faster", 1, "divide all times by this, to try the alerts without waiting for them")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(*root, source))
+	if err != nil {
+		return err
+	}
+	for _, f := range forms {
+		if *which != "" && *which != f.name {
+			continue
+		}
+		made, err := f.make(string(text), s)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if *which != "" {
+			_, err := os.Stdout.WriteString(made)
+			return err
+		}
+		path := filepath.Join(*root, f.file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(made), 0o644); err != nil {
+			return err
+		}
+	}
+	if *which != "" && !slices.ContainsFunc(forms, func(f form) bool { return f.name == *which }) {
+		return errors.New("no form is called " + *which)
+	}
+	return nil
+}
+
+const generated = "# Made from " + source + " by `make rules`. Do not change this file.\n"
+
+// body is the source without the comment at its head.
+func body(rules string) string { return rules[strings.Index(rules, "groups:"):] }
+
+// chart leaves the settings open: they are the chart's values.
+func chart(rules string, _ settings) (string, error) { return generated + body(rules), nil }
+
+func prometheus(rules string, s settings) (string, error) {
+	return generated + s.apply(body(rules)), nil
+}
+
+func prometheusRule(rules string, s settings) (string, error) {
+	object := generated + `apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: chrony-tracker
+  labels:
+    app.kubernetes.io/name: chrony-tracker
+spec:
+`
+	for line := range strings.Lines(s.apply(body(rules))) {
+		if line != "\n" {
+			line = "  " + line
+		}
+		object += line
+	}
+	return object, nil
+}
+
+// apply puts the settings into the rules.
+func (s settings) apply(rules string) string {
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	rules = strings.NewReplacer(
+		"${limit}", number(s.limit),
+		"${pair_limit}", number(s.pairLimit),
+		"${target}", number(s.target),
+		"${runbooks}", s.runbooks,
+	).Replace(rules)
+	if s.faster == 1 {
+		return rules
+	}
+	return times.ReplaceAllStringFunc(rules, func(found string) string {
+		parts := times.FindStringSubmatch(found)
+		return parts[1] + s.shorten(parts[2])
+	})
+}
+
+// times are the durations in the rules: of for, of ranges and of offsets.
+var times = regexp.MustCompile(`(\[|for: |offset )(\d+[smhd])\b`)
+
+func (s settings) shorten(duration string) string {
+	d, err := parseDuration(duration)
+	if err != nil {
+		panic(err) // the expression has found it
+	}
+	return strconv.FormatInt(time.Duration(float64(d)/s.faster).Milliseconds(), 10) + "ms"
+}
+
+// parseDuration reads a duration as Prometheus writes it, of one unit.
+func parseDuration(text string) (time.Duration, error) {
+	n, err := strconv.Atoi(text[:len(text)-1])
+	if err != nil {
+		return 0, err
+	}
+	unit, known := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[text[len(text)-1]]
+	if !known {
+		return 0, fmt.Errorf("%q is no duration", text)
+	}
+	return time.Duration(n) * unit, nil
+}

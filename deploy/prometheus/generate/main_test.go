@@ -1,0 +1,270 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+const root = "../../.."
+
+func promtool(t *testing.T) string {
+	t.Helper()
+	program, err := chronytest.Program("prometheus", "promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// defaults are what make rules uses.
+func defaults() settings {
+	return settings{limit: 0.1, pairLimit: 0.4, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
+}
+
+func readSource(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func alerts(t *testing.T) []rule {
+	t.Helper()
+	groups, err := parse(defaults().apply(readSource(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alerts []rule
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				alerts = append(alerts, r)
+			}
+		}
+	}
+	if len(alerts) == 0 {
+		t.Fatal("no alerts")
+	}
+	return alerts
+}
+
+// TestFiles wants the files that are loaded to be those that the source makes.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(source)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, source), []byte(readSource(t)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := run([]string{"-C", dir}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range forms {
+		want, err := os.ReadFile(filepath.Join(dir, f.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(root, f.file))
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s is not what %s makes (%v): make rules", f.file, source, err)
+		}
+	}
+}
+
+// TestRules has promtool try every alert: it fires when it should, and stays
+// silent at what happens in every cluster.
+func TestRules(t *testing.T) {
+	program := promtool(t)
+	if out, err := exec.Command(program, "check", "rules", filepath.Join(root, forms[0].file)).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	tests, err := filepath.Glob("../tests/*.yaml")
+	if err != nil || tests == nil {
+		t.Fatal("no tests", err)
+	}
+	for _, test := range tests {
+		t.Run(filepath.Base(test), func(t *testing.T) {
+			if out, err := exec.Command(program, "test", "rules", test).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+// TestAlerts wants each alert to have all that whoever is called needs.
+func TestAlerts(t *testing.T) {
+	list, err := os.ReadFile(filepath.Join(root, "docs/runbooks/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alert := range alerts(t) {
+		if severity := alert.Labels["severity"]; severity != "warning" && severity != "critical" {
+			t.Errorf("%s: severity %q", alert.Alert, severity)
+		}
+		if alert.For == "" {
+			t.Errorf("%s: no for", alert.Alert)
+		}
+		if summary := alert.Annotations["summary"]; !strings.HasSuffix(summary, ".") || !strings.Contains(summary, "{{ $") {
+			t.Errorf("%s: the summary is no sentence about something: %q", alert.Alert, summary)
+		}
+		if url := alert.Annotations["runbook_url"]; url != defaults().runbooks+"/"+alert.Alert+".md" {
+			t.Errorf("%s: runbook %s", alert.Alert, url)
+		}
+		if _, err := os.Stat("../tests/" + alert.Alert + ".yaml"); err != nil {
+			t.Errorf("%s: no test: %v", alert.Alert, err)
+		}
+		runbook, err := os.ReadFile(filepath.Join(root, "docs/runbooks", alert.Alert+".md"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		shape := regexp.MustCompile(`^# ` + alert.Alert + `\n\n## What it means\n\n(?s:.+)\n\n## Check\n\n([^\n ].+\n\n)?(    \S.*\n){3}\n## What to do\n\n(?s:.+)\n\n## When to ignore it\n\n(?s:.+)\n$`)
+		if !shape.Match(runbook) {
+			t.Errorf("%s: the runbook lacks a part, or has more or fewer than three commands to check", alert.Alert)
+		}
+		if row := "| [" + alert.Alert + "](" + alert.Alert + ".md) | " + alert.Labels["severity"] + " |"; !strings.Contains(string(list), row) {
+			t.Errorf("the list of runbooks lacks %s", row)
+		}
+	}
+}
+
+// TestSettings wants every setting to reach the rules, in every form.
+func TestSettings(t *testing.T) {
+	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, runbooks: "https://books.example"}
+	for _, f := range forms {
+		made, err := f.make(readSource(t), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"0.0125", "0.0375", "0.9995", "https://books.example/ClockStepped.md"} {
+			if strings.Contains(made, want) == (f.name == "chart") {
+				t.Errorf("%s: setting %s", f.name, want)
+			}
+		}
+		if strings.Contains(made, "${") && f.name != "chart" && f.name != "bicep" {
+			t.Errorf("%s: a setting was left open", f.name)
+		}
+	}
+}
+
+// TestFaster wants all times to be shortened, and the rules to be valid still.
+func TestFaster(t *testing.T) {
+	s := defaults()
+	s.faster = 60
+	made, err := prometheus(readSource(t), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"for: 5000ms", "[2000ms]", "[4320000ms]", "offset 20000ms"} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if long := regexp.MustCompile(`(?m)(for: |\[|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
+		t.Errorf("left as they were: %q", long)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte(made), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(promtool(t), "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestForms wants all forms to have the same rules as the rule file.
+func TestForms(t *testing.T) {
+	groups, err := parse(defaults().apply(readSource(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		for _, f := range forms {
+			if f.name == name {
+				text, err := f.make(readSource(t), defaults())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return text
+			}
+		}
+		t.Fatal(name)
+		return ""
+	}
+	var object struct {
+		Kind string
+		Spec struct{ Groups []group }
+	}
+	if err := yaml.Unmarshal([]byte(read("prometheusrule")), &object); err != nil || object.Kind != "PrometheusRule" {
+		t.Fatal(err, object.Kind)
+	}
+	var template struct {
+		Resources []struct {
+			Type       string
+			Properties struct {
+				Scopes []string
+				Rules  []azureRule
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(read("arm")), &template); err != nil {
+		t.Fatal(err)
+	}
+	bicep := read("bicep")
+	if len(object.Spec.Groups) != len(groups) || len(template.Resources) != len(groups) {
+		t.Fatalf("%d groups, and %d, %d", len(groups), len(object.Spec.Groups), len(template.Resources))
+	}
+	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	for i, g := range groups {
+		resource := template.Resources[i]
+		if resource.Type != ruleGroups || len(resource.Properties.Rules) != len(g.Rules) || len(object.Spec.Groups[i].Rules) != len(g.Rules) {
+			t.Fatalf("%s: not all rules", g.Name)
+		}
+		for j, r := range g.Rules {
+			azure, own := resource.Properties.Rules[j], object.Spec.Groups[i].Rules[j]
+			if own.Alert != r.Alert || own.Record != r.Record || own.Expr != r.Expr || own.For != r.For {
+				t.Errorf("PrometheusRule: %+v", own)
+			}
+			if azure.Alert != r.Alert || azure.Record != r.Record || oneLine(azure.Expression) != oneLine(r.Expr) || !azure.Enabled {
+				t.Errorf("ARM: %+v", azure)
+			}
+			if !strings.Contains(bicep, "expression: "+bicepString(azure.Expression)+"\n") {
+				t.Errorf("Bicep lacks %s", azure.Expression)
+			}
+			if r.Alert == "" {
+				continue
+			}
+			if azure.Severity == nil || azure.Resolve == nil || azure.Annotations["summary"] != r.Annotations["summary"] || azure.Actions != "[variables('actions')]" {
+				t.Errorf("ARM: %+v", azure)
+			}
+			if !regexp.MustCompile(`^PT\d+M$`).MatchString(azure.For) {
+				t.Errorf("%s: for %s", r.Alert, azure.For)
+			}
+		}
+	}
+}
+
+func TestBicepString(t *testing.T) {
+	for text, want := range map[string]string{
+		`plain`:        `'plain'`,
+		`it's`:         `'it\'s'`,
+		`a\d`:          `'a\\d'`,
+		`${not} $this`: `'\${not} $this'`,
+	} {
+		if got := bicepString(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

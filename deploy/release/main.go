@@ -1,0 +1,201 @@
+// Release makes what is published beside the container image, the same bytes each
+// time from the same commit: an archive and a bill of materials for each platform,
+// the packaged chart, and checksums of all. `make release` runs it.
+//
+//	release -version v1.2.3 -created SECONDS -source DIR -out DIR PLATFORM=BINARY...
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const name = "chrony-tracker"
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+// A release is what all files have in common.
+type release struct {
+	version string // such as v1.2.3
+	created time.Time
+	source  string // the root of the repository
+	out     string
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("release", flag.ContinueOnError)
+	version := flags.String("version", "", "of the release: v and a semantic version")
+	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")
+	source := flags.String("source", ".", "the repository's root")
+	out := flags.String("out", "", "the directory to write to")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if !semantic.MatchString(*version) {
+		return fmt.Errorf("-version=%s: must be v and a semantic version, such as v1.2.3", *version)
+	}
+	if flags.NArg() == 0 || *out == "" {
+		return errors.New("usage: release -version V -out DIR PLATFORM=BINARY...")
+	}
+	r := release{*version, time.Unix(*created, 0).UTC(), *source, *out}
+	for _, arg := range flags.Args() {
+		platform, binary, ok := strings.Cut(arg, "=")
+		if !ok {
+			return fmt.Errorf("%q is not PLATFORM=BINARY", arg)
+		}
+		platform = strings.ReplaceAll(platform, "/", "-")
+		if err := r.archive(platform, binary); err != nil {
+			return err
+		}
+		if err := r.bill(platform, binary); err != nil {
+			return err
+		}
+	}
+	if err := r.chart(); err != nil {
+		return err
+	}
+	return r.checksums()
+}
+
+// semantic is a version by semver.org, with the v of Go's and of git's tags.
+var semantic = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+
+// archive writes what a machine without Kubernetes needs.
+func (r release) archive(platform, binary string) error {
+	base := name + "-" + r.version + "-" + platform
+	a := r.newArchive()
+	for _, file := range []struct {
+		name, from string
+		mode       fs.FileMode
+	}{
+		{name, binary, 0o755},
+		{name + ".service", filepath.Join(r.source, "deploy/systemd", name+".service"), 0o644},
+		{"LICENSE", filepath.Join(r.source, "LICENSE"), 0o644},
+	} {
+		data, err := os.ReadFile(file.from)
+		if err != nil {
+			return err
+		}
+		a.add(base+"/"+file.name, data, file.mode)
+	}
+	return a.write(filepath.Join(r.out, base+".tar.gz"))
+}
+
+// chart packages the chart as helm package does, with the release's version, and
+// the same bytes each time.
+func (r release) chart() error {
+	root := filepath.Join(r.source, "deploy/helm", name)
+	version := strings.TrimPrefix(r.version, "v")
+	a := r.newArchive()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // in lexical order
+		if err != nil {
+			return err
+		}
+		relative, _ := filepath.Rel(root, path)
+		if ignored[relative] {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if entry.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if relative == "Chart.yaml" {
+			data = stamp(data, version)
+		}
+		a.add(name+"/"+filepath.ToSlash(relative), data, 0o644)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.write(filepath.Join(r.out, name+"-"+version+".tgz"))
+}
+
+// ignored is what is no part of the package, as .helmignore says.
+var ignored = map[string]bool{"ci": true, "README.md.gotmpl": true}
+
+// stamp sets the versions in Chart.yaml.
+func stamp(chart []byte, version string) []byte {
+	prerelease := fmt.Sprint(strings.Contains(version, "-"))
+	for pattern, value := range map[string]string{
+		`(?m)^version: .*$`:                     "version: " + version,
+		`(?m)^appVersion: .*$`:                  "appVersion: " + version,
+		`(?m)^  artifacthub.io/prerelease: .*$`: `  artifacthub.io/prerelease: "` + prerelease + `"`,
+	} {
+		chart = regexp.MustCompile(pattern).ReplaceAllLiteral(chart, []byte(value))
+	}
+	return chart
+}
+
+// checksums writes those of all files, as sha256sum reads them.
+func (r release) checksums() error {
+	entries, err := os.ReadDir(r.out) // in lexical order
+	if err != nil {
+		return err
+	}
+	var sums bytes.Buffer
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(r.out, entry.Name()))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), entry.Name())
+	}
+	os.Stdout.Write(sums.Bytes())
+	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), sums.Bytes(), 0o644)
+}
+
+// An archive is a compressed tar file in the making. Its errors come at the end.
+type archive struct {
+	created time.Time
+	buffer  bytes.Buffer
+	gzip    *gzip.Writer
+	tar     *tar.Writer
+	err     error
+}
+
+func (r release) newArchive() *archive {
+	a := &archive{created: r.created}
+	a.gzip, _ = gzip.NewWriterLevel(&a.buffer, gzip.BestCompression)
+	a.tar = tar.NewWriter(a.gzip)
+	return a
+}
+
+func (a *archive) add(path string, data []byte, mode fs.FileMode) {
+	header := &tar.Header{Name: path, Typeflag: tar.TypeReg, Mode: int64(mode), Size: int64(len(data)), ModTime: a.created}
+	if err := a.tar.WriteHeader(header); err != nil && a.err == nil {
+		a.err = err
+	}
+	if _, err := a.tar.Write(data); err != nil && a.err == nil {
+		a.err = err
+	}
+}
+
+func (a *archive) write(path string) error {
+	if err := errors.Join(a.err, a.tar.Close(), a.gzip.Close()); err != nil {
+		return err
+	}
+	return os.WriteFile(path, a.buffer.Bytes(), 0o644)
+}

@@ -1,0 +1,74 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// Within says how wrong a clock can be or, as an error, why it must not be relied on
+// to be right within the limit. One without a bound never is, however high the limit.
+func Within(s Status, limit time.Duration) (verdict string, err error) {
+	switch verdict := lowerFirst(s.Verdict()); {
+	case s.Bound == nil:
+		return "", errors.New(verdict)
+	case *s.Bound > limit.Seconds():
+		return "", fmt.Errorf("the clock can be wrong by %s, more than %s", seconds(*s.Bound), seconds(limit.Seconds()))
+	default:
+		return verdict, nil
+	}
+}
+
+// lowerFirst makes a sentence's text one that follows a colon: without its capital
+// letter and full stop.
+func lowerFirst(sentence string) string {
+	return string(sentence[0]|0x20) + sentence[1:len(sentence)-1]
+}
+
+// serveReady says whether chronyd answers now and, with ?max_error=10ms, whether
+// the clock is right within that: for whatever must not start before it is.
+func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
+	limit, err := maxError(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	snapshot := t.Judge(r.Context())
+	if err := snapshot.Err; err != nil {
+		http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
+		return
+	}
+	if limit == 0 {
+		fmt.Fprintln(w, "ready")
+		return
+	}
+	verdict, err := Within(NewStatus(snapshot), limit)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("not ready: %v", err), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready:", verdict)
+}
+
+// maxError returns what the request asks for; zero if it does not care. A gate that
+// was misspelt must not stand open.
+func maxError(r *http.Request) (time.Duration, error) {
+	query := r.URL.Query()
+	for name := range query {
+		if name != "max_error" {
+			return 0, fmt.Errorf("unknown parameter %q: there is max_error, such as max_error=10ms", name)
+		}
+	}
+	if !query.Has("max_error") {
+		return 0, nil
+	}
+	limit, err := time.ParseDuration(query.Get("max_error"))
+	if err != nil || limit <= 0 || len(query["max_error"]) > 1 {
+		return 0, fmt.Errorf("max_error=%s: must be one duration above zero, such as 10ms", query.Get("max_error"))
+	}
+	return limit, nil
+}

@@ -1,0 +1,195 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestAlerts has a real Prometheus, with the shipped rules and the relabelling of
+// the shipped scrape job, watch three real trackers of three real chronyd. One
+// chronyd dies, one loses a source, one tracker stops: three people are called, each
+// for one thing, and called off again. All times of the rules are divided by 60.
+func TestAlerts(t *testing.T) {
+	const objective = "--objective=cockroachdb" // its budget burns, too, but that calls nobody beside the others
+	dead := chronytest.NewSynchronized(t, "")
+	_, one := chronytest.NewServer(t)
+	cut, other := secondServer(t)
+	lonely := chronytest.New(t, chronytest.Config{Lines: []string{one + chronytest.Fast, other + chronytest.Fast}})
+	must(t, lonely.WaitSynchronized(t.Context()))
+	unwatched := chronytest.NewSynchronized(t, "")
+	stopped := start(t, objective, "--chrony.address="+unwatched.Address)
+	p := startFleet(t, map[string]*server{
+		"dead":      start(t, objective, "--chrony.address="+dead.Address),
+		"lonely":    start(t, objective, "--chrony.address="+lonely.Address),
+		"unwatched": stopped,
+	})
+	p.await("three good clocks, by two sources", func() bool {
+		return len(p.query("node:chrony_clock_error_bound_seconds:max < 0.1")) == 3 &&
+			len(p.query(`sum by (node) (node:chrony_sources:max{state=~"selected|combined|selectable"}) == 2`)) == 1
+	})
+
+	dead.Kill()
+	cut.Kill()
+	stopped.stop(t)
+	want := []string{"ClockErrorUnknown dead", "ClockSourceSuspicious lonely", "ClockTrackerMissing unwatched"}
+	p.await("three alerts", func() bool { return slices.Equal(p.firing(), want) })
+	for _, alert := range p.alerts() {
+		node := alert.Labels["node"]
+		summary := map[string]string{
+			"dead":      "The clock of node dead can be wrong by any amount: it is unreachable.",
+			"lonely":    "Node lonely cannot rely on 1 of its time sources: a single one is left.",
+			"unwatched": "Nobody watches the clock of node unwatched: there is no tracker.",
+		}[node]
+		if alert.State == "firing" && alert.Annotations["summary"] != summary {
+			t.Errorf("%s says %q, want %q", node, alert.Annotations["summary"], summary)
+		}
+	}
+
+	must(t, dead.Restart())
+	must(t, cut.Restart())
+	again := start(t, objective, "--chrony.address="+unwatched.Address)
+	p.targets(map[string]*server{"unwatched": again})
+	p.await("the alerts to end", func() bool { return len(p.firing()) == 0 })
+	var ever []string
+	for _, alert := range p.query(`max by (alertname, node) (max_over_time(ALERTS{alertstate="firing"}[1h]))`) {
+		ever = append(ever, alert["alertname"]+" "+alert["node"])
+	}
+	slices.Sort(ever)
+	if !slices.Equal(ever, want) {
+		t.Errorf("fired: %q, want %q", ever, want)
+	}
+}
+
+// secondServer starts a chronyd that serves time at another address than the first:
+// chronyd takes no two sources with one address, whatever their ports.
+func secondServer(t *testing.T) (server *chronytest.Chronyd, line string) {
+	t.Helper()
+	lines, port, err := chronytest.Server()
+	must(t, err)
+	elsewhere := func(line string) string { return strings.ReplaceAll(line, "127.0.0.1", "127.0.0.2") }
+	for i, line := range lines {
+		lines[i] = elsewhere(line)
+	}
+	return chronytest.New(t, chronytest.Config{Lines: lines}), elsewhere(chronytest.ServerLine(port))
+}
+
+// A fleet is a Prometheus with the shipped rules, and what it scrapes.
+type fleet struct {
+	t       *testing.T
+	dir     string
+	current map[string]*server
+	*prometheusServer
+}
+
+// startFleet starts a Prometheus that scrapes the trackers of the given nodes, and
+// what kube-state-metrics would say of them.
+func startFleet(t *testing.T, trackers map[string]*server) *fleet {
+	t.Helper()
+	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", "60").Output()
+	must(t, err)
+	nodes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for node := range trackers {
+			fmt.Fprintf(w, "kube_node_info{node=%q,os_image=\"Ubuntu 24.04.3 LTS\",kubelet_version=\"v1.34.4\"} 1\n", node)
+		}
+		fmt.Fprintln(w, `kube_node_info{node="akswin000000",os_image="Windows Server 2022 Datacenter",kubelet_version="v1.34.4"} 1`)
+		fmt.Fprintln(w, `kube_node_info{node="aci",os_image="",kubelet_version="v1.25.0-vk-azure-aci-1.6.2"} 1`)
+	}))
+	t.Cleanup(nodes.Close)
+
+	// The shipped job, but for how it finds the pods.
+	text, err := os.ReadFile("../deploy/kubernetes/scrape/ama-metrics-prometheus-config.yaml")
+	must(t, err)
+	job := at(written(t, at(decode(t, string(text))[0], "data", "prometheus-config").(string)), "scrape_configs", 0).(object)
+	delete(job, "kubernetes_sd_configs")
+	delete(job, "scrape_interval")
+	job["file_sd_configs"] = []any{object{"files": []string{"pods.json"}}}
+
+	config, err := yaml.Marshal(object{
+		"global":     object{"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
+		"rule_files": []string{"rules.yml"},
+		"scrape_configs": []any{job, object{
+			"job_name":       "kube-state-metrics",
+			"static_configs": []any{object{"targets": []string{strings.TrimPrefix(nodes.URL, "http://")}}},
+		}},
+	})
+	must(t, err)
+	f := &fleet{t: t, dir: t.TempDir(), current: make(map[string]*server)}
+	f.targets(trackers)
+	f.prometheusServer = runPrometheus(t, f.dir, string(config), string(rules))
+	return f
+}
+
+// targets says where the trackers of nodes are now, as the discovery of pods would.
+func (f *fleet) targets(trackers map[string]*server) {
+	f.t.Helper()
+	var pods []object
+	for node, s := range trackers {
+		f.current[node] = s
+	}
+	for node, s := range f.current {
+		pods = append(pods, object{
+			"targets": []string{strings.TrimPrefix(s.url, "http://")},
+			"labels": object{
+				"__meta_kubernetes_pod_label_app_kubernetes_io_name": "chrony-tracker",
+				"__meta_kubernetes_pod_container_port_name":          "metrics",
+				"__meta_kubernetes_pod_node_name":                    node,
+				"__meta_kubernetes_pod_name":                         "chrony-tracker-" + strings.ReplaceAll(s.url[len(s.url)-5:], ":", ""),
+			},
+		})
+	}
+	text, err := json.Marshal(pods)
+	must(f.t, err)
+	// At once, or Prometheus might read half a file.
+	file := filepath.Join(f.dir, "pods.json")
+	must(f.t, os.WriteFile(file+".new", text, 0o644))
+	must(f.t, os.Rename(file+".new", file))
+}
+
+// await waits for longer than the other one: alerts have to wait themselves.
+func (f *fleet) await(what string, condition func() bool) {
+	f.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("waited for %s: %v", what, f.alerts())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// An alert is one that is pending or firing.
+type alert struct {
+	State       string
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+func (f *fleet) alerts() []alert {
+	var answer struct{ Data struct{ Alerts []alert } }
+	f.get("alerts", &answer)
+	return answer.Data.Alerts
+}
+
+// firing returns who is called for what.
+func (f *fleet) firing() []string {
+	var names []string
+	for _, a := range f.alerts() {
+		if a.State == "firing" {
+			names = append(names, a.Labels["alertname"]+" "+a.Labels["node"])
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,233 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// These tests read what the chart makes of every switch, and compare it with the
+// manifests for Kustomize: the two must not drift apart.
+
+const (
+	chart     = "../deploy/helm/chrony-tracker"
+	helm      = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+	helmDocs  = "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2"
+	conform   = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+	kubeScore = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
+)
+
+// tool returns the path of a Go program with a fixed version, which is built once
+// and kept in a cache folder.
+func tool(t *testing.T, program string) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, version, _ := strings.Cut(program, "@")
+	name := filepath.Base(path)
+	dir := filepath.Join(cache, "chrony-tracker", "go", name+"@"+version)
+	if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+		return filepath.Join(dir, name)
+	}
+	install := exec.Command("go", "install", program)
+	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", program, err, out)
+	}
+	return filepath.Join(dir, name)
+}
+
+// run runs a tool and returns what it prints on stdout, and then on stderr.
+func run(t *testing.T, input string, program string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := exec.Command(tool(t, program), args...)
+	cmd.Stdin = strings.NewReader(input)
+	// No settings and no cluster of whoever runs the tests.
+	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "KUBECONFIG=/dev/null")
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	err = cmd.Run()
+	return out.String(), problems.String(), err
+}
+
+// template renders the chart as the release chrony-tracker.
+func template(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	out, problems, err := run(t, "", helm, append([]string{"template", "chrony-tracker", chart, "--namespace=chrony-tracker"}, args...)...)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, problems)
+	}
+	return out, nil
+}
+
+// values are the files that set the switches.
+func values(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(chart + "/ci/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no values", err)
+	}
+	return files
+}
+
+// objects renders the chart and returns its objects by their kind.
+func objects(t *testing.T, args ...string) map[string]object {
+	t.Helper()
+	text, err := template(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKind := make(map[string]object)
+	for _, o := range decode(t, text) {
+		byKind[o["kind"].(string)] = o
+	}
+	return byKind
+}
+
+func TestChart(t *testing.T) {
+	schemas := kubernetesSchemas(t)
+	allowed := []string{"ConfigMap", "DaemonSet", "NetworkPolicy", "PodMonitor", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"}
+	rendered := make(map[string]bool)
+	for _, file := range values(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			if out, problems, err := run(t, "", helm, "lint", "--strict", chart, "--values="+file); err != nil {
+				t.Errorf("%v: %s%s", err, out, problems)
+			}
+			text, err := template(t, "--values="+file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range decode(t, text) {
+				kind := o["kind"].(string)
+				rendered[kind] = true
+				if !slices.Contains(allowed, kind) {
+					t.Errorf("nobody said why there is a %s", kind)
+				}
+			}
+			if out, problems, err := run(t, text, conform, "-strict", "-summary", "-schema-location="+schemas); err != nil {
+				t.Errorf("kubeconform: %s%s", out, problems)
+			}
+			if out, problems, err := run(t, text, kubeScore, "score", "--output-format=ci", "-"); err != nil || strings.Contains(out, "[WARNING]") {
+				t.Errorf("kube-score: %s%s", out, problems)
+			}
+		})
+	}
+	for _, kind := range allowed {
+		if !rendered[kind] {
+			t.Errorf("no values make a %s", kind)
+		}
+	}
+}
+
+// TestChartRefuses wants mistakes to be told before anything is installed.
+func TestChartRefuses(t *testing.T) {
+	for _, test := range []struct {
+		set     string
+		message string
+	}{
+		{"", `image\.repository is not set.*--set image\.repository=`},
+		{"hostNetwork=false", `socket\.userId must be chronyd's user id.*stat -c %u /run/chrony`},
+		{"hostNetwork=false,socket.userId=0", `/socket/userId`},
+		{"networkPolicy.enabled=true", `networkPolicy would keep nobody out`},
+		{"prometheus.monitor.enabled=true,prometheus.podMonitor.enabled=true", `scrape every pod twice`},
+		{"prometheus.monitor.enabled=true,service.enabled=false", `needs service\.enabled`},
+		{"prometheus.monitor.enabled=true,prometheus.monitor.apiVersion=v1", `/prometheus/monitor/apiVersion`},
+		{"prometheusRule.enabled=true,prometheusRule.disabled={NoSuchAlert}", `no alert is called NoSuchAlert`},
+		{"prometheusRule.target=1.5", `/prometheusRule/target`},
+		{"objectives={crdb=fast}", `/objectives/0`},
+		{"objektives={crdb=1s}", `objektives`},
+		{"service.port=99999", `/service/port`},
+	} {
+		args := []string{"--set=" + test.set}
+		if test.set != "" {
+			args = append(args, "--set=image.repository=registry.example/chrony-tracker")
+		}
+		if _, err := template(t, args...); err == nil || !regexp.MustCompile(test.message).MatchString(strings.ReplaceAll(err.Error(), "\n", " ")) {
+			t.Errorf("%s: %v", test.set, err)
+		}
+	}
+}
+
+// TestChartIsTheManifests compares the chart with the manifests.
+func TestChartIsTheManifests(t *testing.T) {
+	for variant, set := range map[string]string{
+		"host-network": "hostNetwork=true",
+		"socket":       "hostNetwork=false,socket.userId=999",
+	} {
+		made := objects(t, "--set=image.repository=YOUR-REGISTRY/chrony-tracker,image.tag=YOUR-TAG", "--set="+set)["DaemonSet"]
+		want, _ := render(t, variant)
+		pod := at(made, "spec", "template", "spec").(object)
+		delete(pod, "serviceAccountName") // one without any right, so that it is not shared
+		delete(at(pod, "containers", 0).(object), "imagePullPolicy")
+		wanted := at(want, "spec", "template", "spec").(object)
+		for key := range pod {
+			if !reflect.DeepEqual(pod[key], wanted[key]) {
+				t.Errorf("%s: %s is %v, and in the chart %v", variant, key, wanted[key], pod[key])
+			}
+		}
+		if len(pod) != len(wanted) {
+			t.Errorf("%s: the chart has %d settings of the pod, not %d", variant, len(pod), len(wanted))
+		}
+		if got, want := at(made, "spec", "updateStrategy", "rollingUpdate"), at(want, "spec", "updateStrategy", "rollingUpdate"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: updates %v, and in the chart %v", variant, want, got)
+		}
+	}
+}
+
+// TestChartMonitors wants the chart's monitors and rules to be those that are
+// applied without it.
+func TestChartMonitors(t *testing.T) {
+	read := func(name string) object {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decode(t, string(text))[0]
+	}
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheus.podMonitor.enabled=true,prometheus.podMonitor.apiVersion=azmonitoring.coreos.com/v1")
+	monitor, want := made["PodMonitor"], read("../deploy/kubernetes/scrape/azure-podmonitor.yaml")
+	endpoint := at(monitor, "spec", "podMetricsEndpoints", 0).(object)
+	delete(endpoint, "scheme") // the default
+	delete(endpoint, "scrapeTimeout")
+	delete(at(monitor, "spec", "selector", "matchLabels").(object), "app.kubernetes.io/instance")
+	if monitor["apiVersion"] != want["apiVersion"] || !reflect.DeepEqual(monitor["spec"], want["spec"]) {
+		t.Errorf("PodMonitor %v, and in the chart %v", want, monitor)
+	}
+	if got, want := made["PrometheusRule"]["spec"], read("../deploy/prometheus/prometheusrule.yaml")["spec"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("PrometheusRule %v, and in the chart %v", want, got)
+	}
+}
+
+// TestChartRules changes the rules by values.
+func TestChartRules(t *testing.T) {
+	spec := fmt.Sprint(objects(t, "--values="+chart+"/ci/operator-values.yaml")["PrometheusRule"]["spec"])
+	for _, want := range []string{"* 0.05", "for:5m labels:map[severity:critical]] map[alert:ClockErrorLarge", "record:job:chrony_up:sum"} {
+		if !strings.Contains(spec, want) {
+			t.Errorf("no %q in %s", want, spec)
+		}
+	}
+	if strings.Contains(spec, "ClockPairApart") || strings.Contains(spec, "${") {
+		t.Errorf("disabled, or not set: %s", spec)
+	}
+}
+
+// TestChartReadme wants the README to tell the values as they are.
+func TestChartReadme(t *testing.T) {
+	want, err := os.ReadFile(chart + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, problems, err := run(t, "", helmDocs, "--dry-run", "--chart-search-root="+chart)
+	if err != nil || strings.TrimSpace(got) != strings.TrimSpace(string(want)) {
+		t.Errorf("make docs would change the chart's README: %v %s", err, problems)
+	}
+}

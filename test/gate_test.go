@@ -1,0 +1,71 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+func readGate(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../deploy/kubernetes/gate", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestGateExamples wants them to be what Kubernetes takes, and to ask for what the
+// tracker answers.
+func TestGateExamples(t *testing.T) {
+	schemas := kubernetesSchemas(t)
+	for _, name := range []string{"init-container.yaml", "node-readiness.yaml", "node-problem-detector.yaml"} {
+		text := readGate(t, name)
+		if out, problems, err := run(t, text, conform, "-strict", "-skip=NodeReadinessRule", "-schema-location="+schemas); err != nil {
+			t.Errorf("%s: %s%s", name, out, problems)
+		}
+		if !regexp.MustCompile(`/-/ready\?max_error=|- waitsync\n.*--url=http://\$\(HOST_IP\):9123\n.*--max-error=10ms\n`).MatchString(text) {
+			t.Errorf("%s does not ask", name)
+		}
+	}
+}
+
+// TestNodeProblemDetector runs the script as node-problem-detector does.
+func TestNodeProblemDetector(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	s := start(t, "--chrony.address="+d.Address)
+	script := at(decode(t, readGate(t, "node-problem-detector.yaml"))[0], "data", "clock.sh").(string)
+	file := filepath.Join(t.TempDir(), "clock.sh")
+	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(maxError string) (string, int) {
+		host, port, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), ":")
+		cmd := exec.Command("bash", file)
+		cmd.Env = []string{"HOST_IP=" + host, "PORT=" + port, "MAX_ERROR=" + maxError}
+		out, _ := cmd.Output()
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	for _, test := range []struct {
+		before   func()
+		maxError string
+		status   int
+		text     string
+	}{
+		{func() {}, "1s", 0, `^ready: the clock is wrong by 2\d\d ms at most\n$`},
+		{func() {}, "10ms", 1, `^not ready: the clock can be wrong by 2\d\d ms, more than 10 ms\n$`},
+		{func() {}, "soon", 2, `^max_error=soon: must be one duration`},
+		{d.Kill, "1s", 1, `^not ready: .*no answer`},
+		{func() { s.stop(t) }, "1s", 2, `^no tracker answers\n$`},
+	} {
+		test.before()
+		if text, status := ask(test.maxError); status != test.status || !regexp.MustCompile(test.text).MatchString(text) {
+			t.Errorf("%s: status %d, %q", test.maxError, status, text)
+		}
+	}
+}
