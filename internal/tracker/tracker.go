@@ -112,10 +112,12 @@ func (t *Tracker) Close() error {
 func (t *Tracker) Watch(config WatchConfig) error {
 	config.Interval = cmp.Or(config.Interval, DefaultInterval)
 	config.History = cmp.Or(config.History, DefaultHistory)
-	clocks := openClocks()
-	w, err := newWatch(config, t.config.Timeout, clocks, newSampler(t.exchange, config.Interval, t.config.Assume), t.log)
+	if config.Clocks == nil {
+		config.Clocks = openClocks()
+	}
+	w, err := newWatch(config, t.config.Timeout, newSampler(t.exchange, config.Interval, t.config.Assume), t.log)
 	if err != nil {
-		clocks.Close()
+		config.Clocks.Close()
 		return err
 	}
 	t.watch = w
