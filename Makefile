@@ -4,6 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
+NODES    ?= 5
 IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, also where no tag gives one.
@@ -33,6 +34,10 @@ help: ## explain the targets
 run: build ## serve on http://localhost:9123 with this machine's chronyd, or a private one (PORT=… for another port)
 	@go build -o bin/try ./internal/chronytest/try
 	@bin/try bin/chrony-tracker $(PORT)
+
+.PHONY: demo
+demo: ## simulate NODES=5 nodes, some with faults, on http://localhost:9124, to try dashboards and rules on
+	go run ./cmd/chrony-tracker-demo -nodes $(NODES)
 
 .PHONY: build
 build: ## build bin/chrony-tracker, one static program

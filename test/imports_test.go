@@ -27,6 +27,7 @@ var rooms = map[string]room{
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
 	"/internal/chronytest":     {ours: []string{"/chrony"}},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/tracker", "/internal/web"}},
 	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
 	"/test":                    {}, // tests only
 
