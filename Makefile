@@ -102,6 +102,10 @@ docs: ## write docs/metrics.md and the chart's README anew
 rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
 	go run ./deploy/prometheus/generate
 
+.PHONY: dashboards
+dashboards: ## make the dashboards from deploy/grafana/generate
+	go run ./deploy/grafana/generate
+
 .PHONY: manifests
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
 	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \

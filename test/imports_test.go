@@ -29,6 +29,7 @@ var rooms = map[string]room{
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
 	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/tracker", "/internal/web"}},
 	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/deploy/grafana/generate": {},
 	"/test":                    {}, // tests only
 
 	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program

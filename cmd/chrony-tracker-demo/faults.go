@@ -10,9 +10,10 @@ import (
 // A fault is what can be wrong with a node.
 type fault struct {
 	name, what string
-	ntp        bool // follows servers in the network
-	mute       bool // chronyd gives no answer
-	steps      bool // the clock is set, again and again
+	ntp        bool          // follows servers in the network
+	mute       bool          // chronyd gives no answer
+	late       time.Duration // chronyd's answers
+	steps      bool          // the clock is set, again and again
 	spoil      func(r *chrony.Report, elapsed time.Duration)
 }
 
@@ -26,6 +27,7 @@ var faults = []fault{
 	{name: "unsynchronized", what: "its chronyd follows nothing", spoil: followNothing},
 	{name: "far-away", what: "its servers are far away, and the network is bad", ntp: true, spoil: moveAway},
 	{name: "drifting", what: "its crystal is bad", spoil: drift},
+	{name: "overloaded", what: "its chronyd answers late, when it has been asked again", late: 150 * time.Millisecond},
 }
 
 // loseSource has the source silent for ten minutes of fifteen. It was so for two

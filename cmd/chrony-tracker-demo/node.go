@@ -40,10 +40,14 @@ func (n *node) usesNTP() bool {
 
 // answer is the script of the node's chronyd.
 func (n *node) answer(r chronytest.Request) []chronytest.Packet {
-	if n.fault != nil && n.fault.mute {
-		return nil
+	packet := chronytest.Packet{Data: chronytest.Reply(r, n.report(time.Since(n.start)))}
+	if n.fault != nil {
+		if n.fault.mute {
+			return nil
+		}
+		packet.Delay = n.fault.late
 	}
-	return []chronytest.Packet{{Data: chronytest.Reply(r, n.report(time.Since(n.start)))}}
+	return []chronytest.Packet{packet}
 }
 
 // report is what chronyd says after some time.
