@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // of names the clusters that are chosen. It matches series without the label, too.
 const of = `cluster=~"$cluster"`
@@ -18,16 +21,21 @@ func perNode(expr string) string { return `max by (cluster, node) (` + expr + `)
 
 // code makes a number of the state of each node that the labels choose.
 func code(labels string) string {
-	expr := ""
+	var each []string
 	for i, s := range states {
-		if i > 0 {
-			expr += fmt.Sprintf(` or %d * chrony_clock_state{%s,state="%s"}`, i, labels, s.name)
-		} else {
-			expr += fmt.Sprintf(`0 * chrony_clock_state{%s,state="%s"}`, labels, s.name)
-		}
+		each = append(each, fmt.Sprintf(`%d * chrony_clock_state{%s,state="%s"}`, i, labels, s.name))
 	}
-	return perNode(expr)
+	return perNode(strings.Join(each, " or "))
 }
+
+// doubt is the same number, of the nodes that are not synchronized only.
+var doubt = func() string {
+	var each []string
+	for i, s := range states[1:] {
+		each = append(each, fmt.Sprintf(`%d * node:chrony_clock_doubt:bool{%s,state="%s"}`, i+1, of, s.name))
+	}
+	return perNode(strings.Join(each, " or "))
+}()
 
 func fleet() dashboard {
 	return dashboard{
@@ -92,7 +100,7 @@ func fleetTiles() []panel {
 func worstNodes() panel {
 	queries := []query{
 		{expr: `topk(10, ` + bound + `)`},
-		{expr: worstTen(code(of))},
+		{expr: worstTen(doubt) + ` or 0 * group by (cluster, node) (topk(10, ` + bound + `))`},
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
 	}
@@ -164,17 +172,10 @@ func nodesByState() panel {
 }
 
 func nodesInDoubt() panel {
-	doubt := ""
-	for i, s := range states[1:] {
-		if i > 0 {
-			doubt += " or "
-		}
-		doubt += fmt.Sprintf(`%d * node:chrony_clock_doubt:bool{%s,state="%s"}`, i+1, of, s.name)
-	}
 	return timeline(panel{
 		title: "Nodes in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
 		about:   "When a node was not synchronized, and why; at most twenty at a time. A node that is not here was synchronized.",
-		queries: []query{{expr: `topk(20, ` + perNode(doubt) + `)`, legend: "{{node}}"}},
+		queries: []query{{expr: `topk(20, ` + doubt + `)`, legend: "{{node}}"}},
 	}, stateNames())
 }
 
