@@ -107,19 +107,25 @@ func (p *prometheus) answer(t *testing.T, q *question, cluster string) bool {
 			"$cluster", cluster, "$node", fmt.Sprintf("node-%04d", i+1), "$objective", ".*", "$target", "0.999",
 			"$__rate_interval", "8s", "$__range", "1m",
 		).Replace(q.expr)
-		if p.ask(t, expr, q.instant) {
+		if p.askOver(t, expr, q.instant, time.Minute) {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *prometheus) ask(t *testing.T, expr string, instant bool) bool {
+// askOver asks as Grafana does: for the instant, or for up to a thousand points of
+// the last time span. It reports whether there is any series in the answer.
+func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.Duration) bool {
 	t.Helper()
 	path, values := "/api/v1/query", url.Values{"query": {expr}}
 	if !instant {
-		now := time.Now().Unix()
-		path, values["start"], values["end"], values["step"] = "/api/v1/query_range", []string{fmt.Sprint(now - 60)}, []string{fmt.Sprint(now)}, []string{"1"}
+		const points = 1000
+		now := time.Now()
+		path = "/api/v1/query_range"
+		values.Set("start", fmt.Sprint(now.Add(-span).Unix()))
+		values.Set("end", fmt.Sprint(now.Unix()))
+		values.Set("step", fmt.Sprint(max(1, int(span.Seconds())/points)))
 	}
 	response, err := http.PostForm(p.url+path, values)
 	if err != nil {
@@ -156,7 +162,7 @@ scrape_configs:
   - job_name: broken
     http_sd_configs: [{url: "http://%s/targets"}]
     relabel_configs: [{target_label: cluster, replacement: broken}]
-`, startDemo(t, program, "-healthy"), startDemo(t, program))
+`, startDemo(t, program, fleetNodes, "-healthy"), startDemo(t, program, fleetNodes))
 	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -174,15 +180,15 @@ func buildDemo(t *testing.T, dir string) string {
 	return program
 }
 
-// startDemo runs a fleet and returns its address.
-func startDemo(t *testing.T, program string, args ...string) string {
+// startDemo runs a fleet of so many nodes and returns its address.
+func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 	t.Helper()
 	port, err := chronytest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
-	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(fleetNodes), "-listen", address)...))
+	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
 	await(t, "the fleet", func() bool { return isServed("http://" + address) })
 	return address
 }
