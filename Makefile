@@ -4,6 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
+NODES    ?= 5
 IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, also where no tag gives one.
@@ -36,6 +37,10 @@ help: ## explain the targets
 run: build ## serve on http://localhost:9123 with this machine's chronyd, or a private one (PORT=… for another port)
 	@go build -o bin/try ./internal/chronytest/try
 	@bin/try bin/chrony-tracker $(PORT)
+
+.PHONY: demo
+demo: ## simulate NODES=5 nodes, some with faults, on http://localhost:9124, to try dashboards and rules on
+	go run ./cmd/chrony-tracker-demo -nodes $(NODES)
 
 .PHONY: build
 build: ## build bin/chrony-tracker, one static program
@@ -106,6 +111,10 @@ docs: ## write docs/metrics.md and the chart's README anew
 .PHONY: rules
 rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
 	go run ./deploy/prometheus/generate
+
+.PHONY: dashboards
+dashboards: ## make the dashboards from deploy/grafana/generate
+	go run ./deploy/grafana/generate
 
 .PHONY: manifests
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network

@@ -139,7 +139,7 @@ const (
 // A rival is another program that steers the clock.
 type rival struct {
 	samples int
-	since   instant // the first of them
+	since   Instant // the first of them
 }
 
 // seen takes in a sample, and reports whether there is a rival.
@@ -151,7 +151,7 @@ func (r *rival) seen(o *observation) bool {
 	// chronyd reports by how much the clock would gain, and corrects by as much.
 	if abs(o.kernel.Frequency+o.tracking.Frequency) > rivalFrequency {
 		if r.samples == 0 {
-			r.since = o.instant
+			r.since = o.Instant
 		}
 		r.samples++
 	} else {
