@@ -25,7 +25,7 @@ var (
 // TestLoad times each query of the fleet's dashboard, and tells what a node costs.
 // For the figures of docs/fleet.md:
 //
-//	go test ./test -run TestLoad -v -nodes=1000 -for=10m
+//	go test ./test -run TestLoad -v -nodes=1000 -for=4m
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	interval := max(1, *loadNodes/100) // seconds between two scrapes
@@ -33,7 +33,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := startDemo(t, buildDemo(t, dir), *loadNodes, "-clusters", "4")
+	address := startDemo(t, buildDemo(t, dir), *loadNodes, "-clusters", "4", "-interval", fmt.Sprintf("%ds", max(1, *loadNodes/1000)))
 	for name, text := range map[string]string{"rules.yml": string(rules), "prometheus.yml": fmt.Sprintf(`
 global: {scrape_interval: %[1]ds, scrape_timeout: %[1]ds, evaluation_interval: %[1]ds}
 rule_files: [rules.yml]
