@@ -98,7 +98,7 @@ func (d dashboard) layout() []object {
 }
 
 func (p panel) model() object {
-	defaults := object{"unit": p.unit, "custom": p.custom, "mappings": list{noBound}}
+	defaults := object{"unit": p.unit, "custom": p.custom, "mappings": list{noBound}, "color": object{"mode": p.color()}}
 	if p.custom == nil {
 		defaults["custom"] = object{}
 	}
@@ -116,6 +116,14 @@ func (p panel) model() object {
 		model["transformations"] = p.transform
 	}
 	return model
+}
+
+// color has lines differ by their name, and all else by its value.
+func (p panel) color() string {
+	if p.kind == "timeseries" {
+		return "palette-classic"
+	}
+	return "thresholds"
 }
 
 func (p panel) linkTitle() string {

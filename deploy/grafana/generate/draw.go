@@ -102,7 +102,7 @@ func bars(p panel) panel {
 func timeline(p panel, names list) panel {
 	p.kind = "state-timeline"
 	p.custom = object{"fillOpacity": 80, "lineWidth": 0, "spanNulls": false}
-	p.defaults = object{"mappings": names, "color": object{"mode": "thresholds"}}
+	p.defaults = object{"mappings": names}
 	p.options = object{
 		"mergeValues": true, "showValue": "auto", "rowHeight": 0.9, "alignValue": "left",
 		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},

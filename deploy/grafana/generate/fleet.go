@@ -136,7 +136,7 @@ func allBounds() panel {
 			"calculate": false, "cellGap": 1, "filterValues": object{"le": 1e-9}, "showValue": "never",
 			"color":     object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange", "scale": "exponential", "reverse": false},
 			"yAxis":     object{"axisPlacement": "left", "unit": "s", "reverse": false},
-			"rowsFrame": object{"layout": "le"}, "cellValues": object{"unit": "short", "decimals": 1},
+			"rowsFrame": object{"layout": "auto"}, "cellValues": object{"unit": "short", "decimals": 1},
 			"legend": object{"show": true}, "tooltip": object{"mode": "single", "yHistogram": false}, "exemplars": object{"color": "rgba(255,0,255,0.7)"},
 		},
 	}

@@ -45,7 +45,7 @@ func nodeTiles() []panel {
 		}, "value"),
 		tile(panel{
 			title: "State", width: 5, unit: "none", see: "architecture.md#the-states",
-			defaults: object{"mappings": stateNames(), "color": object{"mode": "thresholds"}},
+			defaults: object{"mappings": stateNames()},
 			about:    "Whether, and by what, the clock is vouched for.",
 			queries:  []query{{expr: `max(` + code(one) + `)`}},
 		}, "value"),
