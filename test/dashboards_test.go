@@ -20,7 +20,7 @@ import (
 // mayBeEmpty are the queries of panels that show nothing while all is well.
 var mayBeEmpty = map[string]bool{
 	"Nodes in doubt A": true, "Silent nodes A": true, "Events A": true,
-	"Failures, retries, dropped packets A": true, "Failures, retries, dropped packets B": true, "Failures, retries, dropped packets C": true,
+	"Failures, dropped packets A": true, "Failures, dropped packets B": true,
 	"The terms of the bound B": true, // limits far above the bound
 }
 

@@ -217,11 +217,10 @@ func trackerHealth() []panel {
 			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
 		}, "log"),
 		bars(panel{
-			title: "Failures, retries, dropped packets", width: 8, height: 7, unit: "short", see: "runbooks/ClockTrackerUnhealthy.md",
+			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", see: "runbooks/ClockTrackerUnhealthy.md",
 			about: "What went wrong between the tracker and chronyd. Nothing at all is as it should be.",
 			queries: []query{
 				{expr: growth("reason", "chrony_tracker_exchange_failures_total") + ` > 0`, legend: "failed: {{reason}}"},
-				{expr: `max(increase(chrony_tracker_retries_total{` + one + `}[$__rate_interval])) > 0`, legend: "retried"},
 				{expr: growth("reason", "chrony_tracker_dropped_packets_total") + ` > 0`, legend: "dropped: {{reason}}"},
 			},
 		}),
