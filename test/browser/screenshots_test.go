@@ -40,7 +40,7 @@ func TestScreenshots(t *testing.T) {
 		good.Line + poll + " prefer trust", at("127.0.0.2"), at("127.0.0.3"), at("127.0.0.4") + " offset 0.08",
 	}})
 	must(t, d.WaitSynchronized(t.Context()))
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms", "--objective=finra-cat", "--objective=mifid2-1ms")
+	s := start(t, "--chrony.address="+d.Address, "--sample.interval=250ms", "--objective=finra-cat", "--objective=mifid2-1ms")
 
 	const calm = 25 * time.Second
 	time.Sleep(calm)
@@ -58,8 +58,8 @@ func TestScreenshots(t *testing.T) {
 		name, scheme  string
 		width, height int64
 	}{
-		{"page-light", "light", 1180, 1290},
-		{"page-dark", "dark", 1180, 1290},
+		{"page-light", "light", 1180, 1320},
+		{"page-dark", "dark", 1180, 1320},
 		{"page-phone", "light", 390, 1080},
 	} {
 		p := open(t, s.url, chromedp.EmulateViewport(shot.width, shot.height), scheme(shot.scheme))
