@@ -187,7 +187,7 @@ export class Plot {
 			ctx.globalAlpha = 0.18;
 			ctx.fillRect(x, top, w, height);
 			ctx.globalAlpha = 1;
-			label(ctx, stateTexts[state], x + 4 * devicePixelRatio, top + height - 2 * strip, w - 8 * devicePixelRatio, "text");
+			label(ctx, stateTexts[state], "left", x + 4 * devicePixelRatio, top + height - 2 * strip, w - 8 * devicePixelRatio, "text");
 		}
 		ctx.restore();
 	}
@@ -198,18 +198,20 @@ export class Plot {
 		ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
 		ctx.lineWidth = devicePixelRatio;
 		ctx.strokeStyle = color("none");
-		let above = Infinity; // the last label that was drawn
-		const limits = Object.entries(Object.groupBy(this.#objectives, (o) => o.limit)).map(([limit, all]) => [Number(limit), all]);
-		for (const [limit, all] of limits.sort((a, b) => a[0] - b[0])) {
-			const y = Math.round(u.valToPos(limit, "y", true));
+		const limits = Object.entries(Object.groupBy(this.#objectives, (o) => o.limit))
+			.map(([limit, all]) => ({ y: Math.round(u.valToPos(Number(limit), "y", true)), text: `${all.map((o) => o.name).join(", ")} ${seconds(Number(limit))}` }))
+			.sort((a, b) => b.y - a.y);
+		for (const { y } of limits) {
 			ctx.beginPath();
 			ctx.moveTo(left, y);
 			ctx.lineTo(left + width, y);
 			ctx.stroke();
-			if (above - y < 14 * devicePixelRatio) continue;
-			above = y;
-			ctx.textAlign = "right";
-			label(ctx, `${all.map((o) => o.name).join(", ")} ${seconds(limit)}`, left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "none");
+		}
+		let last = Infinity; // where a label was drawn
+		for (const { y, text } of limits) {
+			if (last - y < 14 * devicePixelRatio) continue;
+			last = y;
+			label(ctx, text, "right", left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "none");
 		}
 		ctx.restore();
 	}
@@ -377,12 +379,21 @@ function color(name) {
 	return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function label(ctx, text, x, y, room, name) {
+// label writes on a bit of paper, if there is room.
+function label(ctx, text, align, x, y, room, name) {
 	ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
 	if (ctx.measureText(text).width > room) return;
+	ctx.save();
+	ctx.setLineDash([]);
+	ctx.textAlign = align;
 	ctx.textBaseline = "alphabetic";
+	ctx.lineJoin = "round";
+	ctx.lineWidth = 4 * devicePixelRatio;
+	ctx.strokeStyle = color("paper");
+	ctx.strokeText(text, x, y);
 	ctx.fillStyle = color(name);
 	ctx.fillText(text, x, y);
+	ctx.restore();
 }
 
 function element(name, properties) {
