@@ -38,6 +38,11 @@ run: build ## serve on http://localhost:9123 with this machine's chronyd, or a p
 build: ## build bin/chrony-tracker, one static program
 	$(GOBUILD) -o bin/chrony-tracker ./cmd/chrony-tracker
 
+.PHONY: man
+man: build ## write dist/chrony-tracker.1, the manual page
+	@mkdir -p dist
+	bin/chrony-tracker --help-man >dist/chrony-tracker.1
+
 .PHONY: image
 image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, without an engine (IMAGE=name:tag)
 	@mkdir -p dist

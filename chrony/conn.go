@@ -16,6 +16,7 @@ type conn struct {
 	unknown map[uint16]time.Time // commands that this chronyd does not know, until when
 
 	answered bool // anything at all
+	owed     bool // answers that nobody waits for any more
 
 	queue   []query // of the exchange that is under way
 	waiting []int   // those of them that were sent and not answered

@@ -140,6 +140,8 @@ func queryError(t target, cmd *command, err error) error {
 		e.hint = "chronyd gives this report on its Unix socket only or, from version 4.7 on, where opencommands in chrony.conf names it"
 	case errors.Is(err, ErrUnknownCommand):
 		e.hint = "chronyd is too old for this report"
+	case errors.Is(err, context.DeadlineExceeded):
+		e.hint = "chronyd answers other requests, but not this one in time"
 	case errors.Is(err, ErrNoSuchSource):
 		e.hint = "the source was removed while it was asked about; ask again"
 	case errors.As(err, new(*StatusError)) && !errors.Is(err, ErrBadReply):

@@ -19,6 +19,7 @@ type query struct {
 	address  Address                         // that source's address
 	decode   func(reply uint16, body []byte) // given a body of the right length, valid only during the call
 	refuse   func(err error)                 // given chronyd's refusal, as an *OpError
+	optional bool                            // its want of an answer is its own affair
 	sequence uint32
 	attempts uint16
 }
@@ -38,7 +39,8 @@ const (
 
 // exchange carries out a plan and returns the connection that served it. It fails
 // if chronyd can't be reached or a query is still without an answer when the
-// context ends; an answer that is a refusal is the query's own affair.
+// context ends, unless that query is optional and others were answered; an answer
+// that is a refusal is the query's own affair.
 func (c *Client) exchange(ctx context.Context, p plan) (*conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -56,7 +58,7 @@ func (c *Client) exchange(ctx context.Context, p plan) (*conn, error) {
 	if c.conn != nil {
 		err := c.conn.exchange(ctx, p)
 		if err == nil {
-			return c.conn, nil
+			return c.served(c.conn), nil
 		}
 		failed := c.conn.target
 		c.disconnect()
@@ -77,9 +79,9 @@ func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	}
 	var failures several
 	for i, t := range targets {
-		err := c.exchangeWith(ctx, t, len(targets)-i, p)
+		conn, err := c.exchangeWith(ctx, t, len(targets)-i, p)
 		if err == nil {
-			return c.conn, nil
+			return c.served(conn), nil
 		}
 		failures = append(failures, targetError(t, err))
 	}
@@ -89,13 +91,23 @@ func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	return nil, failures
 }
 
+// served keeps the connection that has served an exchange for the next one, unless
+// answers to this one may still come.
+func (c *Client) served(conn *conn) *conn {
+	c.conn = conn
+	if conn.owed {
+		c.disconnect()
+	}
+	return conn
+}
+
 // longestShare is how long an address may stay silent before the next is tried
 // by a context without a deadline.
 const longestShare = 10 * time.Second
 
 // exchangeWith makes the exchange with one address. If others are left it has
 // an equal share of the time.
-func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) error {
+func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) (*conn, error) {
 	if left > 1 {
 		share := longestShare
 		if deadline, ok := ctx.Deadline(); ok {
@@ -108,15 +120,14 @@ func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) e
 	for {
 		conn, err := c.connect(ctx, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err = conn.exchange(ctx, p); err == nil {
-			c.conn = conn
-			return nil
+			return conn, nil
 		}
 		conn.Close()
 		if !conn.answered || ctx.Err() != nil {
-			return err
+			return nil, err
 		}
 		// chronyd went away in the middle: it is being restarted, perhaps.
 		select {
@@ -134,6 +145,7 @@ func (c *conn) exchange(ctx context.Context, p plan) error {
 
 	c.queue, c.waiting = c.queue[:0], c.waiting[:0]
 	p(c.ask)
+	served := false
 	retryAfter, retryAt := firstRetry, time.Now().Add(firstRetry)
 	fouled := false
 	for next := 0; ; {
@@ -153,8 +165,12 @@ func (c *conn) exchange(ctx context.Context, p plan) error {
 			answered, foul := c.accept(c.packet[:n])
 			fouled = fouled || foul
 			if answered {
+				served = true
 				retryAt = time.Now().Add(retryAfter)
 			}
+		case served && errors.Is(err, os.ErrDeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded) && c.canDoWithout(next):
+			c.giveUp(next)
+			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			return c.interrupted(ctx, err, fouled)
 		case !time.Now().Before(retryAt):
@@ -166,6 +182,26 @@ func (c *conn) exchange(ctx context.Context, p plan) error {
 			retryAfter = min(2*retryAfter, lastRetry)
 			retryAt = time.Now().Add(retryAfter)
 		}
+	}
+}
+
+// canDoWithout reports whether all that is unanswered, or from next on not even
+// sent, is optional.
+func (c *conn) canDoWithout(next int) bool {
+	needed := func(q query) bool { return !q.optional }
+	return !slices.ContainsFunc(c.queue[next:], needed) &&
+		!slices.ContainsFunc(c.waiting, func(i int) bool { return needed(c.queue[i]) })
+}
+
+// giveUp tells all who are without an answer that there will be none.
+func (c *conn) giveUp(next int) {
+	c.owed = true
+	late := fmt.Errorf("%w: %w", ErrNoAnswer, deadlineError{})
+	for _, i := range c.waiting {
+		c.queue[i].refuse(queryError(c.target, c.queue[i].command, late))
+	}
+	for ; next < len(c.queue); next++ {
+		c.queue[next].refuse(queryError(c.target, c.queue[next].command, late))
 	}
 }
 

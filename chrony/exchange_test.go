@@ -3,6 +3,7 @@ package chrony_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -494,12 +495,15 @@ func TestSeveralAddresses(t *testing.T) {
 		"nobody": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			second := chronytest.NewFakeAt(t, "127.0.0.2:0", chronytest.Truthful(truth))
-			port := netip.MustParseAddrPort(second.Address).Port()
-			if first != nil {
-				chronytest.NewFakeAt(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(), first)
+			port, err := chronytest.FreePort() // also at the first address
+			if err != nil {
+				t.Fatal(err)
 			}
-			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, port)()
+			second := chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.2:%d", port), chronytest.Truthful(truth))
+			if first != nil {
+				chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.1:%d", port), first)
+			}
+			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, uint16(port))()
 			report, err := dial(t, "").Report(within(t, 2*time.Second), chrony.WantTracking)
 			if err != nil {
 				t.Fatal(err)
@@ -668,4 +672,61 @@ func TestOneRefusalForAllSources(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
+}
+
+// TestSilentReport has a chronyd that never answers one kind of request: that costs
+// this report and no other, and the late answer is nobody's.
+func TestSilentReport(t *testing.T) {
+	truth := chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2}, Sources: []chrony.Source{{Poll: 6}}, Activity: &chrony.Activity{Online: 1}})
+	for silent, want := range map[uint16]chrony.Want{44: chrony.WantActivity, 69: chrony.WantSelectData} {
+		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+			if r.Command == silent {
+				return nil
+			}
+			return truth(r)
+		})
+		client := newClient(t, fake.Address)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources|chrony.WantActivity|chrony.WantSelectData)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refused := report.Refused[want]; !errors.Is(refused, context.DeadlineExceeded) || !errors.Is(refused, chrony.ErrNoAnswer) {
+				t.Errorf("%v: %v", want, refused)
+			}
+			if report.Tracking == nil || len(report.Sources) != 1 || report.Given&want != 0 || report.Given&chrony.WantTracking == 0 {
+				t.Errorf("%v takes more with it: %+v", want, report)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if report, err := client.Report(ctx, chrony.WantActivity); (err == nil) != (silent != 44) {
+			t.Errorf("nothing was answered: %+v, %v", report, err)
+		}
+		cancel()
+	}
+	for _, silent := range []uint16{14, 15, 33} { // what the clock is judged by
+		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+			if r.Command == silent {
+				return nil
+			}
+			return truth(r)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if report, err := newClient(t, fake.Address).Report(ctx, chrony.WantTracking|chrony.WantSources|chrony.WantActivity); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without an answer to %d: %+v, %v", silent, report, err)
+		}
+		cancel()
+	}
+}
+
+func newClient(t *testing.T, address string) *chrony.Client {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
 }

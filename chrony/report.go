@@ -64,7 +64,8 @@ const ofSources = WantSources | WantSourceStats | WantSourceNames | WantNTPData 
 // Report is what one call of [Client.Report] read. What was not wanted or not
 // given is nil.
 type Report struct {
-	Want    Want      // what was asked for
+	Want    Want      // what was wanted
+	Given   Want      // what chronyd gave; what is neither given nor refused is about sources, and there was none to ask about
 	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
 	Address string    // of the chronyd that answered
 
@@ -83,7 +84,9 @@ type Report struct {
 // Report reads several reports in as few round trips as the protocol allows: the
 // number of sources is asked first, then everything else in one go, over one
 // connection. That chronyd refuses one report doesn't concern the others: see
-// [Report.Refused]. It fails if chronyd doesn't answer.
+// [Report.Refused]. It fails if chronyd doesn't answer, or leaves unanswered what it
+// says of the clock or which sources it has; any other report that is still without
+// an answer when the context's deadline passes counts as refused.
 func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	var r *reading
 	served, err := c.exchange(ctx, func(ask func(query)) {
@@ -166,7 +169,15 @@ func (r *reading) refuseSources(err error) {
 // single asks for a report that there is one of.
 func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
 	if r.Want&want != 0 {
-		r.ask(query{command: cmd, decode: decode, refuse: func(err error) { r.refuse(want, err) }})
+		r.ask(query{
+			command: cmd,
+			decode: func(reply uint16, b []byte) {
+				r.Given |= want
+				decode(reply, b)
+			},
+			refuse:   func(err error) { r.refuse(want, err) },
+			optional: want != WantTracking,
+		})
 	}
 }
 
@@ -284,7 +295,9 @@ func (d *detail) about(i int) {
 func (d *detail) put(i int) {
 	q := d.query(i)
 	decode := q.decode
+	q.optional = true
 	q.decode = func(reply uint16, b []byte) {
+		d.Given |= d.want
 		decode(reply, b)
 		d.give()
 	}
@@ -315,6 +328,7 @@ func (r *reading) putTogether() {
 	if !r.listed {
 		return
 	}
+	r.Given |= r.Want & WantSources
 	r.Sources = make([]Source, 0, len(r.sources))
 	seen := make(map[Address]bool)
 	for i := range r.sources {

@@ -25,9 +25,10 @@ var rooms = map[string]room{
 	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror"}, but: []string{"golang.org/x/sys/unix"}, never: []string{"net/http", "github.com/prometheus/"}}, // syscall lacks CLOCK_BOOTTIME and timerfd
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
+	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, never: []string{"net/http", "github.com/prometheus/"}},
 	"/internal/chronytest":     {ours: []string{"/chrony"}},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
-	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
 	"/test":                    {}, // tests only
 
 	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program

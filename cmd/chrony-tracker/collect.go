@@ -21,7 +21,7 @@ var collectors = []struct {
 }{
 	{chrony.WantTracking, "tracking", "Publish what chronyd says of its reference and the clock. The clock is judged by it in any case."},
 	{chrony.WantActivity, "activity", "Publish what chronyd does about its sources."},
-	{chrony.WantSources, "sources", "Publish the sources. The clock is judged by them in any case."},
+	{chrony.WantSources, "sources", "Publish the sources, with sourcename, with-ntpdata, authdata and selectdata. The clock is judged by them in any case."},
 	{chrony.WantSourceStats, "sourcestats", "Publish what chronyd has worked out of the sources' samples."},
 	{chrony.WantSourceNames, "sourcename", "Publish the sources' names in chrony.conf."},
 	{chrony.WantNTPData, "sources.with-ntpdata", "Publish the sources' last NTP replies and numbers of packets."},
@@ -38,7 +38,7 @@ type collectFlags struct {
 	maxSources  int
 	dnsLookups  bool
 	chmodSocket bool
-	phc         string
+	phc         *string
 	path        string
 }
 
@@ -51,9 +51,13 @@ func addCollectFlags(clause *kingpin.CmdClause) *collectFlags {
 		Default(fmt.Sprint(exporter.DefaultMaxSources)).IntVar(&f.maxSources)
 	clause.Flag("collector.dns-lookups", "Look up the sources' names in the DNS, beside the scrapes.").BoolVar(&f.dnsLookups)
 	clause.Flag("collector.chmod-socket", "Has no effect: chronyd's user can always write to this program's socket, and nobody else.").BoolVar(&f.chmodSocket)
-	clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to publish what it really is.").StringVar(&f.phc)
+	f.phc = phcFlag(clause)
 	clause.Flag("web.telemetry-path", "Where the metrics are served.").Default("/metrics").StringVar(&f.path)
 	return f
+}
+
+func phcFlag(clause *kingpin.CmdClause) *string {
+	return clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to tell what it really is.").String()
 }
 
 func (f *collectFlags) validate() error {
@@ -81,8 +85,14 @@ func (f *collectFlags) reports() (want chrony.Want) {
 			want |= c.want
 		}
 	}
+	if want&chrony.WantSources == 0 {
+		want &^= ofSources
+	}
 	return want
 }
+
+// ofSources are the reports that add to what is published of the sources.
+const ofSources = chrony.WantSourceNames | chrony.WantNTPData | chrony.WantAuthData | chrony.WantSelectData
 
 // logPurposeless says which flags have no effect.
 func (f *collectFlags) logPurposeless(logger *slog.Logger) {

@@ -28,7 +28,7 @@ const name = "chrony-tracker"
 
 const about = `How wrong can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
 
-Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS.`
+Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS. The help of a command, as in chrony-tracker check --help, has examples.`
 
 func init() {
 	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
@@ -46,33 +46,56 @@ func main() {
 type command struct {
 	clause *kingpin.CmdClause
 	run    func(ctx context.Context, out io.Writer) error
+	failed func(out io.Writer, err error) exitStatus // tells who called of an error, too; or nil
 }
 
 // run does what the arguments say and returns the exit status.
 func run(ctx context.Context, args []string, out, problems io.Writer) int {
-	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).UsageTemplate(kingpin.LongHelpTemplate).DefaultEnvars()
+	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).DefaultEnvars()
 	app.Version(version.Print(name))
-	app.HelpFlag.Short('h').NoEnvar()
+	app.HelpFlag.Short('h').NoEnvar().Help("Show help; after a command, of that command.")
 	app.VersionFlag.NoEnvar()
+	addHelp(app)
+	addCompletion()
 	shared := addSharedFlags(app, problems)
 	commands := []command{
 		serveCommand(app, shared),
 		statusCommand(app, shared),
+		doctorCommand(app, shared),
+		explainCommand(app, shared),
+		checkCommand(app, shared),
 		waitsyncCommand(app, shared),
 	}
 
 	chosen, err := app.Parse(args)
 	if err != nil {
-		return fail(problems, usageError{err})
+		chosen, err = chosenDespite(app, args), usageError{err}
 	}
 	for _, c := range commands {
-		if c.clause.FullCommand() == chosen {
-			if err := c.run(ctx, out); err != nil {
-				return fail(problems, err)
-			}
+		if c.clause.FullCommand() != chosen {
+			continue
+		}
+		if err == nil {
+			err = c.run(ctx, out)
+		}
+		if err != nil && c.failed != nil && !errors.As(err, new(exitStatus)) {
+			fail(problems, err)
+			err = c.failed(out, err)
 		}
 	}
+	if err != nil {
+		return fail(problems, err)
+	}
 	return 0
+}
+
+// chosenDespite returns the command that was meant by arguments with a mistake, as far
+// as that shows.
+func chosenDespite(app *kingpin.Application, args []string) string {
+	if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil {
+		return parsed.SelectedCommand.FullCommand()
+	}
+	return ""
 }
 
 // A usageError is the fault of who called the program.
@@ -90,7 +113,16 @@ type hintedError struct {
 func (e hintedError) Unwrap() error { return e.error }
 func (e hintedError) Hint() string  { return e.hint }
 
+// An exitStatus other than 0 is the answer, and no error: all was printed that there
+// is to say.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 func fail(problems io.Writer, err error) (status int) {
+	if answer := exitStatus(0); errors.As(err, &answer) {
+		return int(answer)
+	}
 	fmt.Fprintf(problems, "%s: error: %s\n", name, oneLine(err.Error()))
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
@@ -127,22 +159,22 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
-// newTracker makes what all commands read the clock with. The flags fill what the
-// configuration leaves open.
-func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
+// config is what all commands read the clock with. The flags fill what is left open.
+// Its client is to be closed.
+func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	switch {
 	case f.timeout <= 0:
-		return nil, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
+		return config, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
 	case !(f.maxDrift > 0) || math.IsInf(f.maxDrift, 0):
-		return nil, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
+		return config, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
 	case f.referenceError < 0:
-		return nil, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
+		return config, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
 	}
 	client, err := chrony.NewClient(f.address)
 	if err != nil {
-		return nil, fmt.Errorf("--chrony.address: %w", err)
+		return config, fmt.Errorf("--chrony.address: %w", err)
 	}
 	config.Client, config.Timeout = client, f.timeout
 	config.Assume = clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
-	return tracker.New(config), nil
+	return config, nil
 }

@@ -24,10 +24,20 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
+	clause.HelpLong(`Serves /metrics, / (a page), /-/healthy (this process lives) and /-/ready (chronyd answers).
+
+Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker
+  chrony-tracker serve --web.listen-address=127.0.0.1:9123
+  chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
 	watch := addWatchFlags(clause)
-	return command{clause, func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
 }
 
 func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
@@ -40,17 +50,18 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		}
 	}
 	logger := promslog.New(shared.log)
-	config, err := watch.config(logger)
+	watching, err := watch.config(logger)
 	if err != nil {
 		return err
 	}
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: collect.phc})
+	config, err := shared.config(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
 	if err != nil {
 		return err
 	}
+	t := tracker.New(config)
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if err := t.Watch(config); err != nil {
+	if err := t.Watch(watching); err != nil {
 		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
@@ -80,7 +91,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logger *slog.Logger) *http.ServeMux {
 	config := exporter.Config{Tracker: t, Collect: collect.reports(), MaxSources: collect.maxSources, Logger: logger}
 	if collect.dnsLookups {
-		config.Names = exporter.NewNames(ctx)
+		config.Names = tracker.NewNames(ctx)
 	}
 	mux := http.NewServeMux()
 	web.Register(mux, t, web.Config{Version: name + " " + version.Version, Metrics: collect.path, Handler: exporter.NewHandler(config)})

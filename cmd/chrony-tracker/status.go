@@ -15,15 +15,25 @@ import (
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("status", "Print what a scrape would show now.")
+	clause.HelpLong(`Reads chronyd once and prints how wrong the clock can be, the parts of that, what the clock follows, and what chronyd refuses to tell.
+
+Exit status: 0 if chronyd answers, 1 if not, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker status
+  kubectl exec POD -- /chrony-tracker status
+  chrony-tracker status --json | jq .bound_seconds`)
 	asJSON := clause.Flag("json", "Print it as JSON; what does not exist is null.").Bool()
-	return command{clause, func(ctx context.Context, out io.Writer) error { return status(ctx, shared, *asJSON, out) }}
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return status(ctx, shared, *asJSON, out) }}
 }
 
 func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
-	t, err := shared.newTracker(tracker.Config{})
+	config, err := shared.config(tracker.Config{})
 	if err != nil {
 		return err
 	}
+	t := tracker.New(config)
 	snapshot := t.Snapshot(ctx)
 	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
 	s := web.NewStatus(snapshot)

@@ -24,12 +24,20 @@ type waitsyncFlags struct {
 
 func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("waitsync", "Wait until the clock is right within a limit, such as in an init container.")
+	clause.HelpLong(`Prints a line while it waits, and one with the clock's bound in the end.
+
+Exit status: 0 when the clock is right within the limit, 1 if it was not in time, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker waitsync --max-error=10ms
+  chrony-tracker waitsync --max-error=10ms --timeout=5m --url=http://10.0.0.4:9123`)
 	f := new(waitsyncFlags)
 	clause.Flag("max-error", "How wrong the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
 	clause.Flag("timeout", "How long to wait; without, for ever.").Default("0s").DurationVar(&f.timeout)
 	clause.Flag("interval", "How often to look.").Default("1s").DurationVar(&f.interval)
 	clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network.").URLVar(&f.url)
-	return command{clause, func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
 }
 
 // progressInterval is how often a line says what is being waited for, when that
@@ -117,10 +125,11 @@ func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) 
 }
 
 func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, error) {
-	t, err := shared.newTracker(tracker.Config{})
+	config, err := shared.config(tracker.Config{})
 	if err != nil {
 		return nil, nil, err
 	}
+	t := tracker.New(config)
 	return func(ctx context.Context) (string, error) {
 		snapshot := t.Judge(ctx)
 		if snapshot.Err != nil {

@@ -29,6 +29,10 @@ type Config struct {
 	Lines []string // of chrony.conf, such as "local stratum 10"; none means never synchronised
 	User  string   // to run as; by default the current one. Another one needs root
 	Dir   string   // for all its files; by default a new one, removed by Close
+
+	// Usual makes it answer where chronyd usually does: at port 323, and in
+	// /run/chrony. That takes namespaces of one's own (network, mounts).
+	Usual bool
 }
 
 // A Chronyd is a private chronyd that monitors everything and controls nothing:
@@ -41,7 +45,8 @@ type Chronyd struct {
 	program string
 	args    []string
 	dir     string
-	remove  bool // dir
+	remove  bool   // dir
+	ask     string // where Wait asks
 	log     *os.File
 	process *exec.Cmd
 }
@@ -86,6 +91,9 @@ func (d *Chronyd) configure(config Config) error {
 	uid, _ := strconv.Atoi(account.Uid)
 	gid, _ := strconv.Atoi(account.Gid)
 	socketDir := filepath.Join(d.dir, "run")
+	if config.Usual {
+		socketDir = "/run/chrony"
+	}
 	if err := os.Mkdir(socketDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
@@ -99,8 +107,15 @@ func (d *Chronyd) configure(config Config) error {
 	if err != nil {
 		return err
 	}
+	if config.Usual {
+		port = 323
+	}
 	d.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	d.Socket = filepath.Join(socketDir, "chronyd.sock")
+	d.ask = d.Address
+	if config.Usual {
+		d.ask = "unix://" + d.Socket // the lines may close the port
+	}
 
 	lines := append([]string{
 		"cmdport " + strconv.Itoa(port),
@@ -181,7 +196,7 @@ func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, err
 func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool) (*chrony.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client, err := chrony.NewClient(d.Address)
+	client, err := chrony.NewClient(d.ask)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
 // Package chronytest gives tests a chronyd, as net/http/httptest gives them a
 // web server: a private real one ([Start]), that can't touch the system clock,
-// and a scripted one ([NewFake]) for what a real one can't be made to do.
+// and a scripted one ([NewFake]) for what a real one can't be made to do. A real
+// one can be given a time source that jumps ([NewTimeSource]).
 package chronytest

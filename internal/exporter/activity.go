@@ -7,14 +7,13 @@ var activityMetrics = []metric{
 	{
 		name: "chrony_activity_sources", kind: gauge, from: chrony.WantActivity,
 		help: "Number of NTP sources by what chronyd does about them: online (polled, which is not to say that they answer), offline, " +
-			"burst_online and burst_offline (in a burst of polls), unresolved (the name has no address).",
+			"burst (in a burst of polls), unresolved (the name has no address).",
 		labels: []string{"status"},
 		values: func(v *view, f *family) {
 			if a := v.report().Activity; a != nil {
 				f.add(float64(a.Online), "online")
 				f.add(float64(a.Offline), "offline")
-				f.add(float64(a.BurstOnline), "burst_online")
-				f.add(float64(a.BurstOffline), "burst_offline")
+				f.add(float64(a.BurstOnline)+float64(a.BurstOffline), "burst")
 				f.add(float64(a.Unresolved), "unresolved")
 			}
 		},

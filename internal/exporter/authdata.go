@@ -8,14 +8,10 @@ import "github.com/chrony-tracker/chrony-tracker/chrony"
 var authMetrics = []metric{
 	nts("key_age_seconds", seconds, "Time since keys were established. Absent when they never were.",
 		func(a *chrony.AuthData) (float64, bool) { return a.LastKE.Seconds(), a.LastKE != chrony.Never }),
-	nts("keys", "", "How often keys were established.",
-		func(a *chrony.AuthData) (float64, bool) { return float64(a.KeyID), true }),
 	nts("failed_attempts", "", "Attempts to establish keys that failed since the last that did not.",
 		func(a *chrony.AuthData) (float64, bool) { return float64(a.KEAttempts), true }),
 	nts("cookies", "", "Cookies left; each request costs one, each reply brings one.",
 		func(a *chrony.AuthData) (float64, bool) { return float64(a.Cookies), true }),
-	nts("cookie_bytes", "", "Length of a cookie.",
-		func(a *chrony.AuthData) (float64, bool) { return float64(a.CookieLength), true }),
 	nts("nak", "", "1 if the server refused the cookie of the last request, else 0.",
 		func(a *chrony.AuthData) (float64, bool) { return boolean(a.NAK), true }),
 }

@@ -3,6 +3,7 @@
 package exporter
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -53,12 +54,13 @@ type view struct {
 	*tracker.Snapshot
 	name    func(chrony.Address) string
 	sources []source // those that are shown
-	omitted int      // how many are not, for being too many
+	names   []unresolved
+	omitted int // how many are not shown, for being too many
 }
 
-// report returns what chronyd reported of the clock and, if it did so, itself.
+// report returns what chronyd told, be it nothing.
 func (v *view) report() *chrony.Report {
-	if v.Err != nil || v.Report == nil {
+	if v.Report == nil {
 		return &chrony.Report{}
 	}
 	return v.Report
@@ -114,8 +116,24 @@ func (f *family) next(value float64) *dto.Metric {
 	return series
 }
 
-// addHistogram adds a histogram without labels.
-func (f *family) addHistogram(h *dto.Histogram) { f.next(0).Histogram = h }
+// addDistribution adds a histogram without labels. Each of its buckets counts all
+// that is up to its limit.
+func (f *family) addDistribution(d tracker.Distribution) {
+	h := f.next(0).Histogram
+	for len(h.Bucket) < len(d.Counts) {
+		limit := math.Inf(1)
+		if i := len(h.Bucket); i < len(d.Limits) {
+			limit = d.Limits[i]
+		}
+		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &limit, CumulativeCount: proto.Uint64(0)})
+	}
+	var count uint64
+	for i, n := range d.Counts {
+		count += n
+		*h.Bucket[i].CumulativeCount = count
+	}
+	*h.SampleCount, *h.SampleSum = count, d.Sum
+}
 
 func newSeries(kind dto.MetricType) *dto.Metric {
 	switch kind {
@@ -124,7 +142,7 @@ func newSeries(kind dto.MetricType) *dto.Metric {
 	case gauge:
 		return &dto.Metric{Gauge: &dto.Gauge{Value: proto.Float64(0)}}
 	default:
-		return new(dto.Metric)
+		return &dto.Metric{Histogram: &dto.Histogram{SampleCount: proto.Uint64(0), SampleSum: proto.Float64(0)}}
 	}
 }
 

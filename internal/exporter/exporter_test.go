@@ -3,6 +3,7 @@ package exporter
 import (
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -73,6 +74,9 @@ func scrape(t testing.TB, url string, header ...string) map[string]float64 {
 			series := name
 			for _, label := range m.Label {
 				series += "{" + label.GetName() + "=" + strconv.Quote(label.GetValue()) + "}"
+			}
+			if _, twice := values[series]; twice {
+				t.Errorf("%s stands there twice", series)
 			}
 			values[series] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
@@ -225,8 +229,6 @@ func TestSelf(t *testing.T) {
 		"chrony_clock_holdover_age_seconds":                          34,
 		"chrony_tracking_remote_reference":                           1,
 		"chrony_tracker_exchanges_total":                             1,
-		"chrony_tracker_requests_total":                              9,
-		"chrony_tracker_retries_total":                               1,
 		`chrony_tracker_dropped_packets_total{reason="malformed"}`:   1,
 		`chrony_tracker_dropped_packets_total{reason="oversized"}`:   1,
 		`chrony_tracker_dropped_packets_total{reason="unexpected"}`:  9,
@@ -239,6 +241,50 @@ func TestSelf(t *testing.T) {
 	if took := values["chrony_tracker_exchange_duration_seconds"]; took < 0.1 {
 		t.Errorf("with a repetition after 0.1 s the exchange took %v", took)
 	}
+}
+
+// TestReportsFailAlone refuses or swallows one report: the others stay.
+func TestReportsFailAlone(t *testing.T) {
+	known := chrony.Report{
+		Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330},
+		Sources:  []chrony.Source{{State: chrony.StateSelected, Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 3, SampleAge: 5 * time.Second}},
+		Activity: &chrony.Activity{},
+	}
+	t.Run("tracking refused", func(t *testing.T) {
+		known := known
+		known.Tracking = nil
+		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
+		wantState(t, values, clockerror.Unreachable)
+		for _, name := range []string{`chrony_activity_sources{status="online"}`, `chrony_sources_reach{source_address="PHC0"}{source_name="PHC0"}`} {
+			if _, found := values[name]; !found {
+				t.Errorf("%s went with it", name)
+			}
+		}
+		if readable, found := values[`chrony_tracker_report_readable{report="tracking"}`]; readable != 0 || !found {
+			t.Error("that tracking is refused is not told")
+		}
+	})
+	t.Run("selectdata swallowed", func(t *testing.T) {
+		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+			if r.Command == 69 {
+				return nil
+			}
+			return chronytest.Truthful(known)(r)
+		})
+		values := scrape(t, serve(t, fake.Address, 300*time.Millisecond).URL)
+		wantState(t, values, clockerror.Synchronized)
+		if readable, found := values[`chrony_tracker_report_readable{report="selectdata"}`]; readable != 0 || !found {
+			t.Error("that selectdata is missing is not told")
+		}
+	})
+	t.Run("nobody to ask about", func(t *testing.T) {
+		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
+		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // which reference clocks don't have
+			if readable, found := values[fmt.Sprintf("chrony_tracker_report_readable{report=%q}", report)]; found {
+				t.Errorf("%s was not asked for, and is told to be %v", report, readable)
+			}
+		}
+	})
 }
 
 // TestScrapersDeadline has the scraper's patience end before chronyd's.

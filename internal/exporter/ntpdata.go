@@ -15,14 +15,18 @@ var ntpMetrics = []metric{
 		func(d *chrony.NTPData) float64 { return d.ResponseTime }),
 	lastReply("peer_jitter_asymmetry_seconds", ratio, "Asymmetry of the network's jitter, from -0.5 to 0.5: a plain number, whatever the name says.",
 		func(d *chrony.NTPData) float64 { return d.JitterAsymmetry }),
-	packets("sent", "", "Packets sent to the source.",
-		func(d *chrony.NTPData) (float64, bool) { return float64(d.TotalTx), true }),
-	packets("received", "", "Packets that came from the source. Those sent and not received are lost, or not answered.",
-		func(d *chrony.NTPData) (float64, bool) { return float64(d.TotalRx), true }),
-	packets("valid", "", "Packets received that were valid replies. The others were dropped: repeated, bogus or not authentic.",
-		func(d *chrony.NTPData) (float64, bool) { return float64(d.TotalValid), true }),
-	packets("good", "4.3", "Valid replies that passed all tests and so became samples. chrony_sources_ntp_test_failed says what the last one that did not failed for.",
-		func(d *chrony.NTPData) (float64, bool) { return known(d.TotalGood) }),
+	packets("sent", "Packets sent to the source.",
+		func(d *chrony.NTPData) uint32 { return d.TotalTx }),
+	packets("received", "Packets that came from the source. Those sent and not received are lost, or not answered.",
+		func(d *chrony.NTPData) uint32 { return d.TotalRx }),
+	packets("valid", "Packets received that were valid replies. The others were dropped: repeated, bogus or not authentic.",
+		func(d *chrony.NTPData) uint32 { return d.TotalValid }),
+	lastReply("interleaved", "", "1 if the last valid reply was in interleaved mode, else 0.",
+		func(d *chrony.NTPData) float64 { return boolean(d.Interleaved) }),
+	lastReply("timestamping", "", "Who stamped the times at which the last request left and its reply came, the worse of the two: 0 nobody, 1 the daemon, 2 the kernel, 3 the network card.",
+		func(d *chrony.NTPData) float64 {
+			return min(timestamping[d.TxTimestamping], timestamping[d.RxTimestamping])
+		}),
 	{
 		name: "chrony_sources_ntp_test_failed", kind: gauge, from: chrony.WantNTPData,
 		help: "1 for each test that the last valid reply failed: unsynchronized (of itself, or its stratum is too high), root_distance, max_delay, delay_ratio, delay_deviation, sync_loop. " +
@@ -44,6 +48,9 @@ var ntpMetrics = []metric{
 	},
 }
 
+// timestamping orders who can stamp the time of a packet, the best last.
+var timestamping = map[chrony.Timestamping]float64{chrony.TimestampDaemon: 1, chrony.TimestampKernel: 2, chrony.TimestampHardware: 3}
+
 // lastReply makes a line of the table for what the last valid reply said.
 func lastReply(name string, u unit, help string, field func(*chrony.NTPData) float64) metric {
 	m := perSource(name, u, help+" Absent before the first valid reply.", func(s *chrony.Source) (float64, bool) {
@@ -58,19 +65,13 @@ func lastReply(name string, u unit, help string, field func(*chrony.NTPData) flo
 
 // packets makes a line of the table for a count, which begins at zero when chronyd
 // starts or replaces the source.
-func packets(name, since, help string, field func(*chrony.NTPData) (float64, bool)) metric {
+func packets(name, help string, field func(*chrony.NTPData) uint32) metric {
 	m := perSource("packets_"+name+"_total", "", help, func(s *chrony.Source) (float64, bool) {
 		if s.NTP == nil {
 			return 0, false
 		}
-		return field(s.NTP)
+		return float64(field(s.NTP)), true
 	})
-	m.kind, m.since, m.from = counter, since, chrony.WantNTPData
+	m.kind, m.from = counter, chrony.WantNTPData
 	return m
-}
-
-// known is a count as a value, if chronyd told it.
-func known(c chrony.Count) (float64, bool) {
-	n, ok := c.Value()
-	return float64(n), ok
 }

@@ -66,6 +66,11 @@ What is +Inf here does this in PromQL: ` + "`max`, `topk` and `>`" + ` are right
 		help := strings.NewReplacer("|", `\|`, "*", `\*`).Replace(m.help)
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", m.name, strings.ToLower(m.kind.String()), m.unit, labels, m.from, m.since, help)
 	}
+	b.WriteString(`
+## What is left out
+
+Of what chronyd tells of each source: what its own sources say (root delay and dispersion, precision, leap status), the score and the limits of the selection, the options in effect, keys' numbers, algorithms and lengths, the offset as it was measured, and the packets that were valid but failed a test: it would be a third more series, and none of it tells an operator what to do. ` + "`chronyc ntpdata`, `selectdata` and `authdata`" + ` print it, and package chrony reads it.
+`)
 	b.WriteString("\n## Names that Prometheus would not choose\n\nKept for those who know them.\n\n| name | kept for |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", name, kept[name])
@@ -89,14 +94,14 @@ func found(t *testing.T) *tracker.Watched {
 
 // seriesCounts tells how many series of a node there are: what TestSeries counts.
 func seriesCounts(t *testing.T) string {
-	none := countSeries(demanding(0))
-	each := (countSeries(demanding(4)) - none) / 4
-	refclock := countSeries(withReferenceClock(demanding(0))) - none
+	none := countSeries(t, demanding(0))
+	each := (countSeries(t, demanding(4)) - none) / 4
+	refclock := countSeries(t, withReferenceClock(demanding(0))) - none
 	watched := demanding(0)
 	watched.Watched = found(t)
 	const sumAndCount = 2
 	buckets := len(watched.Watched.Distribution.Counts) + sumAndCount
-	watching := countSeries(watched) - none - 1 // which is the distribution
+	watching := countSeries(t, watched) - none - 1 // which is the distribution
 	return fmt.Sprintf("At most %d for a node without sources, %d more for each NTP source and %d for each reference clock, over chronyd's socket, by which it gives all reports. "+
 		"A source with Network Time Security has %d more, one whose last reply fails tests one for each, and rtcdata, smoothing and PTP clocks add theirs where there are any. "+
 		"Sources beyond `--collector.sources.max` have none.\n\nThe watch has %d more, %d of them the distribution, and each objective 3; the last step's size and time come with the first step. Neither the number nor the labels change when chronyd selects another source, but for `chrony_tracking_info` and `chrony_sources_state_info`, which are kept for compatibility.\n",

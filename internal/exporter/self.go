@@ -30,16 +30,6 @@ var selfMetrics = []metric{
 		},
 	},
 	{
-		name: "chrony_tracker_requests_total", kind: counter,
-		help:   "Requests sent to chronyd, without retries.",
-		values: always(func(s *tracker.Snapshot) float64 { return float64(s.Health.Requests) }),
-	},
-	{
-		name: "chrony_tracker_retries_total", kind: counter,
-		help:   "Requests sent to chronyd again, for want of an answer.",
-		values: always(func(s *tracker.Snapshot) float64 { return float64(s.Health.Retries) }),
-	},
-	{
 		name: "chrony_tracker_dropped_packets_total", kind: counter,
 		help: "Packets dropped instead of being taken for chronyd's answer, by reason: malformed, oversized, unexpected (fits no request that " +
 			"is waiting: late, repeated or forged). Those that other sockets than chronyd's have sent are dropped by the kernel and not counted.",
@@ -54,14 +44,17 @@ var selfMetrics = []metric{
 		name: "chrony_tracker_report_readable", kind: gauge,
 		help: "For each report that is read, 0 if chronyd refused it over this connection, else 1. Most often it refuses for being asked by UDP " +
 			"(its Unix socket gives all, and so does opencommands in chrony.conf from chronyd 4.7 on); else it is too old, or has nothing to tell of (rtcdata and smoothing, if not configured). The page at / says which. " +
-			"Absent when chronyd gives no answer.",
+			"Absent when chronyd gives no answer, and for what is asked of each source while there is none to ask about.",
 		labels: []string{"report"},
 		values: func(v *view, f *family) {
 			if v.Report == nil {
 				return
 			}
 			for _, want := range v.Report.Want.Each() {
-				f.add(boolean(v.Report.Refused[want] == nil), want.String())
+				given, refused := v.Report.Given&want != 0, v.Report.Refused[want] != nil
+				if given || refused {
+					f.add(boolean(!refused), want.String())
+				}
 			}
 		},
 	},

@@ -58,3 +58,9 @@ func server(name string, kind dto.MetricType, u unit, since, help string, field 
 		},
 	}
 }
+
+// known is a count as a value, if chronyd told it.
+func known(c chrony.Count) (float64, bool) {
+	n, ok := c.Value()
+	return float64(n), ok
+}

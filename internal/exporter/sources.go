@@ -21,58 +21,72 @@ type source struct {
 // ofSource are those labels, as chrony_exporter has them.
 var ofSource = []string{"source_address", "source_name"}
 
+// An unresolved is a name in chrony.conf that has no address yet.
+type unresolved struct {
+	name  string
+	count int // of sources
+}
+
 // showSources labels the sources, of which at most limit are shown: the selected
-// one and the first of the others. Sources whose name has no address yet are not
-// among them: they have none of the values, and their number changes.
+// one and the first of the others. A source's name does not depend on which are
+// shown. Those that have no address are told of by their name in chrony.conf.
 func (v *view) showSources(limit int) {
 	all := v.report().Sources
 	selected := slices.IndexFunc(all, func(s chrony.Source) bool { return s.State == chrony.StateSelected })
-	if limit == 0 {
-		selected = -1
-	}
+	others := limit
 	if selected >= 0 {
-		limit-- // for it
+		others--
 	}
-	v.sources, v.omitted = v.sources[:0], 0
+	v.sources, v.names, v.omitted = v.sources[:0], v.names[:0], 0
+	taken := make(map[string]bool, len(all))
 	for i := range all {
 		s := &all[i]
+		if isUnresolved(s) {
+			v.showName(s.ConfiguredName, limit)
+			continue
+		}
+		shown := v.label(s, taken)
 		switch {
-		case isUnresolved(s):
-		case i == selected:
-			v.showSource(s)
-		case limit > 0:
-			limit--
-			v.showSource(s)
+		case i == selected && limit > 0:
+			v.sources = append(v.sources, shown)
+		case i != selected && others > 0:
+			others--
+			v.sources = append(v.sources, shown)
 		default:
 			v.omitted++
 		}
 	}
+	for i := range v.sources {
+		s := &v.sources[i]
+		s.labels = newLabels(ofSource)
+		*s.labels[0].Value, *s.labels[1].Value = s.address, s.name
+	}
 }
 
-func (v *view) showSource(s *chrony.Source) {
-	shown := source{Source: s, address: s.Name()}
-	if s.Mode == chrony.ModeReferenceClock {
-		// Nothing keeps two reference clocks from having one reference ID.
-		shown.address = v.distinct(shown.address)
-		shown.name = shown.address
-	} else {
-		shown.name = v.name(s.Address)
+func (v *view) showName(name string, limit int) {
+	i := slices.IndexFunc(v.names, func(n unresolved) bool { return n.name == name })
+	switch {
+	case i >= 0:
+		v.names[i].count++
+	case len(v.names) < limit:
+		v.names = append(v.names, unresolved{name, 1})
+	default:
+		v.omitted++
 	}
-	shown.labels = newLabels(ofSource)
-	*shown.labels[0].Value, *shown.labels[1].Value = shown.address, shown.name
-	v.sources = append(v.sources, shown)
 }
 
-// distinct numbers the second and later sources of a name: GPS, GPS#2, GPS#3.
-func (v *view) distinct(name string) string {
-	taken := func(wanted string) bool {
-		return slices.ContainsFunc(v.sources, func(s source) bool { return s.address == wanted })
+// label names a source. Nothing keeps two reference clocks from having one
+// reference ID: they are GPS, GPS#2, GPS#3 in chronyd's order.
+func (v *view) label(s *chrony.Source, taken map[string]bool) source {
+	address := s.Name()
+	for n := 2; taken[address]; n++ {
+		address = s.Name() + "#" + strconv.Itoa(n)
 	}
-	distinct := name
-	for n := 2; taken(distinct); n++ {
-		distinct = name + "#" + strconv.Itoa(n)
+	taken[address] = true
+	if s.Mode == chrony.ModeReferenceClock || !s.Address.IP.IsValid() || address != s.Name() {
+		return source{Source: s, address: address, name: address}
 	}
-	return distinct
+	return source{Source: s, address: address, name: v.name(s.Address)}
 }
 
 func isUnresolved(s *chrony.Source) bool { return s.Address.ID != 0 }
@@ -102,73 +116,57 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_by_reach", kind: gauge, from: chrony.WantSources,
-		help:   "Number of sources by how many of the last eight polls they answered: all, some, none.",
+		help:   "Number of sources by whether they answered any of the last eight polls: some, none.",
 		labels: []string{"reach"},
 		values: func(v *view, f *family) {
 			if v.report().Sources == nil {
 				return
 			}
-			var all, none int
+			none := 0
 			for _, s := range v.Report.Sources {
-				switch s.Reach {
-				case math.MaxUint8:
-					all++
-				case 0:
+				if s.Reach == 0 {
 					none++
 				}
 			}
-			f.add(float64(all), "all")
-			f.add(float64(len(v.Report.Sources)-all-none), "some")
+			f.add(float64(len(v.Report.Sources)-none), "some")
 			f.add(float64(none), "none")
 		},
 	},
 	{
 		name: "chrony_sources_unresolved", kind: gauge, from: chrony.WantSources, since: "4.0",
 		help: "Number of sources that chronyd has no address for, by the name in chrony.conf (empty if chronyd doesn't tell it). " +
-			"Absent when all names are resolved. Such sources have no other series of their own.",
+			"Absent when all names are resolved. Such sources have no other series of their own. There are --collector.sources.max names at most.",
 		labels: []string{"configured_name"},
 		values: func(v *view, f *family) {
-			counts := make(map[string]int)
-			var names []string
-			for i := range v.report().Sources {
-				if s := &v.Report.Sources[i]; isUnresolved(s) {
-					if counts[s.ConfiguredName]++; counts[s.ConfiguredName] == 1 {
-						names = append(names, s.ConfiguredName)
-					}
-				}
-			}
-			for _, name := range names {
-				f.add(float64(counts[name]), name)
+			for _, n := range v.names {
+				f.add(float64(n.count), n.name)
 			}
 		},
 	},
 	{
-		name: "chrony_sources_omitted", kind: gauge, from: chrony.WantSources,
-		help:   "Number of sources that have no series of their own, because there are more than --collector.sources.max.",
-		values: func(v *view, f *family) { f.add(float64(v.omitted)) },
+		name: "chrony_sources_omitted", kind: gauge,
+		help: "Number of sources that have no series of their own, because there are more than --collector.sources.max. Absent when chronyd doesn't list them.",
+		values: func(v *view, f *family) {
+			if v.report().Sources != nil {
+				f.add(float64(v.omitted))
+			}
+		},
 	},
 	{
 		name: "chrony_sources_info", kind: gauge, from: chrony.WantSources,
-		help: "Always 1. The labels say what stays as it is while chronyd runs: the name in chrony.conf, the mode, " +
-			"the options there (of noselect, prefer, trust, require), how the source is authenticated (none, symmetric, nts) with chrony's number of the key's algorithm and its bits, " +
-			"who stamps the time of packets (daemon, kernel, hardware), and whether in interleaved mode. A label is empty when chronyd doesn't tell: most of them only over the socket.",
-		labels: append(slices.Clone(ofSource), "mode", "configured_name", "options", "authentication", "key_type", "key_bits", "tx_timestamping", "rx_timestamping", "interleaved"),
+		help: "Always 1. The labels say what chrony.conf says of the source: its name there, the mode, the options (of noselect, prefer, trust, require) " +
+			"and how it is authenticated (none, symmetric, nts). A label is empty when chronyd doesn't tell: over UDP, most often.",
+		labels: []string{"authentication", "configured_name", "mode", "options", "source_address", "source_name"},
 		values: func(v *view, f *family) {
 			for _, s := range v.sources {
-				var options, authentication, keyType, keyBits, tx, rx, interleaved string
+				var options, authentication string
 				if s.Select != nil {
 					options = s.Select.Configured.String()
 				}
 				if s.Auth != nil {
-					if authentication = s.Auth.Mode.String(); s.Auth.Mode != chrony.AuthNone {
-						keyType, keyBits = strconv.Itoa(int(s.Auth.KeyType)), strconv.Itoa(int(s.Auth.KeyBits))
-					}
+					authentication = s.Auth.Mode.String()
 				}
-				if s.NTP != nil && s.NTP.TotalValid > 0 {
-					tx, rx = s.NTP.TxTimestamping.String(), s.NTP.RxTimestamping.String()
-					interleaved = strconv.FormatBool(s.NTP.Interleaved)
-				}
-				f.add(1, s.address, s.name, s.Mode.String(), s.ConfiguredName, options, authentication, keyType, keyBits, tx, rx, interleaved)
+				f.add(1, authentication, s.ConfiguredName, s.Mode.String(), options, s.address, s.name)
 			}
 		},
 	},
@@ -176,17 +174,17 @@ var sourceMetrics = []metric{
 		name: "chrony_sources_state_info", kind: gauge, from: chrony.WantSources,
 		help: "Always 1. The labels say, in chrony_exporter's words, what chronyd's selection thinks of the source (sync, candidate, outlier, jittery, falseticker, unreach) " +
 			"and its mode (client, peer, reference clock). The series changes with the state: chrony_sources_selection is a value instead.",
-		labels: append(slices.Clone(ofSource), "source_state", "source_mode"),
+		labels: []string{"source_address", "source_mode", "source_name", "source_state"},
 		values: func(v *view, f *family) {
 			for _, s := range v.sources {
-				f.add(1, s.address, s.name, stateNames[s.State], modeName(s.Mode))
+				f.add(1, s.address, modeName(s.Mode), s.name, stateNames[s.State])
 			}
 		},
 	},
-	perSource("stratum", "", "Stratum of the source, as its last sample said.",
+	perSource("stratum", "", "Stratum of the source, as its last sample said; 0 for a reference clock, and for a source that never gave one.",
 		func(s *chrony.Source) (float64, bool) { return float64(s.Stratum), true }),
 	perSource("polling_interval_seconds", seconds, "Time between two polls.",
-		func(s *chrony.Source) (float64, bool) { return math.Exp2(float64(s.Poll)), true }),
+		func(s *chrony.Source) (float64, bool) { return math.Exp2(float64(min(max(s.Poll, -32), 32))), true }),
 	perSource("reach", "", "The last eight polls as bits of a number from 0 to 255, the latest as the lowest bit: 1 was answered. chronyc prints it in octal digits.",
 		func(s *chrony.Source) (float64, bool) { return float64(s.Reach), true }),
 	perSource("reachability_ratio", ratio, "Share of the last eight polls that were answered.",

@@ -11,17 +11,20 @@ var sourceStatsMetrics = []metric{
 		func(s *chrony.SourceStats) (float64, bool) { return float64(s.Runs), true }),
 	sourceStats("span_seconds", seconds, "Time from the oldest sample to the newest.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.Span.Seconds(), true }),
-	sourceStats("stddev", seconds, "Estimated standard deviation of the samples. Absent without samples.",
-		func(s *chrony.SourceStats) (float64, bool) { return s.StandardDeviation, s.Samples > 0 }),
-	sourceStats("frequency_ppms", ppm, "Estimated residual frequency between the source and the clock. Absent without samples.",
-		func(s *chrony.SourceStats) (float64, bool) { return s.ResidualFrequency, s.Samples > 0 }),
-	sourceStats("frequency_skew_ppms", ppm, "Error bound of that frequency. Absent without samples.",
-		func(s *chrony.SourceStats) (float64, bool) { return s.Skew, s.Samples > 0 }),
-	sourceStats("offset", seconds, "Estimated offset; above zero, the clock is ahead of the source. Absent without samples.",
-		func(s *chrony.SourceStats) (float64, bool) { return s.Offset, s.Samples > 0 }),
-	sourceStats("offset_error_seconds", seconds, "Error bound of that offset. Absent without samples.",
-		func(s *chrony.SourceStats) (float64, bool) { return s.OffsetError, s.Samples > 0 }),
+	sourceStats("stddev", seconds, "Estimated standard deviation of the samples. Absent with fewer than three samples: chronyd then says what it began with.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.StandardDeviation, s.Samples >= regression }),
+	sourceStats("frequency_ppms", ppm, "Estimated residual frequency between the source and the clock. Absent with fewer than three samples: chronyd then says what it began with.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.ResidualFrequency, s.Samples >= regression }),
+	sourceStats("frequency_skew_ppms", ppm, "Error bound of that frequency. Absent with fewer than three samples: chronyd then says what it began with.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.Skew, s.Samples >= regression }),
+	sourceStats("offset", seconds, "Estimated offset; above zero, the clock is ahead of the source. Absent with fewer than three samples: chronyd then says what it began with.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.Offset, s.Samples >= regression }),
+	sourceStats("offset_error_seconds", seconds, "Error bound of that offset. Absent with fewer than three samples: chronyd then says what it began with.",
+		func(s *chrony.SourceStats) (float64, bool) { return s.OffsetError, s.Samples >= regression }),
 }
+
+// regression is how many samples chronyd needs to work something out of them.
+const regression = 3
 
 // sourceStats makes a line of the table for one field, which has no value while
 // the function says so.

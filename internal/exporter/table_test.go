@@ -3,8 +3,11 @@ package exporter
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +41,7 @@ var kept = map[string]string{
 func demanding(sources int) *tracker.Snapshot {
 	r := &chrony.Report{
 		Want:        chrony.WantAll,
+		Given:       chrony.WantAll,
 		At:          time.Now(),
 		Address:     "unix:///run/chrony/chronyd.sock",
 		Tracking:    &chrony.Tracking{RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: time.Now(), LastUpdateInterval: 64},
@@ -50,7 +54,7 @@ func demanding(sources int) *tracker.Snapshot {
 			Address: address(i + 1), Mode: chrony.ModeServer, State: chrony.StateCombined,
 			Stratum: 1, Poll: 6, Reach: 0o377, SampleAge: 30 * time.Second,
 			Stats:          &chrony.SourceStats{Address: address(i + 1), Samples: 8, Runs: 4, Span: 400 * time.Second},
-			NTP:            &chrony.NTPData{TotalTx: 9, TotalRx: 9, TotalValid: 9, TotalGood: chrony.CountOf(9), Passed: 0x3ff},
+			NTP:            &chrony.NTPData{TotalTx: 9, TotalRx: 9, TotalValid: 9, Passed: 0x3ff},
 			Auth:           &chrony.AuthData{Mode: chrony.AuthSymmetric},
 			Select:         &chrony.SelectData{Address: address(i + 1), State: '+'},
 			ConfiguredName: fmt.Sprintf("time%d.example", i),
@@ -103,7 +107,8 @@ func show(t testing.TB, s *tracker.Snapshot, maxSources int) []*dto.MetricFamily
 }
 
 // series returns the values by series, as in chrony_clock_state{state="local"}.
-func series(families []*dto.MetricFamily) map[string]float64 {
+func series(t testing.TB, families []*dto.MetricFamily) map[string]float64 {
+	t.Helper()
 	values := make(map[string]float64)
 	for _, family := range families {
 		for _, m := range family.Metric {
@@ -111,22 +116,26 @@ func series(families []*dto.MetricFamily) map[string]float64 {
 			for _, label := range m.Label {
 				name += fmt.Sprintf("{%s=%q}", label.GetName(), label.GetValue())
 			}
+			if _, twice := values[name]; twice {
+				t.Errorf("%s stands there twice", name)
+			}
 			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	return values
 }
 
-func countSeries(s *tracker.Snapshot) int {
+func countSeries(t testing.TB, s *tracker.Snapshot) int {
+	t.Helper()
 	p := newPage(Config{Collect: chrony.WantAll, MaxSources: DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
 	p.render(s)
-	return len(series(p.shown))
+	return len(series(t, p.shown))
 }
 
 // TestSeries bounds what a node costs Prometheus.
 func TestSeries(t *testing.T) {
 	const buildInfo = 2 // which are not of the table
-	if n := countSeries(demanding(4)) + buildInfo; n > 200 {
+	if n := countSeries(t, demanding(4)) + buildInfo; n > 200 {
 		t.Errorf("%d series for what chronyd tells of 4 sources by its socket", n)
 	}
 	udp := demanding(4)
@@ -135,7 +144,7 @@ func TestSeries(t *testing.T) {
 		s := &udp.Report.Sources[i]
 		s.NTP, s.Auth, s.Select = nil, nil, nil
 	}
-	if n := countSeries(udp) + len(udp.Watched.Distribution.Counts) + 1 + buildInfo; n > 200 {
+	if n := countSeries(t, udp) + len(udp.Watched.Distribution.Counts) + 1 + buildInfo; n > 200 {
 		t.Errorf("%d series with the watch, for what it tells by UDP", n)
 	}
 }
@@ -147,10 +156,12 @@ func TestNoChurn(t *testing.T) {
 	after.Report.Tracking.Address = address(2)
 	for i, state := range []chrony.SourceState{chrony.StateNonselectable, chrony.StateSelected, chrony.StateFalseticker, chrony.StateJittery} {
 		s := &after.Report.Sources[i]
+		s.NTP.Interleaved, s.NTP.TxTimestamping, s.NTP.RxTimestamping = true, chrony.TimestampKernel, chrony.TimestampHardware
+		s.Auth.KeyType, s.Auth.KeyBits = 15, 256
 		s.State, s.Reach, s.Stats.Samples = state, uint8(i), 4
 		s.Select.State = chrony.SelectState("M*x~"[i])
 	}
-	was, is := series(show(t, before, 64)), series(show(t, after, 64))
+	was, is := series(t, show(t, before, 64)), series(t, show(t, after, 64))
 	for name := range is {
 		if _, found := was[name]; !found && !strings.HasPrefix(name, "chrony_tracking_info") && !strings.HasPrefix(name, "chrony_sources_state_info") {
 			t.Errorf("a new series: %s", name)
@@ -159,6 +170,110 @@ func TestNoChurn(t *testing.T) {
 	if len(was) != len(is) {
 		t.Errorf("%d series became %d", len(was), len(is))
 	}
+}
+
+// TestPageIsReused renders one snapshot after another on one page: each must look
+// as on a page of its own.
+func TestPageIsReused(t *testing.T) {
+	all := snapshots()
+	fewer := demanding(2)
+	fewer.Report.Refused = map[chrony.Want]error{chrony.WantActivity: chrony.ErrUnauthorized}
+	fewer.Report.Activity = nil
+	p := newPage(Config{Collect: chrony.WantAll, MaxSources: 64, Logger: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
+	for i, s := range []*tracker.Snapshot{all["rich"], all["unreachable"], fewer, all["strange"], all["rich"], all["no sources"], fewer, all["rich"]} {
+		p.render(s)
+		if got, want := series(t, p.shown), series(t, show(t, s, 64)); !maps.Equal(got, want) {
+			t.Errorf("snapshot %d: %d series, on a page of its own %d", i, len(got), len(want))
+		}
+	}
+}
+
+// TestGolden holds every value to its own series: in this snapshot no two are
+// alike.
+func TestGolden(t *testing.T) {
+	const file = "testdata/distinct.txt"
+	var text strings.Builder
+	values := series(t, show(t, distinct(), 64))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(&text, "%s %v\n", name, values[name])
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Collect(strings.Lines(text.String()))
+	for i, line := range slices.Collect(strings.Lines(string(want))) {
+		if i >= len(got) || got[i] != line {
+			t.Fatalf("line %d is not %s", i+1, line)
+		}
+	}
+}
+
+// distinct is a snapshot whose fields all have values of their own.
+func distinct() *tracker.Snapshot {
+	var n float64
+	next := func() float64 { n++; return 1000 + n }
+	count := func() chrony.Count { return chrony.CountOf(uint64(next())) }
+	r := &chrony.Report{
+		Want: chrony.WantAll, Given: chrony.WantAll &^ chrony.WantSmoothing, Refused: map[chrony.Want]error{chrony.WantSmoothing: chrony.ErrUnauthorized},
+		Tracking: &chrony.Tracking{
+			RefID: 0x47505300, Stratum: 3, Leap: chrony.LeapInsertSecond, RefTime: time.Unix(1_700_000_000, 500_000_000),
+			SystemTime: next(), LastOffset: next(), RMSOffset: next(), Frequency: next(), ResidualFrequency: next(), Skew: next(),
+			RootDelay: next(), RootDispersion: next(), LastUpdateInterval: next(),
+		},
+		Activity: &chrony.Activity{Online: uint32(next()), Offline: uint32(next()), BurstOnline: uint32(next()), BurstOffline: uint32(next()), Unresolved: uint32(next())},
+		ServerStats: &chrony.ServerStats{
+			NTPHits: count(), NKEHits: count(), CommandHits: count(), NTPDrops: count(), NKEDrops: count(), CommandDrops: count(), LogDrops: count(), NTPAuthHits: count(),
+			NTPInterleavedHits: count(), NTPTimestamps: count(), NTPTimestampSpan: count(),
+			DaemonRx: count(), DaemonTx: count(), KernelRx: count(), KernelTx: count(), HardwareRx: count(), HardwareTx: count(),
+		},
+		RTC:       &chrony.RTC{RefTime: time.Unix(1_600_000_000, 0), Samples: uint16(next()), Runs: uint16(next()), Span: time.Duration(next()) * time.Second, Offset: next(), Gain: next()},
+		Smoothing: &chrony.Smoothing{Active: true, Offset: next(), Frequency: next(), Wander: next(), UpdateAge: next(), Remaining: next()},
+	}
+	for i, mode := range []chrony.AuthMode{chrony.AuthNTS, chrony.AuthSymmetric} {
+		r.Sources = append(r.Sources, chrony.Source{
+			Address: address(i + 1), Mode: chrony.SourceMode(i), State: chrony.SourceState(4 + i), Stratum: uint16(next()), Poll: int16(7 + i), Reach: uint8(0o17 << i),
+			SampleAge: time.Duration(next()) * time.Second, MeasuredOffset: next(), AdjustedOffset: next(), OffsetError: next(),
+			ConfiguredName: fmt.Sprintf("time%d.example", i),
+			Stats: &chrony.SourceStats{
+				Samples: uint32(next()), Runs: uint32(next()), Span: time.Duration(next()) * time.Second,
+				StandardDeviation: next(), ResidualFrequency: next(), Skew: next(), Offset: next(), OffsetError: next(),
+			},
+			NTP: &chrony.NTPData{
+				Offset: next(), PeerDelay: next(), PeerDispersion: next(), ResponseTime: next(), JitterAsymmetry: next(),
+				Passed: 0x3ff &^ chrony.TestDelayRatio, Interleaved: i == 0, TxTimestamping: chrony.TimestampHardware, RxTimestamping: chrony.TimestampKernel,
+				TotalTx: uint32(next()), TotalRx: uint32(next()), TotalValid: uint32(next()),
+			},
+			Auth:   &chrony.AuthData{Mode: mode, KeyID: uint32(next()), KEAttempts: uint16(next()), LastKE: time.Duration(next()) * time.Second, Cookies: uint16(next()), NAK: true},
+			Select: &chrony.SelectData{State: chrony.SelectState("Px"[i]), Configured: chrony.OptionPrefer | chrony.OptionTrust, Effective: chrony.OptionRequire},
+		})
+	}
+	// What was never measured has no value, whatever chronyd sends.
+	r.Sources = append(r.Sources,
+		chrony.Source{Address: address(9), State: chrony.StateNonselectable, SampleAge: chrony.Never, AdjustedOffset: next(), OffsetError: next(),
+			Stats: &chrony.SourceStats{Samples: 2, Offset: next()}, NTP: &chrony.NTPData{Offset: next()},
+			Auth: &chrony.AuthData{Mode: chrony.AuthNTS, LastKE: chrony.Never}, Select: &chrony.SelectData{State: '!'}},
+		chrony.Source{Address: chrony.Address{ID: 4}, ConfiguredName: "nowhere.invalid", SampleAge: chrony.Never},
+		chrony.Source{Mode: chrony.ModeReferenceClock, RefID: 0x47505300, State: chrony.StateSelected, Poll: 3, SampleAge: time.Duration(next()) * time.Second})
+	s := judged(r)
+	s.Took = 12 * time.Millisecond
+	s.PTP = tracker.PTP{Clocks: []tracker.PTPClock{{Device: "ptp0", Name: "mlx5"}}, Configured: &tracker.PTPClock{Device: "ptp1", Name: "hyperv"}}
+	s.Health = tracker.Health{Stats: chrony.Stats{Malformed: uint64(next()), Oversized: uint64(next()), Unexpected: uint64(next())}, Exchanges: uint64(next()), Failures: map[string]uint64{"deadline": uint64(next())}}
+	s.Watched = &tracker.Watched{
+		Interval: 2 * time.Second, Samples: uint64(next()), StateSeconds: []float64{next(), next(), next(), next(), next()}, Unobserved: next(), StateSince: time.Unix(1_500_000_000, 0),
+		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{uint64(next()), uint64(next())}, Sum: next()},
+		Windows:      []tracker.Window{{Length: time.Minute, Bound: next(), Error: next(), Without: next()}},
+		Objectives:   []tracker.Progress{{Objective: tracker.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
+		Steps:        tracker.Jumps{Count: uint64(next()), Total: next(), Last: next(), LastAt: time.Unix(1_400_000_000, 0)},
+		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
+		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
+	}
+	return s
 }
 
 // snapshots are what the table must cope with.
@@ -198,6 +313,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s stands twice in the table", m.name)
 		}
 		names[m.name] = true
+		if !slices.IsSorted(m.labels) {
+			t.Errorf("%s: Prometheus' library would have these labels in order: %v", m.name, m.labels)
+		}
 		if m.help == "" || m.values == nil {
 			t.Errorf("%s has no help, or no values", m.name)
 		}

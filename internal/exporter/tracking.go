@@ -16,7 +16,8 @@ var trackingMetrics = []metric{
 		labels: []string{"tracking_address", "tracking_name", "tracking_refid"},
 		values: func(v *view, f *family) {
 			if t := v.report().Tracking; t != nil {
-				f.add(1, t.SourceName(), v.nameOf(t), t.RefID.String())
+				address, name := v.following(t)
+				f.add(1, address, name, t.RefID.String())
 			}
 		},
 	},
@@ -77,10 +78,16 @@ func timestamp(t time.Time) float64 {
 	return float64(t.Unix()) + float64(t.Nanosecond())*1e-9
 }
 
-// nameOf returns the name of what chronyd follows, as its source has it.
-func (v *view) nameOf(t *chrony.Tracking) string {
-	if !t.Address.IsUnspecified() {
-		return v.name(t.Address)
+// following returns the address and the name of what chronyd follows, as its source
+// has them.
+func (v *view) following(t *chrony.Tracking) (address, name string) {
+	for _, s := range v.sources {
+		if s.State == chrony.StateSelected && s.Name() == t.SourceName() {
+			return s.address, s.name
+		}
 	}
-	return t.SourceName()
+	if t.Address.IP.IsValid() {
+		return t.SourceName(), v.name(t.Address)
+	}
+	return t.SourceName(), t.SourceName()
 }

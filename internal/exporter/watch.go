@@ -2,11 +2,7 @@ package exporter
 
 import (
 	"fmt"
-	"math"
 	"time"
-
-	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -19,7 +15,7 @@ var watchMetrics = []metric{
 		name: "chrony_clock_error_bound_distribution_seconds", kind: histogram, unit: seconds,
 		help: "Distribution of the bounds of all samples that have one, in seconds. A sample without a bound is in no bucket: " +
 			"chrony_clock_state_seconds_total tells how long there was none.",
-		values: watched(func(w *tracker.Watched, f *family) { f.addHistogram(distribution(w.Distribution)) }),
+		values: watched(func(w *tracker.Watched, f *family) { f.addDistribution(w.Distribution) }),
 	},
 	{
 		name: "chrony_clock_error_bound_max_seconds", kind: gauge, unit: seconds,
@@ -102,7 +98,7 @@ var watchMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_steps_total", kind: counter,
-		help:   "Steps of the system clock: it was set, by whomever. The kernel tells of each, were it to the same time; where it does not, changes below 10 µs go unnoticed.",
+		help:   "Steps of the system clock: it was set, by whomever. The kernel tells of them, were it to the same time, of some in quick succession as one; where it does not, changes below 10 µs go unnoticed.",
 		values: watched(func(w *tracker.Watched, f *family) { f.add(float64(w.Steps.Count)) }),
 	},
 	{
@@ -204,21 +200,4 @@ func kernel(name string, u unit, help string, value func(*tracker.Kernel) float6
 			}
 		}),
 	}
-}
-
-// distribution makes the buckets as Prometheus wants them: each counts all that is
-// up to its limit.
-func distribution(d tracker.Distribution) *dto.Histogram {
-	h := &dto.Histogram{SampleSum: proto.Float64(d.Sum)}
-	var count uint64
-	for i, n := range d.Counts {
-		count += n
-		limit := math.Inf(1)
-		if i < len(d.Limits) {
-			limit = d.Limits[i]
-		}
-		h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: proto.Float64(limit), CumulativeCount: proto.Uint64(count)})
-	}
-	h.SampleCount = proto.Uint64(count)
-	return h
 }

@@ -55,10 +55,11 @@ func (p PTP) find(file string) PTPClock {
 		device = filepath.Base(target)
 	}
 	linked, isLink := strings.CutPrefix(device, "ptp_")
+	isLink = isLink && linked != ""
 	for _, clock := range p.Clocks {
 		if clock.Device == device || isLink && strings.HasPrefix(strings.ToLower(clock.Name), linked) {
 			return clock
 		}
 	}
-	return PTPClock{Device: device}
+	return PTPClock{Device: strings.ToValidUTF8(device, "?")}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
@@ -62,6 +63,7 @@ type watch struct {
 
 	mu           sync.Mutex
 	course       course
+	foreign      foreignStep
 	latest       *observation // nil before the first
 	samples      uint64
 	stateSeconds []float64
@@ -76,6 +78,47 @@ type watch struct {
 	events       events
 }
 
+// A foreignStep is by how much the clock was set by somebody else than chronyd, which
+// knows nothing of it until its next update: what it says until then holds for the
+// clock as it was. When chronyd sets or updates the clock itself, its reference time
+// changes as well.
+type foreignStep struct {
+	mu       sync.Mutex
+	size     float64 // seconds; above zero, the clock was set forward
+	reported time.Time
+}
+
+// add takes in a step that followed the observation.
+func (f *foreignStep) add(size float64, latest *observation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if latest == nil || latest.tracking == nil {
+		return
+	}
+	f.size, f.reported = f.size+size, latest.tracking.RefTime
+}
+
+// settle forgets the step when chronyd has found the clock anew.
+func (f *foreignStep) settle(t *chrony.Tracking) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !t.RefTime.Equal(f.reported) {
+		f.size = 0
+	}
+}
+
+// correct returns what chronyd would say if it knew of the step.
+func (f *foreignStep) correct(t *chrony.Tracking) *chrony.Tracking {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.size == 0 || !t.RefTime.Equal(f.reported) {
+		return t
+	}
+	known := *t
+	known.SystemTime -= f.size
+	return &known
+}
+
 func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler sampler, log *logQueue) (*watch, error) {
 	now, err := clocks.read()
 	if err != nil {
@@ -83,7 +126,7 @@ func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler 
 	}
 	longest := windowLengths[len(windowLengths)-1]
 	const spare = 2 // both ends of a window may lie on a sample
-	return &watch{
+	w := &watch{
 		interval:     config.Interval,
 		timeout:      timeout,
 		clocks:       clocks,
@@ -95,7 +138,9 @@ func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler 
 		distribution: newDistribution(),
 		objectives:   newProgress(config.Objectives),
 		events:       newEvents(),
-	}, nil
+	}
+	w.sampler.correct = w.foreign.correct
+	return w, nil
 }
 
 // run takes a sample at each tick until the context ends. The ticks lie on a grid
@@ -138,8 +183,9 @@ func (w *watch) tick(ctx context.Context, due time.Time) {
 	if ctx.Err() != nil {
 		return // it is over, and chronyd not to blame
 	}
-	if o.err != nil && w.asleep(begin, patience) {
-		return // it was not chronyd that was late: nothing was seen
+	if w.asleep(begin, patience) {
+		w.sampler.forget()
+		return // chronyd was not late, and what it said is old: nothing was seen
 	}
 	if kernel, err := w.clocks.kernel(); err == nil {
 		o.kernel = &kernel
@@ -180,15 +226,19 @@ func (w *watch) look(set bool) (instant, error) {
 	if slept {
 		w.note(now, Event{Kind: Suspended, Seconds: w.course.sleeps.Last})
 	}
+	if stepped || slept {
+		w.reference.jumped = true
+	}
 	if stepped {
+		w.foreign.add(w.course.steps.Last, w.latest)
 		w.note(now, Event{Kind: ClockStepped, Seconds: w.course.steps.Last})
 	}
 	return now, nil
 }
 
-// record takes a sample in. It stands for the time since the one before. If that
-// is more than one and a half intervals, ticks were missed: it stands for one
-// interval then, and nobody has looked in the rest.
+// record takes a sample in. It stands for the time since the one before in which the
+// machine was awake. If that is more than one and a half intervals, ticks were
+// missed: it stands for one interval then, and nobody has looked in the rest.
 func (w *watch) record(o *observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -198,7 +248,10 @@ func (w *watch) record(o *observation) {
 	}
 	elapsed, interval := o.since(before), w.interval.Seconds()
 	stood := elapsed
-	if elapsed > 1.5*interval {
+	if asleep := (o.boot - o.mono) - (before.boot - before.mono); asleep > leastJump+o.blur+before.blur {
+		stood = max(0, elapsed-seconds(asleep))
+	}
+	if stood > 1.5*interval {
 		stood = interval
 	}
 	w.samples++
@@ -212,6 +265,9 @@ func (w *watch) record(o *observation) {
 	}
 	w.history.add(newRecord(o, stood))
 	w.compare(o)
+	if o.tracking != nil {
+		w.foreign.settle(o.tracking)
+	}
 	w.latest = o
 }
 
@@ -223,10 +279,10 @@ func (w *watch) compare(o *observation) {
 	}
 	if w.latest == nil {
 		w.stateSince = o.time()
-		w.log.say(slog.LevelInfo, "the clock is watched", stateArgs(o)...)
+		w.log.say(slog.LevelInfo, "the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
 	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
 		w.stateSince = o.time()
-		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, stateArgs(o)...)
+		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
 	}
 	had := w.hasRival
 	if w.hasRival = w.rival.seen(o); w.hasRival && !had {
@@ -247,12 +303,13 @@ func (w *watch) note(now instant, event Event, args ...any) {
 	w.log.say(slog.LevelInfo, eventTexts[event.Kind], args...)
 }
 
-func stateArgs(o *observation) []any {
+// details are what the log says beside a state.
+func details(o *observation) []any {
 	bound := "none" // JSON has no infinity
 	if o.estimate.HasBound() {
 		bound = strconv.FormatFloat(o.estimate.Bound, 'g', 6, 64)
 	}
-	args := []any{"state", o.estimate.State, "bound_seconds", bound}
+	args := []any{"bound_seconds", bound}
 	if o.tracking != nil {
 		args = append(args, "reference", o.tracking.SourceName())
 	}
@@ -326,6 +383,10 @@ type Now struct {
 	Untraced bool // see clockerror.Estimate
 }
 
+// longestLifetime is for how long a sample says something of the present, however
+// rarely samples are taken: chronyd may do much to a clock in between.
+const longestLifetime = 15 * time.Second
+
 // now answers from the latest sample, so that it costs nothing to ask often. A
 // sample serves for one and a half intervals: by then there is another one.
 func (w *watch) now() Now {
@@ -339,7 +400,7 @@ func (w *watch) now() Now {
 	if w.latest == nil {
 		return answer
 	}
-	lifetime := w.interval + w.interval/2
+	lifetime := min(w.interval+w.interval/2, longestLifetime)
 	end := w.latest.boot + int64(lifetime)
 	answer.Until = at.time().Add(time.Duration(end - at.boot))
 	if at.boot >= end {

@@ -101,7 +101,7 @@ func newChronyd(r *chrony.Report) *Chronyd {
 	for _, want := range r.Want.Each() {
 		if err := r.Refused[want]; err != nil {
 			c.Refused = append(c.Refused, Refusal{want.String(), newProblem(err)})
-		} else {
+		} else if r.Given&want != 0 {
 			c.Reads = append(c.Reads, want.String())
 		}
 	}
@@ -207,27 +207,4 @@ func secondsOrNone(v *float64) string {
 	return seconds(*v)
 }
 
-// seconds writes a time with three digits, in the unit that suits it. It rounds
-// up: what is said to be at most so much must not be more.
-func seconds(v float64) string {
-	if v == 0 {
-		return "0 s"
-	}
-	scale := math.Pow10(2 - int(math.Floor(math.Log10(math.Abs(v)))))
-	const digits = 1e-9 // what a float may lose on the way
-	v = math.Ceil(v*scale-digits) / scale
-	unit, size := "ns", 1e-9
-	for _, larger := range []struct {
-		unit string
-		size float64
-	}{{"µs", 1e-6}, {"ms", 1e-3}, {"s", 1}} {
-		if math.Abs(v) >= larger.size*(1-digits) {
-			unit, size = larger.unit, larger.size
-		}
-	}
-	v /= size
-	if math.Abs(v) >= 1000 {
-		return fmt.Sprintf("%.0f %s", v, unit)
-	}
-	return fmt.Sprintf("%.3g %s", v, unit)
-}
+func seconds(v float64) string { return clockerror.Format(v) }

@@ -111,7 +111,7 @@ func TestJSON(t *testing.T) {
 		{
 			"following",
 			snapshot(chrony.Report{
-				Want: chrony.WantTracking, At: at, Address: "127.0.0.1:323",
+				Want: chrony.WantTracking, Given: chrony.WantTracking, At: at, Address: "127.0.0.1:323",
 				Tracking: &chrony.Tracking{
 					RefID: 0xc0000201, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, Stratum: 2,
 					SystemTime: 0.5, RootDispersion: 0.25, RootDelay: 0.25, LastOffset: 0.125,
@@ -127,7 +127,7 @@ func TestJSON(t *testing.T) {
 		{
 			"a reference clock that never gave a sample",
 			snapshot(chrony.Report{
-				Want: chrony.WantTracking, At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
+				Want: chrony.WantTracking, Given: chrony.WantTracking, At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
 			}, clockerror.Assumptions{}),
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":2,"untraced":false,` +
@@ -185,7 +185,8 @@ func TestWords(t *testing.T) {
 	}
 	refused := phc(0)
 	unauthorized := &chrony.StatusError{Status: 2}
-	refused.Want = chrony.WantTracking | chrony.WantNTPData | chrony.WantSelectData | chrony.WantRTC
+	refused.Want = chrony.WantTracking | chrony.WantNTPData | chrony.WantSelectData | chrony.WantRTC | chrony.WantAuthData // of which nobody asked
+	refused.Given = chrony.WantTracking | chrony.WantRTC
 	refused.Refused = map[chrony.Want]error{chrony.WantNTPData: unauthorized, chrony.WantSelectData: unauthorized}
 	rows := web.NewStatus(snapshot(refused, clockerror.Assumptions{})).Rows()
 	if got := rows[len(rows)-2:]; got[0].Value != "tracking, rtcdata" || got[1].Label != "refused" || got[1].Value != "ntpdata, selectdata" {

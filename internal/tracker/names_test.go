@@ -1,4 +1,4 @@
-package exporter
+package tracker
 
 import (
 	"context"
@@ -11,6 +11,10 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
+
+func nameless(i byte) chrony.Address {
+	return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, i})}
+}
 
 // TestNames wants names to come by and by, and nobody to wait for a resolver.
 func TestNames(t *testing.T) {
@@ -29,21 +33,21 @@ func TestNames(t *testing.T) {
 	})
 	start := time.Now()
 	for range 100 {
-		if got := names.Of(address(1)); got != "192.0.2.1" {
+		if got := names.Of(nameless(1)); got != "192.0.2.1" {
 			t.Errorf("before it was looked up the name was %q", got)
 		}
-		names.Of(address(2))
+		names.Of(nameless(2))
 	}
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("a mute resolver cost %v", took)
 	}
 	close(answer)
-	for begin := time.Now(); names.Of(address(1)) != "a.example,b.example" || asked.Load() < 2; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); names.Of(nameless(1)) != "a.example,b.example" || asked.Load() < 2; time.Sleep(time.Millisecond) {
 		if time.Since(begin) > 10*time.Second {
-			t.Fatalf("the name is %q after %d look-ups", names.Of(address(1)), asked.Load())
+			t.Fatalf("the name is %q after %d look-ups", names.Of(nameless(1)), asked.Load())
 		}
 	}
-	if got := names.Of(address(2)); got != "192.0.2.2" {
+	if got := names.Of(nameless(2)); got != "192.0.2.2" {
 		t.Errorf("who has no name is %q", got)
 	}
 	if n := asked.Load(); n != 2 {

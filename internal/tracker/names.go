@@ -1,4 +1,4 @@
-package exporter
+package tracker
 
 import (
 	"context"
@@ -16,6 +16,8 @@ const (
 	noNameAge   = 5 * time.Minute  // the same where there was none
 	nameTimeout = 10 * time.Second // for one look-up
 	maxNames    = 1024             // that are kept; a node has fewer sources
+
+	maxNamesOfOne = 4 // of one address
 )
 
 // Names are the names that the DNS has for addresses. They are looked up beside
@@ -93,6 +95,7 @@ func (n *Names) find(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
 	names, err := n.lookup(ctx, address)
+	names = names[:min(len(names), maxNamesOfOne)]
 	for i := range names {
 		names[i] = strings.TrimSuffix(names[i], ".")
 	}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// A severity is what a monitoring system is told. Its value is the exit status.
+type severity int
+
+const (
+	severityOK severity = iota
+	severityWarning
+	severityCritical
+	severityUnknown
+)
+
+func (s severity) String() string {
+	return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[s]
+}
+
+type checkFlags struct {
+	warning, critical time.Duration
+	warningGiven      bool
+	format            string
+}
+
+func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("check", "Check the bound against limits, for a monitoring system.")
+	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: it can be wrong by any amount. So is a chronyd that gives no answer.
+
+Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no right to ask chronyd).
+With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
+
+Examples:
+
+  chrony-tracker check --warning=10ms --critical=50ms
+  chrony-tracker check -w 100us -c 1ms --clock.reference-error=50us
+  chrony-tracker check --critical=50ms --format=npd`)
+	var f checkFlags
+	clause.Flag("warning", "Warn if the clock can be wrong by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
+	clause.Flag("critical", "It is critical if the clock can be wrong by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
+	clause.Flag("format", "What is printed: plugin or npd.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
+	return command{
+		clause: clause,
+		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
+		failed: f.failed,
+	}
+}
+
+// failed tells the monitoring system that nothing could be checked.
+func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
+	if f.format == "npd" {
+		fmt.Fprintln(out, shorten(oneLine("clock unknown: "+err.Error()), longestMessage))
+		return npdUnknown
+	}
+	fmt.Fprintln(out, pluginText(severityUnknown, err.Error()))
+	return exitStatus(severityUnknown)
+}
+
+// pluginText is what a plugin prints before the bar, which must not be in it.
+func pluginText(severity severity, text string) string {
+	return fmt.Sprintf("CLOCK %s - %s", severity, oneLine(strings.ReplaceAll(text, "|", "/")))
+}
+
+func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Writer) error {
+	if !f.warningGiven {
+		f.warning = min(f.warning, f.critical)
+	}
+	if f.warning < 0 || f.critical < f.warning {
+		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
+	}
+	config, err := shared.config(tracker.Config{})
+	if err != nil {
+		return err
+	}
+	t := tracker.New(config)
+	snapshot := t.Snapshot(ctx)
+	t.Close()
+	s := f.judge(snapshot)
+	if f.format == "npd" {
+		return f.printNPD(out, s, snapshot)
+	}
+	return f.printPlugin(out, s, snapshot)
+}
+
+// judge compares the bound with the limits. What nobody vouches for is critical.
+func (f *checkFlags) judge(s *tracker.Snapshot) severity {
+	switch bound := s.Estimate.Bound; {
+	case errors.Is(s.Err, chrony.ErrPermission), errors.Is(s.Err, chrony.ErrUnauthorized):
+		return severityUnknown // it is this program that lacks a right
+	case !(bound <= f.critical.Seconds()):
+		return severityCritical
+	case bound > f.warning.Seconds():
+		return severityWarning
+	default:
+		return severityOK
+	}
+}
+
+// verdict is what is known of the clock in a few words.
+func verdict(s *tracker.Snapshot) string {
+	switch e := s.Estimate; {
+	case s.Err != nil:
+		return e.State.String() + ": " + cause(s.Err)
+	case e.HasBound():
+		return fmt.Sprintf("%s: wrong by at most %s", e.State, clockerror.Format(e.Bound))
+	default:
+		return e.State.String() + ": wrong by any amount"
+	}
+}
+
+// cause is an error without the place and the request.
+func cause(err error) string {
+	var op *chrony.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+// printPlugin follows the guidelines of the Monitoring Plugins: text, a bar, and
+// values with their limits. U is a value that does not exist.
+func (f *checkFlags) printPlugin(out io.Writer, severity severity, s *tracker.Snapshot) error {
+	text := verdict(s)
+	if s.Err == nil && s.Report.Tracking.SourceName() != "" {
+		text += ", follows " + s.Report.Tracking.SourceName()
+	}
+	line := pluginText(severity, text)
+	value := "U"
+	if s.Estimate.HasBound() {
+		value = decimal(s.Estimate.Bound) + "s"
+	}
+	line += fmt.Sprintf(" | bound=%s;%s;%s;0", value, decimal(f.warning.Seconds()), decimal(f.critical.Seconds()))
+	if s.Estimate.HasBound() {
+		terms := s.Estimate.Terms
+		for _, term := range []struct {
+			name  string
+			value float64
+		}{{"offset", terms.Offset}, {"dispersion", terms.Dispersion}, {"delay", terms.Delay}, {"drift", terms.Drift}, {"reference", terms.Reference}} {
+			line += fmt.Sprintf(" %s=%ss;;;0", term.name, decimal(term.value))
+		}
+	}
+	if _, err := fmt.Fprintln(out, line); err != nil {
+		return err
+	}
+	return exitStatus(severity)
+}
+
+// decimal writes a number without an exponent, which the guidelines don't know,
+// rounded up to nanoseconds.
+func decimal(v float64) string {
+	const nanosecond, digits = 1e-9, 1e-3
+	return strconv.FormatFloat(max(0, math.Ceil(v/nanosecond-digits))*nanosecond, 'f', 9, 64)
+}
+
+// longestMessage is what the node-problem-detector takes of a plugin's output by
+// default (max_output_length), in bytes.
+const longestMessage = 80
+
+// The exit statuses of the node-problem-detector, which knows no warning.
+const (
+	npdOK exitStatus = iota
+	npdNotOK
+	npdUnknown
+)
+
+func (f *checkFlags) printNPD(out io.Writer, severity severity, s *tracker.Snapshot) error {
+	line := verdict(s)
+	status := npdOK
+	switch severity {
+	case severityCritical:
+		status = npdNotOK
+		if s.Estimate.HasBound() {
+			line += fmt.Sprintf(" (limit %s)", clockerror.Format(f.critical.Seconds()))
+		}
+	case severityUnknown:
+		status = npdUnknown
+	}
+	if _, err := fmt.Fprintln(out, shorten(oneLine("clock "+line), longestMessage)); err != nil {
+		return err
+	}
+	return status
+}
+
+// shorten cuts a text to so many bytes, between two letters.
+func shorten(s string, bytes int) string {
+	if len(s) <= bytes {
+		return s
+	}
+	end := 0
+	for i := range s {
+		if i > bytes {
+			break
+		}
+		end = i
+	}
+	return s[:end]
+}

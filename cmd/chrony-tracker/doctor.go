@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and what mends it.")
+	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. What can't be seen from here, as in a pod, is listed with the command to run on the node.
+
+Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker doctor
+  kubectl exec POD -- /chrony-tracker doctor
+  chrony-tracker doctor --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
+	asJSON := clause.Flag("json", "Print the findings as JSON.").Bool()
+	phc := phcFlag(clause)
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
+		config, err := shared.config(tracker.Config{PHC: *phc})
+		if err != nil {
+			return err
+		}
+		examination := doctor.Examine(ctx, shared.address, config)
+		if *asJSON {
+			err = printJSON(out, examination)
+		} else {
+			err = examination.Print(out, hasColour(out))
+		}
+		if err == nil && !examination.Healthy() {
+			err = exitStatus(1)
+		}
+		return err
+	}}
+}
+
+// printJSON prints for scripts.
+func printJSON(out io.Writer, value any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+// hasColour reports whether the output is a terminal, of somebody who has nothing
+// against colours (no-color.org).
+func hasColour(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

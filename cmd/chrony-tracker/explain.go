@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+func explainCommand(app *kingpin.Application, shared *sharedFlags) command {
+	clause := app.Command("explain", "Explain why the bound is as large as it is, and what would make it smaller.")
+	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would be gained by what.
+
+Exit status: 0 if there is a bound, 1 if there is none, 2 for a mistake in the command line.
+
+Examples:
+
+  chrony-tracker explain
+  chrony-tracker explain --chrony.address=unix:///run/chrony/chronyd.sock   # all reports: explains more
+  chrony-tracker explain --json | jq '.parts[0]'`)
+	asJSON := clause.Flag("json", "Print it as JSON.").Bool()
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
+		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
+		if err != nil {
+			return err
+		}
+		t := tracker.New(config)
+		explanation := doctor.Explain(t.Snapshot(ctx))
+		t.Close()
+		if *asJSON {
+			err = printJSON(out, explanation)
+		} else {
+			err = explanation.Print(out)
+		}
+		if err == nil && explanation.Bound == nil {
+			err = exitStatus(1)
+		}
+		return err
+	}}
+}

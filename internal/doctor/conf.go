@@ -1,0 +1,137 @@
+package doctor
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// usualConfs are where distributions keep chrony.conf: Debian and its kin, then the
+// others.
+var usualConfs = []string{"/etc/chrony/chrony.conf", "/etc/chrony.conf"}
+
+// A conf is what chrony.conf says, with the files that it includes. It is read only
+// where this program sees the same files as chronyd.
+type conf struct {
+	path       string
+	directives []directive
+}
+
+type directive struct {
+	name  string // in lower case: chronyd does not distinguish
+	args  []string
+	where string // file:line
+}
+
+func (d directive) String() string { return strings.Join(append([]string{d.name}, d.args...), " ") }
+
+// confPath returns where chronyd's configuration is: what chronyd was told, or the
+// usual place.
+func (n *node) confPath(root fs.FS) string {
+	if all := n.chronyds(); len(all) == 1 {
+		p := all[0]
+		if i := slices.Index(p.args, "-f"); i >= 0 && i+1 < len(p.args) {
+			return p.args[i+1]
+		}
+	}
+	for _, file := range usualConfs {
+		if exists(root, file[1:]) {
+			return file
+		}
+	}
+	return ""
+}
+
+func readConf(root fs.FS, file string) *conf {
+	c := &conf{path: file}
+	if file == "" || !c.read(root, file, 0) {
+		return nil
+	}
+	return c
+}
+
+// deepest is how far one file may include another, as in chronyd (conf.c).
+const deepest = 10
+
+func (c *conf) read(root fs.FS, file string, depth int) bool {
+	text, err := fs.ReadFile(root, strings.TrimPrefix(file, "/"))
+	if err != nil || depth > deepest {
+		return false
+	}
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.ContainsAny(fields[0][:1], "#!;%") {
+			continue
+		}
+		d := directive{strings.ToLower(fields[0]), fields[1:], fmt.Sprintf("%s:%d", file, number)}
+		c.directives = append(c.directives, d)
+		for _, included := range d.includes(root) {
+			c.read(root, included, depth+1)
+		}
+	}
+	return true
+}
+
+// includes are the files that a directive adds.
+func (d directive) includes(root fs.FS) (files []string) {
+	suffix := ""
+	switch d.name {
+	case "confdir":
+		suffix = "/*.conf"
+	case "sourcedir":
+		suffix = "/*.sources"
+	case "include":
+	default:
+		return nil
+	}
+	for _, pattern := range d.args {
+		found, _ := fs.Glob(root, path.Clean(strings.TrimPrefix(pattern, "/")+suffix))
+		files = append(files, found...)
+	}
+	for i := range files {
+		files[i] = "/" + files[i]
+	}
+	return files
+}
+
+// last returns the directive with the name that counts, or nil.
+func (c *conf) last(name string) *directive {
+	if c == nil {
+		return nil
+	}
+	for i, d := range slices.Backward(c.directives) {
+		if d.name == name {
+			return &c.directives[i]
+		}
+	}
+	return nil
+}
+
+// sources are the directives that name where time comes from.
+func (c *conf) sources() (sources []directive) {
+	for _, d := range c.directives {
+		switch d.name {
+		case "server", "pool", "peer", "refclock":
+			sources = append(sources, d)
+		}
+	}
+	return sources
+}
+
+// phc returns the device of the PTP clock to follow, if there is one.
+func (c *conf) phc() string {
+	if c == nil {
+		return ""
+	}
+	for _, d := range c.sources() {
+		if d.name == "refclock" && len(d.args) >= 2 && d.args[0] == "PHC" {
+			device, _, _ := strings.Cut(d.args[1], ":") // options follow
+			return device
+		}
+	}
+	return ""
+}

@@ -1,0 +1,345 @@
+package doctor
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// test/doctor_test.go examines real machines. What those can't be made to show is here.
+
+// healthy is a clock that follows three servers, as seen from the node.
+func healthy() *sight {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	address := func(last byte) chrony.Address {
+		return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, last})}
+	}
+	source := func(last byte, state chrony.SourceState) chrony.Source {
+		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 1e-3}
+	}
+	report := &chrony.Report{
+		Want: chrony.WantAll, At: at, Address: "127.0.0.1:323",
+		Tracking: &chrony.Tracking{
+			RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at.Add(-20 * time.Second),
+			SystemTime: 1e-5, Skew: 0.1, RootDelay: 4e-3, RootDispersion: 3e-4, LastUpdateInterval: 64,
+		},
+		Sources: []chrony.Source{source(1, chrony.StateSelected), source(2, chrony.StateCombined), source(3, chrony.StateCombined)},
+	}
+	s := &sight{
+		Snapshot: &tracker.Snapshot{At: at, Report: report},
+		ways:     []way{{address: "127.0.0.1:323", used: true}},
+		node: node{
+			uid: 65532, hostNetwork: true, hostPID: true,
+			processes: []process{{id: 1, name: "systemd", state: 'S'}, {id: 7, name: "chronyd", state: 'S'}},
+			kernel:    &kernel{synchronized: true, maxError: 0.01},
+			conf:      &conf{path: "/etc/chrony.conf", directives: []directive{{name: "makestep"}}},
+		},
+	}
+	s.estimate(clockerror.Assumptions{})
+	return s
+}
+
+func (s *sight) estimate(assume clockerror.Assumptions) {
+	s.Estimate = clockerror.Of(clockerror.Observation{Tracking: s.Report.Tracking, Sources: s.Report.Sources, At: s.Report.At}, assume)
+}
+
+// followPHC makes the clock follow a PTP clock, as on AKS.
+func (s *sight) followPHC(clocks ...tracker.PTPClock) {
+	const refid = 0x50484330 // PHC0
+	s.Report.Sources = []chrony.Source{{RefID: refid, Mode: chrony.ModeReferenceClock, State: chrony.StateSelected, Reach: 0xff, Poll: 3}}
+	s.Report.Tracking.RefID, s.Report.Tracking.Address = refid, chrony.Address{}
+	s.PTP.Clocks = clocks
+	s.estimate(clockerror.Assumptions{})
+}
+
+var (
+	hyperv = tracker.PTPClock{Device: "ptp0", Name: "hyperv"}
+	mlx5   = tracker.PTPClock{Device: "ptp1", Name: "mlx5_ptp"}
+)
+
+func TestChecks(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*sight)
+		want   string // a finding, as "verdict check: says | costs | mend | run"
+	}{
+		{"all is well", func(*sight) {}, `ok state: synchronized: the clock follows 192.0.2.1 and is wrong by 2.31 ms at most`},
+		{"the host's PTP clock", func(s *sight) { s.followPHC(hyperv) }, `ok PTP clocks: ptp0 hyperv`},
+		{"which PTP clock?", func(s *sight) { s.followPHC(hyperv, mlx5) }, `not checked PTP clocks: there are several: ptp0 hyperv, ptp1 mlx5_ptp.*--phc.device.*\| grep -rhs \^refclock`},
+		{"the wrong PTP clock", func(s *sight) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &mlx5 }, `wrong PTP clocks: chrony.conf names ptp1, which is mlx5_ptp.*the host's clock is ptp0.*refclock PHC /dev/ptp_hyperv`},
+		{"the right one of several", func(s *sight) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &hyperv }, `ok PTP clocks: chrony.conf names ptp0, which is hyperv`},
+		{"a PTP clock that is gone", func(s *sight) { s.PTP.Configured = &tracker.PTPClock{Device: "ptp3"} }, `wrong PTP clocks: ptp3 is not among them: there is none`},
+		{"the host's clock unused", func(s *sight) { s.PTP.Clocks = []tracker.PTPClock{hyperv} }, `note PTP clocks: chronyd does not follow the host's clock, ptp0`},
+		{"not traced to UTC", func(s *sight) { s.followPHC(hyperv) }, `note traced to UTC: no: the clock follows the reference clock PHC0.*--clock.reference-error`},
+		{"a single reference clock", func(s *sight) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock: that is how AKS sets its nodes up`},
+		{"stratum 1", func(s *sight) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
+		{"a dead reference clock", func(s *sight) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: the reference clock gives no samples`},
+		{"rtcsync is missing", func(s *sight) { s.node.kernel = &kernel{maxError: 16} }, `note kernel's clock: marked as unsynchronised \(maximum error 16 s\), though chronyd is synchronised.*node_timex_sync_status.*add "rtcsync"`},
+		{"somebody else steers", func(s *sight) {
+			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
+			s.estimate(clockerror.Assumptions{})
+		}, `note kernel's clock: synchronised, .* though chronyd is not.*another program`},
+		{"adjtimex is forbidden", func(s *sight) { s.node.kernel = nil }, `not checked kernel's clock: adjtimex is forbidden`},
+		{"ntpd", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"}) }, `wrong other time programs: process 9 is an NTP daemon.*systemctl disable --now ntp`},
+		{"VMware", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "vmtoolsd"}) }, `note other time programs: process 9 is VMware's.*vmware-toolbox-cmd timesync disable`},
+		{"two chronyds", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "chronyd"}) }, `wrong other time programs: several chronyds steer the clock: process 7, process 9`},
+		{"one of them only looks on", func(s *sight) {
+			s.node.processes = append(s.node.processes, process{id: 9, name: "chronyd", args: []string{"chronyd", "-x"}})
+		}, `ok other time programs: none`},
+		{"Hyper-V sets the clock", func(s *sight) { s.node.hyperv = "2dd1ce17" }, `note other time programs: Hyper-V's time service.*\| echo 2dd1ce17 >/sys/bus/vmbus/drivers/hv_utils/unbind`},
+		{"hidden processes", func(s *sight) { s.node.processes = nil }, `not checked other time programs: .*\| ps -eo`},
+		{"no makestep", func(s *sight) { s.node.conf.directives = nil }, `note makestep: not in /etc/chrony.conf.*makestep 1.0 -1`},
+		{"local in waiting", func(s *sight) {
+			s.node.conf.directives = append(s.node.conf.directives, directive{"local", []string{"stratum", "2"}, "/etc/chrony.conf:9"})
+		}, `note local: "local stratum 2" in /etc/chrony.conf:9`},
+		{"no chrony.conf", func(s *sight) { s.node.conf = nil }, `not checked chrony.conf: .*\| grep `},
+		{"NTS without keys", func(s *sight) {
+			s.Report.Sources[1].Auth = &chrony.AuthData{Mode: chrony.AuthNTS, KEAttempts: 4}
+		}, `wrong NTS of 192.0.2.2: no keys could be established \(4 attempts\).*TCP port 4460`},
+		{"a source lost among others", func(s *sight) { s.Report.Sources[2].Reach = 0 }, `note source 192.0.2.3: it has answered none of the last eight polls, the last good one 20 s ago`},
+		{"a firewall", func(s *sight) {
+			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12}
+		}, `note source 192.0.2.3: .*; of 12 packets that were sent to it none came back`},
+		{"not an NTP server", func(s *sight) {
+			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12, TotalRx: 12}
+		}, `note source 192.0.2.3: .*; none of the 12 packets that came back is a valid reply`},
+		{"lost polls", func(s *sight) { s.Report.Sources[2].Reach = 0b1010_0111 }, `note source 192.0.2.3: .*; 3 of its last 8 polls were lost`},
+		{"just begun", func(s *sight) { s.Report.Sources[2].Reach = 0b111 }, `ok source 192.0.2.3: combined`},
+		{"chronyd's own reason", func(s *sight) {
+			s.Report.Sources[2].Select = &chrony.SelectData{State: 'd'}
+		}, `ok source 192.0.2.3: not used: its root distance is above maxdistance`},
+		{"an unresolved name", func(s *sight) {
+			s.Report.Sources[2] = chrony.Source{Address: chrony.Address{ID: 4}, ConfiguredName: "ntp.example", SampleAge: chrony.Never}
+		}, `wrong source ntp.example: its name has no address.*\| getent hosts ntp.example`},
+		{"two sources", func(s *sight) { s.Report.Sources = s.Report.Sources[:2] }, `note number of sources: two`},
+		{"sources refused", func(s *sight) {
+			s.Report.Sources = nil
+			s.Report.Refused = map[chrony.Want]error{chrony.WantSources: chrony.ErrUnauthorized}
+		}, `wrong reports: refused over 127.0.0.1:323: sources.*opencommands in chrony.conf leaves it out`},
+		{"tracking refused", func(s *sight) {
+			s.Report.Tracking, s.Err = nil, chrony.ErrUnauthorized
+			s.Report.Refused = map[chrony.Want]error{chrony.WantTracking: chrony.ErrUnauthorized}
+			s.Estimate = clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})
+		}, `wrong reports: refused over 127.0.0.1:323: tracking \| nothing is known of the clock`},
+		{"an old chronyd", func(s *sight) {
+			s.Report.Refused = map[chrony.Want]error{chrony.WantSelectData: chrony.ErrUnknownCommand}
+		}, `note reports: unknown to this chronyd: selectdata`},
+		{"offline", func(s *sight) {
+			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
+			s.Report.Activity = &chrony.Activity{Offline: 3}
+			s.estimate(clockerror.Assumptions{})
+		}, `wrong state: unsynchronized: .* its sources are offline .*\| chronyc online`},
+		{"a slow slew", func(s *sight) { s.Report.Tracking.SystemTime = -3; s.estimate(clockerror.Assumptions{}) }, `wrong offset: the clock is 3 s ahead; chronyd slews that away, which takes 3[67] s at least.*\| chronyc makestep`},
+		{"more rights than needed", func(s *sight) { s.node.container, s.node.uid, s.node.capabilities = "a container", 0, 0b111 }, `note rights: user id 0, 3 capabilities.*runAsUser: 65532`},
+		{"from a pod", func(s *sight) { s.node.container, s.node.hostPID = "a Kubernetes pod", false }, `ok this program: it runs in a Kubernetes pod, the network namespace is the machine's, with a process namespace of its own`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := healthy()
+			test.change(s)
+			e := s.judge()
+			var all []string
+			for _, f := range e.Findings {
+				if f.Verdict == Wrong && (f.Costs == "" || f.Mend == "") {
+					t.Errorf("it only complains: %+v", f)
+				}
+				if f.Verdict == Unchecked && f.Run == "" {
+					t.Errorf("how can it be checked? %+v", f)
+				}
+				all = append(all, strings.Join([]string{string(f.Verdict) + " " + f.Check + ": " + f.Says, f.Costs, f.Mend, f.Run}, " | "))
+			}
+			text := strings.Join(all, "\n")
+			if !regexp.MustCompile(`(?m)^` + test.want).MatchString(text) {
+				t.Errorf("no %s in\n%s", test.want, text)
+			}
+			if e.Healthy() == strings.Contains(text, "\nwrong ") && !strings.HasPrefix(text, "wrong ") {
+				t.Errorf("healthy: %v\n%s", e.Healthy(), text)
+			}
+		})
+	}
+}
+
+func TestWorstFirst(t *testing.T) {
+	s := healthy()
+	s.Report.Sources[2].Reach = 0
+	s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"})
+	e := s.judge()
+	if first := e.Findings[0]; first.Verdict != Wrong || e.Healthy() || !strings.HasPrefix(e.Summary(), "Something is wrong: 1 wrong, 1 note, ") {
+		t.Errorf("%+v %s", first, e.Summary())
+	}
+	var b strings.Builder
+	if err := e.Print(&b, true); err != nil || !strings.Contains(b.String(), "\x1b[1;31mwrong") {
+		t.Errorf("%v %s", err, b.String())
+	}
+	for line := range strings.Lines(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(b.String(), "")) {
+		if len([]rune(line)) > lineWidth+1 && !strings.HasPrefix(line, "        run  ") {
+			t.Errorf("longer than %d columns: %s", lineWidth, line)
+		}
+	}
+	var got struct {
+		Healthy  bool
+		State    string
+		Bound    float64 `json:"bound_seconds"`
+		Findings []Finding
+	}
+	text, err := json.Marshal(e)
+	if err = errors.Join(err, json.Unmarshal(text, &got)); err != nil || got.Healthy || got.State != "synchronized" || got.Bound < 0.002 || len(got.Findings) != len(e.Findings) {
+		t.Errorf("%v %s", err, text)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*sight)
+		want   string // a part, as "term seconds: cause | gain", or the summary, or the hint
+	}{
+		{"mostly delay", func(*sight) {}, `^The clock is wrong by 2.31 ms at most. 87 % of it is delay.`},
+		{"delay", func(*sight) {}, `delay 0.002: half of the 4 ms that a packet needs .*, by way of 192.0.2.1, of stratum 1 \| with a server whose answers take a tenth of that, the bound would be about 510 µs`},
+		{"until the next sample", func(*sight) {}, `Until the next sample, in about 44 s, the bound grows to 2.36 ms`},
+		{"the server's own delay", func(s *sight) {
+			s.Report.Sources[0].NTP = &chrony.NTPData{RootDelay: 3.5e-3, RootDispersion: 2e-4, PeerDelay: 6e-4, TotalValid: 9}
+		}, `delay 0.002: .*: 500 µs to 192.0.2.1, and 3.5 ms from there on \| with a server that is itself nearer`},
+		{"the server's own dispersion", func(s *sight) {
+			s.Report.Tracking.RootDispersion = 9e-3
+			s.Report.Sources[0].NTP = &chrony.NTPData{RootDispersion: 8e-3, TotalValid: 9}
+		}, `dispersion 0.009: 22 µs grown in the 20 s since the last sample, at 1.1 ppm \(its skew is 0.1\); 8 ms that 192.0.2.1 reports of itself; 978 µs for the noise of the samples \| with a server that has none, the bound would be about 3.01 ms`},
+		{"long polls", func(s *sight) {
+			s.Report.Tracking.RootDispersion, s.Report.Tracking.Skew = 5e-3, 9
+			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge = 10, 400*time.Second
+		}, `dispersion 0.005: 4 ms grown in the 6 min 40 s since the last sample, at 10 ppm .* \| it grows to 11.3 ms until the next poll, after 17 min 4 s; with maxpoll 6 it would stay below 1.64 ms`},
+		{"few samples", func(s *sight) {
+			s.Report.Tracking.RootDispersion = 0.5
+			s.Report.Sources[0].Stats = &chrony.SourceStats{Samples: 3}
+		}, `dispersion 0.5: .* \| it will shrink by itself: chronyd has 3 samples only`},
+		{"holdover", func(s *sight) {
+			s.Report.Sources[0].SampleAge, s.Report.Sources[0].Reach = 1258*time.Second, 0
+		}, `drift 0.05: the last sample is 20 min 58 s old, and since 16 min 40 s the clock is taken to drift by 50 ppm`},
+		{"a reference clock", func(s *sight) { s.followPHC(hyperv) }, `reference 0: nothing is known of the error of the reference clock PHC0.*not traced to UTC \| say how wrong it can be with --clock.reference-error`},
+		{"local", func(s *sight) {
+			s.Report.Tracking.RefID, s.Report.Tracking.Address = chrony.RefIDLocal, chrony.Address{}
+			s.Report.Sources = []chrony.Source{}
+		}, `^There is no bound: .*chronyd follows the clock itself \("local" in chrony.conf\), since it has no source at all.`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := healthy()
+			test.change(s)
+			s.estimate(clockerror.Assumptions{})
+			e := Explain(s.Snapshot)
+			text, sum := e.Summary, 0.0
+			for i, p := range e.Parts {
+				text += "\n" + p.Term + " " + strings.TrimSuffix(jsonNumber(t, p.Seconds), ".0") + ": " + p.Cause + " | " + p.Gain
+				sum += p.Seconds
+				if i > 0 && p.Seconds > e.Parts[i-1].Seconds {
+					t.Errorf("%s is larger than %s", p.Term, e.Parts[i-1].Term)
+				}
+			}
+			text += "\n" + e.Hint
+			if !regexp.MustCompile(`(?m)` + test.want).MatchString(text) {
+				t.Errorf("no %s in\n%s", test.want, text)
+			}
+			if e.Bound != nil && math.Abs(sum-*e.Bound) > 1e-12 {
+				t.Errorf("the parts are %v, the bound is %v", sum, *e.Bound)
+			}
+			var b strings.Builder
+			if err := e.Print(&b); err != nil || !strings.HasPrefix(b.String(), e.Summary[:20]) {
+				t.Errorf("%v %s", err, b.String())
+			}
+		})
+	}
+}
+
+func jsonNumber(t *testing.T, v float64) string {
+	t.Helper()
+	text, err := json.Marshal(math.Round(v*1e6) / 1e6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestLook reads a machine from its files.
+func TestLook(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	link := func(to string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(to), Mode: fs.ModeSymlink | 0o777}
+	}
+	root := fstest.MapFS{
+		"proc/sys/net/core/netdev_budget": file("300"),
+		"proc/self/ns/pid":                link("pid:[4026531836]"),
+		"proc/self/ns/net":                link("net:[1]"),
+		"proc/self/status":                file("Name:\tx\nCapEff:\t0000000000000003\n"),
+		"proc/self/mountinfo": file("22 1 0:1 / / rw - ext4 /dev/vda rw\n" +
+			"63 43 0:2 /chrony//deleted /run/chrony rw,relatime - tmpfs none rw\n" +
+			`64 43 0:2 / /a\040b ro,relatime - tmpfs none rw` + "\n"),
+		"proc/net/udp": file("   sl  local_address rem_address   st tx_queue rx_queue\n" +
+			"  10: 0100007F:0143 00000000:0000 07 00000000:00000300 00:00000000\n"),
+		"proc/net/udp6": file("  11: 00000000000000000000000001000000:0143 00000000000000000000000000000000:0000 07 00000000:00000000\n"),
+		"proc/net/unix": file("Num       RefCount Protocol Flags    Type St Inode Path\n" +
+			"0000000000000000: 00000002 00000000 00000000 0002 01 12 /run/chrony/chronyd.sock\n" +
+			"0000000000000000: 00000003 00000000 00000000 0001 03 13\n"),
+		"proc/1/stat":           file("1 (systemd) S 0"),
+		"proc/1/cmdline":        file("/sbin/init\x00"),
+		"proc/8/stat":           file("8 (chronyd) S 1"),
+		"proc/8/ns/net":         link("net:[2]"),
+		"proc/9/stat":           file("9 (chronyd) T 1"),
+		"proc/9/cmdline":        file("/usr/sbin/chronyd\x00-f\x00/etc/my.conf\x00"),
+		"proc/10/stat":          file("10 (a (b) c) Z 1"),
+		"etc/my.conf":           file("# no\n! nor this\nPool ntp.example iburst\ninclude /etc/my.d/*.conf\nrefclock PHC /dev/ptp_hyperv:nocrossts poll 3\n"),
+		"etc/my.d/1.conf":       file("sourcedir /etc/sources\nCMDPORT 0\n"),
+		"etc/sources/a.sources": file("server 192.0.2.1\n"),
+		"etc/sources/b.conf":    file("server 192.0.2.2\n"),
+		"sys/bus/vmbus/drivers/hv_utils/2dd1ce17/class_id": file("{9527e630-d0ae-497b-adce-e80ab0175caf}\n"),
+	}
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	t.Setenv("container", "")
+	n := look(root)
+	if !n.hostNetwork || !n.hostPID || !n.seesAll() || n.capabilities != 3 || n.container != "" || n.hyperv != "2dd1ce17" {
+		t.Errorf("%+v", n)
+	}
+	if p := n.chronyd(); p == nil || p.id != 9 || p.state != 'T' || len(n.chronyds()) != 1 {
+		t.Errorf("chronyd %+v", p)
+	}
+	if n.chronydSocket() != "/run/chrony/chronyd.sock" {
+		t.Errorf("sockets %v", n.sockets)
+	}
+	at := n.listens(323)
+	if len(at) != 2 || at[0].String() != "127.0.0.1:323" || at[0].unread != 0x300 || at[1].String() != "[::1]:323" {
+		t.Errorf("listens %v", at)
+	}
+	if m := n.mountOf("/run/chrony"); !m.deleted || m.readOnly {
+		t.Errorf("%+v", m)
+	}
+	if m := n.mountOf("/a b/c"); !m.readOnly || m.point != "/a b" {
+		t.Errorf("%+v", m)
+	}
+	if n.conf == nil || len(n.conf.sources()) != 3 || n.conf.phc() != "/dev/ptp_hyperv" {
+		t.Fatalf("%+v", n.conf)
+	}
+	if d := n.conf.last("cmdport"); d == nil || d.String() != "cmdport 0" || d.where != "/etc/my.d/1.conf:2" {
+		t.Errorf("%+v", d)
+	}
+
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	if n := look(root); n.container != "a Kubernetes pod" || n.conf != nil {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestAge(t *testing.T) {
+	for seconds, want := range map[float64]string{0.4: "0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3601: "1 h", 90061: "1 d 1 h", math.Inf(1): "an unknown time"} {
+		if got := age(seconds); got != want {
+			t.Errorf("%v: %s, want %s", seconds, got, want)
+		}
+	}
+}

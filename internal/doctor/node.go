@@ -1,0 +1,319 @@
+package doctor
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// A node is what can be seen of the machine from where this program runs: from a
+// container, often not all.
+type node struct {
+	uid          int
+	capabilities uint64 // effective, as in capabilities(7)
+
+	container   string // what kind of one this is, or empty
+	hostNetwork bool   // this is the network namespace that the machine began with
+	hostPID     bool   // the same for processes: all of them can be seen
+
+	processes []process
+	udp       []udpSocket // in this network namespace
+	sockets   []string    // paths of Unix sockets in this network namespace that programs hold
+	mounts    []mount
+	kernel    *kernel // nil if it doesn't say
+	hyperv    string  // the device of Hyper-V's time service, if its driver has it
+	conf      *conf   // nil if chrony.conf can't be read
+	missing   bool    // there is no chronyd to be started
+}
+
+type process struct {
+	id    int
+	name  string // at most 15 bytes of it
+	args  []string
+	state byte // as in proc_pid_stat(5): T is stopped
+	apart bool // it is known to be in another network namespace
+}
+
+type udpSocket struct {
+	netip.AddrPort
+	unread uint64 // bytes that its program has not read yet
+}
+
+type mount struct {
+	point    string
+	source   string // what was mounted: a path within its file system
+	kind     string // of file system
+	readOnly bool
+	deleted  bool // what was mounted has been removed meanwhile
+}
+
+// programs are where distributions install chronyd.
+var programs = []string{"usr/sbin/chronyd", "usr/local/sbin/chronyd", "usr/bin/chronyd", "sbin/chronyd"}
+
+// The inodes of the namespaces that the kernel itself starts in are fixed
+// (linux/proc_ns.h).
+const initialPID = "pid:[4026531836]"
+
+func look(root fs.FS) node {
+	n := node{
+		uid:     os.Geteuid(),
+		kernel:  readKernel(),
+		hyperv:  hypervTimeService(root),
+		mounts:  readMounts(root),
+		sockets: readUnix(root),
+		udp:     slices.Concat(readUDP(root, "udp"), readUDP(root, "udp6")),
+		// The kernel shows this one in the first network namespace only.
+		hostNetwork: exists(root, "proc/sys/net/core/netdev_budget"),
+	}
+	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
+	n.hostPID = pid == initialPID
+	n.capabilities = readCapabilities(root)
+	n.processes = readProcesses(root)
+	n.container = containerSign(root, &n)
+	if n.container == "" {
+		n.missing = !slices.ContainsFunc(programs, func(file string) bool { return exists(root, file) })
+		n.conf = readConf(root, n.confPath(root))
+	}
+	return n
+}
+
+// containerSign says what kind of container this is, as far as it shows: most have
+// layers for a root, or nothing but this program for the first process.
+func containerSign(root fs.FS, n *node) string {
+	layered := slices.ContainsFunc(n.mounts, func(m mount) bool { return m.point == "/" && strings.Contains(m.kind, "overlay") })
+	first := slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 && p.name == filepath.Base(os.Args[0]) })
+	switch {
+	case os.Getenv("KUBERNETES_SERVICE_HOST") != "":
+		return "a Kubernetes pod"
+	case layered, first, os.Getenv("container") != "", exists(root, "run/.containerenv"):
+		return "a container"
+	default:
+		return ""
+	}
+}
+
+func readCapabilities(root fs.FS) (effective uint64) {
+	status, _ := fs.ReadFile(root, "proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			effective, _ = strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		}
+	}
+	return effective
+}
+
+// readMounts reads proc_pid_mountinfo(5).
+func readMounts(root fs.FS) (mounts []mount) {
+	text, _ := fs.ReadFile(root, "proc/self/mountinfo")
+	for line := range strings.Lines(string(text)) {
+		// number, parent, device, root, point, options, …, -, type, …
+		before, after, _ := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 6 || len(kind) < 1 {
+			continue
+		}
+		mounts = append(mounts, mount{
+			point:    unescape(fields[4]),
+			source:   unescape(fields[3]),
+			kind:     kind[0],
+			readOnly: slices.Contains(strings.Split(fields[5], ","), "ro"),
+			deleted:  strings.HasSuffix(fields[3], "//deleted"),
+		})
+	}
+	return mounts
+}
+
+// unescape undoes what the kernel does to blanks in paths.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// mountOf returns the mount that a path lies on.
+func (n *node) mountOf(file string) (on mount) {
+	for _, m := range n.mounts {
+		within := m.point == "/" || file == m.point || strings.HasPrefix(file, m.point+"/")
+		if within && len(m.point) >= len(on.point) {
+			on = m // of two at the same point, the later hides the other
+		}
+	}
+	return on
+}
+
+// readUDP reads /proc/net/udp or udp6.
+func readUDP(root fs.FS, table string) (sockets []udpSocket) {
+	text, _ := fs.ReadFile(root, "proc/net/"+table)
+	for line := range strings.Lines(string(text)) {
+		// number, local and remote address, state, send and receive queue, …
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		local, ok := parseHexAddress(fields[1])
+		if !ok {
+			continue // the heading
+		}
+		_, queue, _ := strings.Cut(fields[4], ":")
+		unread, _ := strconv.ParseUint(queue, 16, 64)
+		sockets = append(sockets, udpSocket{local, unread})
+	}
+	return sockets
+}
+
+// parseHexAddress reads an address and a port as the kernel prints them: the
+// address in words of the machine's byte order.
+func parseHexAddress(s string) (netip.AddrPort, bool) {
+	digits, service, _ := strings.Cut(s, ":")
+	b, err := hex.DecodeString(digits)
+	port, portErr := strconv.ParseUint(service, 16, 16)
+	if err != nil || portErr != nil || len(b)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for word := range slices.Chunk(b, 4) {
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	ip, ok := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(ip, uint16(port)), ok
+}
+
+// readUnix lists the paths that Unix sockets are bound to. A path is there as long
+// as a program holds the socket, whatever becomes of the file.
+func readUnix(root fs.FS) (paths []string) {
+	text, _ := fs.ReadFile(root, "proc/net/unix")
+	for line := range strings.Lines(string(text)) {
+		// address, references, protocol, flags, type, state, inode, path
+		if fields := strings.Fields(line); len(fields) >= 8 && strings.HasPrefix(fields[7], "/") {
+			paths = append(paths, fields[7])
+		}
+	}
+	return paths
+}
+
+func readProcesses(root fs.FS) (processes []process) {
+	entries, _ := fs.ReadDir(root, "proc")
+	own, _ := fs.ReadLink(root, "proc/self/ns/net")
+	for _, entry := range entries {
+		id, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		dir := path.Join("proc", entry.Name())
+		stat, err := fs.ReadFile(root, path.Join(dir, "stat"))
+		if err != nil {
+			continue // it has ended, or is hidden
+		}
+		p, ok := parseStat(string(stat))
+		if !ok {
+			continue
+		}
+		args, _ := fs.ReadFile(root, path.Join(dir, "cmdline"))
+		p.id, p.args = id, strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
+		// Whoever may not look into a process does not see its namespaces.
+		net, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
+		p.apart = net != "" && own != "" && net != own
+		processes = append(processes, p)
+	}
+	return processes
+}
+
+// parseStat reads the beginning of proc_pid_stat(5): 1 (name) S …, where the name
+// may have any letters.
+func parseStat(stat string) (p process, ok bool) {
+	begin, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
+	if begin < 0 || end < begin || end+2 >= len(stat) {
+		return p, false
+	}
+	return process{name: stat[begin+1 : end], state: stat[end+2]}, true
+}
+
+// chronyds are those that run in this network namespace, as far as that can be seen.
+func (n *node) chronyds() (here []process) {
+	for _, p := range n.processes {
+		if p.name == "chronyd" && p.state != 'Z' && !p.apart {
+			here = append(here, p)
+		}
+	}
+	return here
+}
+
+// chronyd returns the chronyd that is most likely the one to ask, or nil: one in this
+// network namespace rather than in another.
+func (n *node) chronyd() *process {
+	if here := n.chronyds(); here != nil {
+		return &here[0]
+	}
+	for _, p := range n.processes {
+		if p.name == "chronyd" && p.state != 'Z' {
+			return &p
+		}
+	}
+	return nil
+}
+
+// chronydSocket returns the path of a Unix socket that a chronyd holds here.
+func (n *node) chronydSocket() string {
+	for _, p := range slices.Concat(usualSockets, n.sockets) {
+		if path.Base(p) == "chronyd.sock" && slices.Contains(n.sockets, p) {
+			return p
+		}
+	}
+	return ""
+}
+
+// listens returns the UDP sockets at a port.
+func (n *node) listens(port uint16) (at []udpSocket) {
+	for _, s := range n.udp {
+		if s.Port() == port {
+			at = append(at, s)
+		}
+	}
+	return at
+}
+
+// hypervTimeService returns the device of Hyper-V's time service, if it is in use.
+func hypervTimeService(root fs.FS) string {
+	const class = "{9527e630-d0ae-497b-adce-e80ab0175caf}" // HV_TS_GUID in linux/hyperv.h
+	files, _ := fs.Glob(root, "sys/bus/vmbus/drivers/hv_utils/*/class_id")
+	for _, file := range files {
+		if id, _ := fs.ReadFile(root, file); strings.TrimSpace(string(id)) == class {
+			return path.Base(path.Dir(file))
+		}
+	}
+	return ""
+}
+
+// A kernel is what the kernel says of the clock that it keeps.
+type kernel struct {
+	synchronized bool
+	maxError     float64 // seconds
+	frequency    float64 // ppm by which it lets the clock run faster
+}
+
+func readKernel() *kernel {
+	var t syscall.Timex // without a mode nothing is changed
+	if _, err := syscall.Adjtimex(&t); err != nil {
+		return nil
+	}
+	const (
+		unsynchronized = 0x0040  // STA_UNSYNC
+		frequencyUnit  = 1 << 16 // to a ppm
+		microsecond    = 1e-6
+		nominalTick    = 10_000 // microseconds: USER_HZ is 100
+		tickUnit       = 100    // ppm
+	)
+	return &kernel{
+		synchronized: t.Status&unsynchronized == 0,
+		maxError:     float64(t.Maxerror) * microsecond,
+		frequency:    float64(t.Freq)/frequencyUnit + float64(t.Tick-nominalTick)*tickUnit,
+	}
+}
+
+func (p process) String() string { return fmt.Sprintf("process %d", p.id) }

@@ -1,0 +1,122 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestCommands plays the sessions in testdata/commands, which are also examples of
+// how the program is used. Beside testscript's own commands they have
+//
+//	exits STATUS PROGRAM ARG…   wants that exit status
+//	chronyd FILE                starts a private chronyd with the lines in the file,
+//	                            where SERVER stands for a source that it can follow,
+//	                            and sets ADDRESS and SOCKET
+//	killchronyd
+//	await PATTERN URL           wants the page to have the text, soon
+func TestCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/commands",
+		Setup: func(env *testscript.Env) error {
+			port, err := chronytest.FreePort()
+			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
+			env.Setenv("PORT", strconv.Itoa(port))
+			env.Values[theDaemon] = new(*chronytest.Chronyd)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":       exits,
+			"chronyd":     startChronyd,
+			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { (*daemon(ts)).Kill() },
+			"await":       awaitPage,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	status := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		status = exit.ExitCode()
+	}
+	if status != want || neg {
+		ts.Fatalf("exit status %d, want %d", status, want)
+	}
+}
+
+const theDaemon = "chronyd" // the key of what a script has started
+
+func daemon(ts *testscript.TestScript) **chronytest.Chronyd {
+	return ts.Value(theDaemon).(**chronytest.Chronyd)
+}
+
+func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n")
+	follows := slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "SERVER") })
+	if follows {
+		served, port, err := chronytest.Server()
+		ts.Check(err)
+		server, err := chronytest.Start(chronytest.Config{Lines: served})
+		ts.Check(err)
+		ts.Defer(server.Close)
+		for i := range lines {
+			lines[i] = strings.ReplaceAll(lines[i], "SERVER", chronytest.ServerLine(port)+chronytest.Fast)
+		}
+	}
+	d, err := chronytest.Start(chronytest.Config{Lines: lines})
+	ts.Check(err)
+	ts.Defer(d.Close)
+	if follows {
+		ts.Check(d.WaitSynchronized(context.Background()))
+	} else {
+		_, err := d.Wait(func(r *chrony.Report) bool { return r.Tracking != nil })
+		ts.Check(err)
+	}
+	*daemon(ts) = d
+	ts.Setenv("ADDRESS", d.Address)
+	ts.Setenv("SOCKET", "unix://"+d.Socket)
+}
+
+func awaitPage(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text := page(args[1])
+		if strings.Contains(text, args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: %s", args[1], text)
+		}
+	}
+}
+
+func page(url string) string {
+	response, err := http.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	return string(text)
+}

@@ -1,0 +1,423 @@
+package test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestDoctor breaks a chronyd in every way that is known, and wants each time the
+// cause and the remedy. It does so on a machine of its own: with a network, processes
+// and a /run that nobody else has, so that chronyd is where it usually is.
+func TestDoctor(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make namespaces")
+	}
+	if os.Getenv(machineVariable) == "" {
+		ownMachine(t)
+		return
+	}
+	becomeMachine(t)
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) { s.play(t) })
+	}
+}
+
+const machineVariable = "ON_A_MACHINE_OF_ITS_OWN"
+
+// ownMachine runs the test that calls it again, in new namespaces.
+func ownMachine(t *testing.T) {
+	t.Helper()
+	chronyd, err := chronytest.Program("chrony", "chronyd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
+	self.Env = append(os.Environ(), machineVariable+"=1", "CHRONYD="+chronyd)
+	self.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	out, err := self.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) {
+		t.Skip("no namespaces can be made here")
+	}
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// becomeMachine is the first thing that is done there.
+func becomeMachine(t *testing.T) {
+	t.Helper()
+	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+	must(t, syscall.Mount("proc", "/proc", "proc", 0, ""))
+	must(t, syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
+	must(t, os.Chmod(filepath.Dir(binary), 0o755))
+	loopbackUp(t)
+}
+
+func loopbackUp(t *testing.T) {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
+	must(t, err)
+	defer syscall.Close(socket)
+	must(t, setInterfaceUp(socket, "lo"))
+}
+
+// A scenario is a machine on which something is wrong.
+type scenario struct {
+	name  string
+	setUp func(t *testing.T)
+	args  []string
+	only  string // "node" or "pod"; else both are tried
+
+	status int      // of the exit
+	says   []string // regular expressions, found in the words of one finding of the worst kind
+}
+
+// play examines the machine from the node, as root, and from a pod without any right.
+func (s *scenario) play(t *testing.T) {
+	s.setUp(t)
+	for _, place := range []string{"node", "pod"} {
+		if s.only != "" && s.only != place {
+			continue
+		}
+		t.Run(place, func(t *testing.T) {
+			text, status := examine(t, place, s.args...)
+			if status != s.status {
+				t.Errorf("exit status %d, want %d", status, s.status)
+			}
+			for _, pattern := range s.says {
+				if !findingWith(text, pattern) {
+					t.Errorf("no finding says %q", pattern)
+				}
+			}
+			if t.Failed() {
+				t.Log(text)
+			}
+		})
+	}
+}
+
+// examine runs doctor.
+func examine(t *testing.T, place string, args ...string) (text string, status int) {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"doctor"}, args...)...)
+	if place == "pod" {
+		cmd.Env = append(os.Environ(), "KUBERNETES_SERVICE_HOST=10.0.0.1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil && !errors.As(err, new(*exec.ExitError)) {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// findingWith looks for a finding, its lines joined.
+func findingWith(text, pattern string) bool {
+	for finding := range strings.SplitSeq(text, "\n\n") {
+		if regexp.MustCompile(pattern).MatchString(strings.Join(strings.Fields(finding), " ")) {
+			return true
+		}
+	}
+	return false
+}
+
+// usual starts a chronyd where it usually is.
+func usual(t *testing.T, user string, lines ...string) *chronytest.Chronyd {
+	t.Helper()
+	t.Cleanup(func() { os.RemoveAll("/run/chrony") })
+	return chronytest.New(t, chronytest.Config{Usual: true, User: user, Lines: lines})
+}
+
+func awaitReport(t *testing.T, d *chronytest.Chronyd, condition func(*chrony.Report) bool) {
+	t.Helper()
+	_, err := d.Wait(condition)
+	must(t, err)
+}
+
+const socketFlag = "--chrony.address=unix:///run/chrony/chronyd.sock"
+
+var scenarios = []scenario{
+	{
+		name: "all is well",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", "rtcsync", "makestep 1 3", line+chronytest.Fast)
+			must(t, d.WaitSynchronized(t.Context()))
+		},
+		says: []string{
+			`^Nothing is wrong: `,
+			`ok 127.0.0.1:323: chronyd answers in`,
+			`ok state: synchronized: the clock follows 127.0.0.1 and is wrong by .* at most`,
+			`note number of sources: one costs .* mend name at least three`,
+		},
+	},
+	{
+		name:   "not running",
+		setUp:  func(*testing.T) {},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323, \[::1\]:323: nobody listens there, .* chronyd is not running.* costs .* mend (start it, .* run systemctl enable --now chrony|install it, .* run apt-get install chrony)`},
+	},
+	{
+		name:   "in a pod without the host's network",
+		setUp:  func(*testing.T) {},
+		only:   "pod",
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323.* this is a Kubernetes pod with a network of its own, and chronyd answers on the node's .* mend .*hostNetwork: true`},
+	},
+	{
+		name: "hung",
+		setUp: func(t *testing.T) {
+			d := usual(t, "")
+			must(t, d.Pause())
+		},
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs: process \d+ is stopped \(SIGSTOP\) costs .* mend let it go on run kill -CONT \d+`},
+	},
+	{
+		name:   "cmdport 0, seen from the node",
+		setUp:  func(t *testing.T) { usual(t, "", "cmdport 0") },
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323.* chronyd runs, and "cmdport 0" in /.*/chrony.conf:\d+ closes its port .* mend remove that line and restart chronyd; or use ` + socketFlag},
+	},
+	{
+		name:   "cmdport 0, seen from a pod",
+		setUp:  func(t *testing.T) { usual(t, "", "cmdport 0") },
+		only:   "pod",
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323.* a chronyd runs, which holds the socket /run/chrony/chronyd.sock, but its port is closed.* mend remove "cmdport 0" from chrony.conf`},
+	},
+	{
+		name:   "another bindcmdaddress",
+		setUp:  func(t *testing.T) { usual(t, "", "bindcmdaddress 127.0.0.2") },
+		args:   []string{"--chrony.address=127.0.0.1:323"},
+		status: 1,
+		says:   []string{`^wrong 127.0.0.1:323.* listens at 127.0.0.2 only .* mend add "bindcmdaddress 127.0.0.1"`},
+	},
+	{
+		name:   "no permission",
+		setUp:  func(t *testing.T) { usual(t, "nobody") },
+		args:   []string{socketFlag},
+		only:   "pod",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: no permission for user id 65532: /run/chrony belongs to user id 65534, .* mend run as user id 65534 .* ask by UDP on loopback; or use --chrony.address=127.0.0.1:323`},
+	},
+	{
+		name: "a stale socket directory",
+		setUp: func(t *testing.T) {
+			// The pod has mounted a directory, which chronyd's unit then replaces.
+			const host = "/run/of-the-host"
+			must(t, os.Mkdir(host, 0o755))
+			must(t, os.Mkdir("/run/chrony", 0o755))
+			must(t, syscall.Mount(host, "/run/chrony", "", syscall.MS_BIND, ""))
+			t.Cleanup(func() { syscall.Unmount("/run/chrony", 0); os.Remove("/run/chrony") })
+			must(t, os.Remove(host))
+		},
+		args:   []string{socketFlag},
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: /run/chrony is a dead directory: .* mend restart this container`},
+	},
+	{
+		name: "a socket directory that anybody can enter",
+		setUp: func(t *testing.T) {
+			must(t, os.Mkdir("/run/chrony", 0o755)) // as a mount of type DirectoryOrCreate makes it
+			t.Cleanup(func() { os.RemoveAll("/run/chrony") })
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: there is no socket in /run/chrony, and its mode is 755: .* Disabled command socket.* mend remove the directory and restart chronyd.*, never DirectoryOrCreate run rmdir /run/chrony`},
+	},
+	{
+		name: "replies that fail a test",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast+" maxdelay 0.0000001")
+			awaitReport(t, d, func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Reach != 0 })
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong state: unsynchronized: .* no source has given a valid sample, though some answer; 127.0.0.1: its replies fail the test max_delay`},
+	},
+	{
+		name: "a socket left behind",
+		setUp: func(t *testing.T) {
+			d := usual(t, "")
+			d.Kill()
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: the socket was left behind: .* chronyd is not running .* mend start chronyd`},
+	},
+	{
+		name: "a read-only mount",
+		setUp: func(t *testing.T) {
+			usual(t, "")
+			must(t, syscall.Mount("/run/chrony", "/run/chrony", "", syscall.MS_BIND, ""))
+			must(t, syscall.Mount("", "/run/chrony", "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+			t.Cleanup(func() { syscall.Unmount("/run/chrony", 0) })
+		},
+		args:   []string{socketFlag},
+		only:   "node",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: /run/chrony is mounted read-only.* mend mount it writable`},
+	},
+	{
+		name:   "the socket is not mounted",
+		setUp:  func(*testing.T) {},
+		args:   []string{socketFlag},
+		only:   "pod",
+		status: 1,
+		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: there is no /run/chrony in a Kubernetes pod .* mend mount the host's /run/chrony at the same path, type Directory, writable`},
+	},
+	{
+		name:   "never synchronised: no source",
+		setUp:  func(t *testing.T) { usual(t, "") },
+		status: 1,
+		says:   []string{`^wrong state: unsynchronized: chronyd follows nothing: it has no source at all .* mend name at least one in chrony.conf`},
+	},
+	{
+		name: "never synchronised: nobody answers",
+		setUp: func(t *testing.T) {
+			usual(t, "", "server 127.0.0.1 port 9 iburst"+chronytest.Fast)
+		},
+		status: 1,
+		says: []string{
+			`^wrong state: unsynchronized: chronyd follows nothing: none of its sources answers .* mend let UDP port 123 through`,
+			`^wrong source 127.0.0.1: it has answered none of the last eight polls, nor any before`,
+		},
+	},
+	{
+		name: "never synchronised: no address",
+		setUp: func(t *testing.T) {
+			usual(t, "", "server no.such.name.invalid")
+		},
+		status: 1,
+		says:   []string{`^wrong state: unsynchronized: .* the names of its sources have no addresses .* run getent hosts (no.such.name.invalid|NAME)`},
+	},
+	{
+		name: "never synchronised: two that disagree",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast, strings.Replace(line, "127.0.0.1", "127.0.0.2", 1)+chronytest.Fast+" offset 0.5")
+			awaitReport(t, d, func(r *chrony.Report) bool { return countStates(r, chrony.StateFalseticker) == 2 })
+		},
+		status: 1,
+		says:   []string{`^wrong state: unsynchronized: .* its sources disagree by (499|50\d) ms, and no majority can be found: 127.0.0.1 says that the clock is .*, 127.0.0.2 says that the clock is .* mend find out which one is right`},
+	},
+	{
+		name:   "local",
+		setUp:  func(t *testing.T) { usual(t, "", "local stratum 10") },
+		status: 1,
+		says:   []string{`^wrong state: local: chronyd follows the clock itself, since "local" is in chrony.conf and it has no source at all costs .* mend remove "?local`},
+	},
+	{
+		name: "a falseticker",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "",
+				line+chronytest.Fast,
+				strings.Replace(line, "127.0.0.1", "127.0.0.2", 1)+chronytest.Fast,
+				strings.Replace(line, "127.0.0.1", "127.0.0.3", 1)+chronytest.Fast+" offset 0.5")
+			must(t, d.WaitSynchronized(t.Context()))
+			awaitReport(t, d, func(r *chrony.Report) bool { return countStates(r, chrony.StateFalseticker) == 1 })
+		},
+		status: 1,
+		says: []string{
+			`^wrong source 127.0.0.3: a falseticker: it disagrees with the majority of the sources: the clock is 50\d ms behind \(± .*\), 50\d ms from what 127.0.0.[12] says .* remove 127.0.0.3 from chrony.conf`,
+			`ok state: synchronized`,
+		},
+	},
+	{
+		name: "holdover",
+		setUp: func(t *testing.T) {
+			server, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast)
+			must(t, d.WaitSynchronized(t.Context()))
+			server.Kill()
+			await(t, "holdover", func() bool {
+				text, _ := examine(t, "node")
+				return strings.Contains(text, "holdover: ")
+			})
+		},
+		status: 1,
+		says:   []string{`^wrong state: holdover: 127.0.0.1 has given no sample for \d+ s, .* mend let UDP port 123 through`},
+	},
+	{
+		name: "a clock that is left as it is",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast+" offset 0.25")
+			must(t, d.WaitSynchronized(t.Context()))
+		},
+		status: 1,
+		says:   []string{`^wrong offset: the clock is 25\d ms behind, and stays so: chronyd runs with -x`},
+	},
+	{
+		name: "another time program",
+		setUp: func(t *testing.T) {
+			_, line := chronytest.NewServer(t)
+			d := usual(t, "", line+chronytest.Fast)
+			must(t, d.WaitSynchronized(t.Context()))
+			sleep, err := os.ReadFile("/bin/sleep")
+			must(t, err)
+			rival := filepath.Join(t.TempDir(), "systemd-timesyncd")
+			must(t, os.WriteFile(rival, sleep, 0o755))
+			cmd := exec.Command(rival, "600")
+			must(t, cmd.Start())
+			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		},
+		status: 1,
+		says:   []string{`^wrong other time programs: process \d+ is systemd-timesyncd, .* mend have one of the two only run systemctl disable --now systemd-timesyncd`},
+	},
+	{
+		name: "reports that are refused",
+		setUp: func(t *testing.T) {
+			usual(t, "", "local stratum 10")
+		},
+		status: 1,
+		says:   []string{`^note reports: refused over 127.0.0.1:323: .*selectdata.* mend with chrony 4.7 or later, add "opencommands `},
+	},
+}
+
+func countStates(r *chrony.Report, state chrony.SourceState) (n int) {
+	for _, s := range r.Sources {
+		if s.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// setInterfaceUp does what "ip link set lo up" does.
+func setInterfaceUp(socket int, name string) error {
+	var request struct { // ifreq of netdevice(7)
+		name  [syscall.IFNAMSIZ]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(request.name[:], name)
+	request.flags = syscall.IFF_UP
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(socket), syscall.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
