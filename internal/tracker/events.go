@@ -33,7 +33,10 @@ const (
 // EventKinds lists all kinds.
 var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, SteeredByAnother}
 
-// eventTexts are what the log says.
+// String says in words what has happened.
+func (k EventKind) String() string { return eventTexts[k] }
+
+// eventTexts are what the log says, too.
 var eventTexts = map[EventKind]string{
 	ChronydRestarted:  "chronyd was restarted",
 	SourceChanged:     "chronyd follows another source",
@@ -136,7 +139,7 @@ const (
 // A rival is another program that steers the clock.
 type rival struct {
 	samples int
-	since   instant // the first of them
+	since   Instant // the first of them
 }
 
 // seen takes in a sample, and reports whether there is a rival.
@@ -148,7 +151,7 @@ func (r *rival) seen(o *observation) bool {
 	// chronyd reports by how much the clock would gain, and corrects by as much.
 	if abs(o.kernel.Frequency+o.tracking.Frequency) > rivalFrequency {
 		if r.samples == 0 {
-			r.since = o.instant
+			r.since = o.Instant
 		}
 		r.samples++
 	} else {

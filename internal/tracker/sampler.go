@@ -11,7 +11,7 @@ import (
 
 // An observation is what one look at the clock found.
 type observation struct {
-	instant                   // at which it began
+	Instant                   // at which it began
 	tracking *chrony.Tracking // nil if chronyd gave no answer
 	address  string           // of the chronyd that answered
 	err      error            // why there was no answer
@@ -42,15 +42,15 @@ func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error
 }
 
 // sample asks, and judges the answer.
-func (s *sampler) sample(ctx context.Context, now instant) *observation {
-	o := &observation{instant: now}
+func (s *sampler) sample(ctx context.Context, now Instant) *observation {
+	o := &observation{Instant: now}
 	var judged clockerror.Observation
-	report, err := s.ask(ctx, now.boot)
+	report, err := s.ask(ctx, now.Boot)
 	if err != nil {
 		o.err, s.followed = err, nil
 	} else {
 		o.tracking, o.address = s.correct(report.Tracking), report.Address
-		judged = clockerror.Observation{Tracking: o.tracking, Sources: s.grown(now.boot), At: report.At}
+		judged = clockerror.Observation{Tracking: o.tracking, Sources: s.grown(now.Boot), At: report.At}
 	}
 	o.estimate = clockerror.Of(judged, s.assume)
 	return o

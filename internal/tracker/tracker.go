@@ -119,14 +119,16 @@ func (t *Tracker) Close() error {
 func (t *Tracker) Watch(config WatchConfig) error {
 	config.Interval = cmp.Or(config.Interval, DefaultInterval)
 	config.History = cmp.Or(config.History, DefaultHistory)
-	clocks := openClocks()
+	if config.Clocks == nil {
+		config.Clocks = openClocks()
+	}
 	client := t.config.Client.Clone()
 	report := func(ctx context.Context, want chrony.Want) (*chrony.Report, error) {
 		return t.exchange(ctx, client, want)
 	}
-	w, err := newWatch(config, t.config.Timeout, clocks, newSampler(report, config.Interval, t.config.Assume), t.log)
+	w, err := newWatch(config, t.config.Timeout, newSampler(report, config.Interval, t.config.Assume), t.log)
 	if err != nil {
-		clocks.Close()
+		config.Clocks.Close()
 		return err
 	}
 	t.watch, t.watchClient = w, client

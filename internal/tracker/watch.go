@@ -19,6 +19,7 @@ type WatchConfig struct {
 	Interval   time.Duration // between two samples; DefaultInterval if zero
 	History    time.Duration // for how long samples are kept; DefaultHistory if zero
 	Objectives []Objective   // of different names
+	Clocks     Clocks        // closed by the tracker; this machine's if nil
 }
 
 // How the clock is watched unless somebody says otherwise.
@@ -57,7 +58,7 @@ type Watched struct {
 type watch struct {
 	interval time.Duration
 	timeout  time.Duration // of an exchange with chronyd
-	clocks   clocks
+	clocks   Clocks
 	sampler  sampler
 	log      *logQueue
 
@@ -119,8 +120,8 @@ func (f *foreignStep) correct(t *chrony.Tracking) *chrony.Tracking {
 	return &known
 }
 
-func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler sampler, log *logQueue) (*watch, error) {
-	now, err := clocks.read()
+func newWatch(config WatchConfig, timeout time.Duration, sampler sampler, log *logQueue) (*watch, error) {
+	now, err := config.Clocks.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler 
 	w := &watch{
 		interval:     config.Interval,
 		timeout:      timeout,
-		clocks:       clocks,
+		clocks:       config.Clocks,
 		sampler:      sampler,
 		log:          log,
 		course:       newCourse(now),
@@ -187,22 +188,22 @@ func (w *watch) tick(ctx context.Context, due time.Time) {
 		w.sampler.forget()
 		return // chronyd was not late, and what it said is old: nothing was seen
 	}
-	if kernel, err := w.clocks.kernel(); err == nil {
+	if kernel, err := w.clocks.Kernel(); err == nil {
 		o.kernel = &kernel
 	}
 	w.record(o)
 }
 
 // asleep reports whether much more time has passed than chronyd was given.
-func (w *watch) asleep(begin instant, patience time.Duration) bool {
+func (w *watch) asleep(begin Instant, patience time.Duration) bool {
 	now, err := w.look(false)
-	return err != nil || time.Duration(now.boot-begin.boot) > patience+w.interval/2
+	return err != nil || time.Duration(now.Boot-begin.Boot) > patience+w.interval/2
 }
 
 // await looks at the clocks whenever the kernel tells that the clock was set.
 func (w *watch) await(ctx context.Context) {
 	for {
-		err := w.clocks.awaitSet()
+		err := w.clocks.AwaitSet()
 		if ctx.Err() != nil {
 			return
 		}
@@ -215,10 +216,10 @@ func (w *watch) await(ctx context.Context) {
 }
 
 // look reads the clocks and notes what has happened to them since the last time.
-func (w *watch) look(set bool) (instant, error) {
+func (w *watch) look(set bool) (Instant, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now, err := w.clocks.read()
+	now, err := w.clocks.Read()
 	if err != nil {
 		return now, err
 	}
@@ -244,11 +245,11 @@ func (w *watch) record(o *observation) {
 	defer w.mu.Unlock()
 	before := w.course.first
 	if w.latest != nil {
-		before = w.latest.instant
+		before = w.latest.Instant
 	}
 	elapsed, interval := o.since(before), w.interval.Seconds()
 	stood := elapsed
-	if asleep := (o.boot - o.mono) - (before.boot - before.mono); asleep > leastJump+o.blur+before.blur {
+	if asleep := (o.Boot - o.Mono) - (before.Boot - before.Mono); asleep > leastJump+o.Blur+before.Blur {
 		stood = max(0, elapsed-seconds(asleep))
 	}
 	if stood > 1.5*interval {
@@ -275,23 +276,23 @@ func (w *watch) record(o *observation) {
 func (w *watch) compare(o *observation) {
 	w.logAnswer(o)
 	for _, event := range w.reference.changes(o) {
-		w.note(o.instant, event)
+		w.note(o.Instant, event)
 	}
 	if w.latest == nil {
 		w.stateSince = o.time()
 		w.log.say(slog.LevelInfo, "the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
 	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
 		w.stateSince = o.time()
-		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
+		w.note(o.Instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
 	}
 	had := w.hasRival
 	if w.hasRival = w.rival.seen(o); w.hasRival && !had {
-		w.note(o.instant, Event{Kind: SteeredByAnother})
+		w.note(o.Instant, Event{Kind: SteeredByAnother})
 	}
 }
 
 // note keeps an event, and logs it. The mutex is held.
-func (w *watch) note(now instant, event Event, args ...any) {
+func (w *watch) note(now Instant, event Event, args ...any) {
 	event.At = now.time()
 	w.events.add(event)
 	if event.From != "" {
@@ -340,7 +341,7 @@ func (w *watch) watched() *Watched {
 		Unobserved:   w.unobserved,
 		StateSince:   w.stateSince,
 		Distribution: w.distribution.clone(),
-		Windows:      w.history.windows(w.course.first.boot),
+		Windows:      w.history.windows(w.course.first.Boot),
 		Objectives:   slices.Clone(w.objectives),
 		Steps:        w.course.steps,
 		Sleeps:       w.course.sleeps,
@@ -401,14 +402,14 @@ func (w *watch) now() Now {
 		return answer
 	}
 	lifetime := min(w.interval+w.interval/2, longestLifetime)
-	end := w.latest.boot + int64(lifetime)
-	answer.Until = at.time().Add(time.Duration(end - at.boot))
-	if at.boot >= end {
+	end := w.latest.Boot + int64(lifetime)
+	answer.Until = at.time().Add(time.Duration(end - at.Boot))
+	if at.Boot >= end {
 		return answer
 	}
 	estimate := w.latest.estimate
 	answer.Observed, answer.State, answer.Untraced = true, estimate.State, estimate.Untraced
-	if w.course.steppedAt > w.latest.boot {
+	if w.course.steppedAt > w.latest.Boot {
 		return answer // what was said before a step does not hold after it
 	}
 	answer.Bound = estimate.Bound + w.sampler.assume.Drift(lifetime.Seconds())

@@ -28,7 +28,7 @@ import (
 type simulation struct {
 	*watch
 	mu   sync.Mutex
-	time instant
+	time Instant
 	k    Kernel
 	set  chan error
 
@@ -45,14 +45,14 @@ func simulate(t testing.TB, objectives ...Objective) *simulation {
 	t.Helper()
 	address := chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}
 	s := &simulation{
-		time:     instant{real: begin.UnixNano(), boot: 5e9, mono: 4e9, raw: 3e9},
+		time:     Instant{Real: begin.UnixNano(), Boot: 5e9, Mono: 4e9, Raw: 3e9},
 		k:        Kernel{Frequency: 12.5, Synchronized: true},
 		set:      make(chan error),
 		tracking: chrony.Tracking{RefID: 0xc0000201, Address: address, Stratum: 2, RootDispersion: 0.001, LastUpdateInterval: 64, Frequency: -12.5},
 		source:   chrony.Source{Address: address, State: chrony.StateSelected, Poll: 6},
 	}
-	config := WatchConfig{Interval: time.Second, History: time.Hour, Objectives: objectives}
-	w, err := newWatch(config, time.Second, s, newSampler(s.report, time.Second, clockerror.Assumptions{}), newLogQueue(nil))
+	config := WatchConfig{Interval: time.Second, History: time.Hour, Objectives: objectives, Clocks: s}
+	w, err := newWatch(config, time.Second, newSampler(s.report, time.Second, clockerror.Assumptions{}), newLogQueue(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,13 +60,13 @@ func simulate(t testing.TB, objectives ...Objective) *simulation {
 	return s
 }
 
-func (s *simulation) read() (instant, error) {
+func (s *simulation) Read() (Instant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.time, nil
 }
-func (s *simulation) kernel() (Kernel, error) { return s.k, nil }
-func (s *simulation) awaitSet() error         { return <-s.set }
+func (s *simulation) Kernel() (Kernel, error) { return s.k, nil }
+func (s *simulation) AwaitSet() error         { return <-s.set }
 func (s *simulation) Close() error            { close(s.set); return nil }
 
 func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report, error) {
@@ -91,25 +91,25 @@ func (s *simulation) slew(d time.Duration, ppm float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	steered := int64(d) + int64(float64(d)*ppm*1e-6)
-	s.time.real += steered
-	s.time.boot += steered
-	s.time.mono += steered
-	s.time.raw += int64(d)
+	s.time.Real += steered
+	s.time.Boot += steered
+	s.time.Mono += steered
+	s.time.Raw += int64(d)
 }
 
 // step sets the clock without telling.
 func (s *simulation) step(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.time.real += int64(d)
+	s.time.Real += int64(d)
 }
 
 // sleep suspends the machine.
 func (s *simulation) sleep(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.time.real += int64(d)
-	s.time.boot += int64(d)
+	s.time.Real += int64(d)
+	s.time.Boot += int64(d)
 }
 
 // sample takes the sample that is due now.
