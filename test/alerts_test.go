@@ -23,6 +23,7 @@ import (
 // chronyd dies, one loses a source, one tracker stops: three people are called, each
 // for one thing, and called off again. All times of the rules are divided by 60.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	const objective = "--objective=cockroachdb" // its budget burns, too, but that calls nobody beside the others
 	dead := chronytest.NewSynchronized(t, "")
 	_, one := chronytest.NewServer(t)

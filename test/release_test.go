@@ -15,6 +15,7 @@ import (
 
 // TestRelease makes a release twice, and looks at what others would download.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	dir := makeRelease(t)
 	sums, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
 	if err != nil {

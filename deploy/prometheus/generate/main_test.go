@@ -140,6 +140,20 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestMetrics wants the rules to use metrics that there are.
+func TestMetrics(t *testing.T) {
+	metrics, err := os.ReadFile(filepath.Join(root, "docs/metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A rule's own series has a colon before its name.
+	for _, found := range regexp.MustCompile(`[^:a-z_](chrony_[a-z0-9_]+)`).FindAllStringSubmatch(readSource(t), -1) {
+		if !strings.Contains(string(metrics), "`"+strings.TrimSuffix(found[1], "_bucket")+"`") {
+			t.Errorf("there is no metric %s", found[1])
+		}
+	}
+}
+
 // TestSettings wants every setting to reach the rules, in every form.
 func TestSettings(t *testing.T) {
 	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, runbooks: "https://books.example"}
