@@ -27,7 +27,7 @@ func promtool(t *testing.T) string {
 
 // defaults are what make rules uses.
 func defaults() settings {
-	return settings{limit: 0.1, pairLimit: 0.4, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
+	return settings{limit: 0.1, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
 }
 
 func readSource(t *testing.T) string {
