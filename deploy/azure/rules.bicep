@@ -10,8 +10,9 @@ param workspaceId string
 param clusterId string
 @description('Resource id of the action group to call; nobody is called without.')
 param actionGroupId string = ''
+@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
+param clusterName string = last(split(clusterId, '/'))
 
-var clusterName = last(split(clusterId, '/'))
 var actions = empty(actionGroupId) ? [] : [
   {
     actionGroupId: actionGroupId
@@ -108,7 +109,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
         annotations: {
           description: 'So it has been for 5 minutes. The limit is chrony_objective_limit_seconds, or 0.1 s where no objective is set (default).'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockErrorLarge.md'
-          summary: 'The clock of node {{ $labels.node }} can be wrong by {{ $value | humanizeDuration }}, more than the objective {{ $labels.objective }} allows{{ with printf "node:chrony_objective_limit_seconds:max{cluster=%q,node=%q,objective=%q}" $labels.cluster $labels.node $labels.objective | query }} ({{ . | first | value | humanizeDuration }}){{ end }}.'
+          summary: 'The clock of node {{ $labels.node }} can be wrong by {{ $value | humanizeDuration }}, more than the objective {{ $labels.objective }} allows.'
         }
         resolveConfiguration: {
           autoResolved: true
