@@ -118,7 +118,7 @@ func objects(t *testing.T, args ...string) map[string]object {
 
 func TestChart(t *testing.T) {
 	schemas := kubernetesSchemas(t)
-	allowed := []string{"ConfigMap", "DaemonSet", "LimitRange", "NetworkPolicy", "PodMonitor", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"}
+	allowed := []string{"ConfigMap", "DaemonSet", "NetworkPolicy", "PodMonitor", "PrometheusRule", "Service", "ServiceAccount", "ServiceMonitor"}
 	rendered := make(map[string]bool)
 	for _, file := range values(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -169,8 +169,8 @@ func TestChartRefuses(t *testing.T) {
 		{"objectives={orders=fast}", `/objectives/0`},
 		{"objectives={cockroach}", `/objectives/0`},
 		{"objektives={orders=1s}", `objektives`},
-		{`commonLabels.app\.kubernetes\.io/name=x`, `/commonLabels`},
-		{`podLabels.app\.kubernetes\.io/instance=x`, `/podLabels`},
+		{`commonLabels.app\.kubernetes\.io/name=x`, `invalid propertyName 'app.kubernetes.io/name'`},
+		{`podLabels.app\.kubernetes\.io/instance=x`, `invalid propertyName 'app.kubernetes.io/instance'`},
 		{"service.port=99999", `/service/port`},
 	} {
 		args := []string{"--set=" + test.set}
