@@ -4,6 +4,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
+NODES    ?= 5
 IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, also where no tag gives one.
@@ -20,6 +21,9 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
+# The plotting library that the page comes with.
+UPLOT = 1.6.32
+
 VULNLOG = bin/govulncheck.log
 
 # The race detector needs a C compiler.
@@ -33,6 +37,10 @@ help: ## explain the targets
 run: build ## serve on http://localhost:9123 with this machine's chronyd, or a private one (PORT=… for another port)
 	@go build -o bin/try ./internal/chronytest/try
 	@bin/try bin/chrony-tracker $(PORT)
+
+.PHONY: demo
+demo: ## simulate NODES=5 nodes, some with faults, on http://localhost:9124, to try dashboards and rules on
+	go run ./cmd/chrony-tracker-demo -nodes $(NODES)
 
 .PHONY: build
 build: ## build bin/chrony-tracker, one static program
@@ -61,8 +69,9 @@ release: ## write all that is published to dist/release: image, chart, programs,
 		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
-test: ## run all tests, with real daemons that can't touch the clock
+test: ## run all tests, with real daemons that can't touch the clock, and a browser where there is chromium
 	go test $(RACE) ./...
+	cd test/browser && go test $(RACE) ./...
 
 .PHONY: lint
 lint: ## check format and code, and dependencies for known vulnerabilities
@@ -75,6 +84,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	cd deploy/docker/image && go vet . && go mod tidy -diff
 	cd deploy/release && go vet . && go mod tidy -diff
 	cd bench && go vet . && go mod tidy -diff
+	cd test/browser && go vet . && go mod tidy -diff
 	@mkdir -p bin
 	@go run $(GOVULNCHECK) ./... >$(VULNLOG) 2>&1 || { \
 		if grep -qE 'dial tcp|no such host|Forbidden|connection refused' $(VULNLOG); \
@@ -102,10 +112,24 @@ docs: ## write docs/metrics.md and the chart's README anew
 rules: ## make the alerts in all their forms from deploy/prometheus/rules.yaml
 	go run ./deploy/prometheus/generate
 
+.PHONY: dashboards
+dashboards: ## make the dashboards from deploy/grafana/generate
+	go run ./deploy/grafana/generate
+
 .PHONY: manifests
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
 	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
 		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
+
+.PHONY: uplot
+uplot: ## fetch the page's plotting library from npm anew (change UPLOT for another version)
+	@rm -rf bin/uplot && mkdir -p bin/uplot
+	@cd bin/uplot && npm pack --silent uplot@$(UPLOT) >/dev/null && tar xzf uplot-$(UPLOT).tgz
+	@cd bin/uplot/package && install -m 644 LICENSE dist/uPlot.iife.min.js dist/uPlot.min.css $(CURDIR)/internal/web/page/uplot
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the page in docs anew, in two minutes (takes chromium)
+	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs' .
 
 .PHONY: clean
 clean: ## remove what was built

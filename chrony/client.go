@@ -27,10 +27,18 @@ func NewClient(address string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{target: target, busy: make(chan struct{}, 1)}
-	c.closing, c.close = context.WithCancel(context.Background())
-	return c, nil
+	return newClient(target), nil
 }
+
+func newClient(t target) *Client {
+	c := &Client{target: t, busy: make(chan struct{}, 1)}
+	c.closing, c.close = context.WithCancel(context.Background())
+	return c
+}
+
+// Clone returns a client of the same chronyd that has not connected yet: for
+// exchanges that must not wait for those of the other.
+func (c *Client) Clone() *Client { return newClient(c.target) }
 
 // Dial returns a client whose chronyd has answered. The address is that of
 // [NewClient].
@@ -73,6 +81,17 @@ type Stats struct {
 	Malformed  uint64 // truncated, or not a reply of this protocol
 	Oversized  uint64 // longer than any reply
 	Unexpected uint64 // fits no request that is waiting: late, repeated, or forged
+}
+
+// Plus returns the counts of two clients together.
+func (s Stats) Plus(other Stats) Stats {
+	return Stats{
+		Requests:   s.Requests + other.Requests,
+		Retries:    s.Retries + other.Retries,
+		Malformed:  s.Malformed + other.Malformed,
+		Oversized:  s.Oversized + other.Oversized,
+		Unexpected: s.Unexpected + other.Unexpected,
+	}
 }
 
 // counters are Stats that may be read during an exchange.

@@ -3,6 +3,7 @@ package chrony_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -494,12 +495,15 @@ func TestSeveralAddresses(t *testing.T) {
 		"nobody": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			second := chronytest.NewFakeAt(t, "127.0.0.2:0", chronytest.Truthful(truth))
-			port := netip.MustParseAddrPort(second.Address).Port()
-			if first != nil {
-				chronytest.NewFakeAt(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String(), first)
+			port, err := chronytest.FreePort() // also at the first address
+			if err != nil {
+				t.Fatal(err)
 			}
-			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, port)()
+			second := chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.2:%d", port), chronytest.Truthful(truth))
+			if first != nil {
+				chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.1:%d", port), first)
+			}
+			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, uint16(port))()
 			report, err := dial(t, "").Report(within(t, 2*time.Second), chrony.WantTracking)
 			if err != nil {
 				t.Fatal(err)

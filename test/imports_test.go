@@ -26,9 +26,12 @@ var rooms = map[string]room{
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, never: []string{"net/http", "github.com/prometheus/"}},
+	"/internal/screen":         {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/tracker", "/internal/web"}, but: []string{"golang.org/x/text/width"}},
 	"/internal/chronytest":     {ours: []string{"/chrony"}},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
-	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/tracker", "/internal/web"}},
+	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/screen", "/internal/tracker", "/internal/web"}, thirdParty: true},
+	"/deploy/grafana/generate": {},
 	"/test":                    {}, // tests only
 
 	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program

@@ -91,9 +91,14 @@ func startProgram(t *testing.T, program string, args ...string) *server {
 // await waits for a condition, and not for ever.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+	awaitFor(t, 30*time.Second, what, condition)
+}
+
+func awaitFor(t *testing.T, patience time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 30 s for %s", what)
+			t.Fatalf("waited %v for %s", patience, what)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

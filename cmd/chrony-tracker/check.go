@@ -82,11 +82,10 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	if f.warning < 0 || f.critical < f.warning {
 		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
 	}
-	config, err := shared.config(tracker.Config{})
+	t, err := shared.newTracker(tracker.Config{})
 	if err != nil {
 		return err
 	}
-	t := tracker.New(config)
 	snapshot := t.Snapshot(ctx)
 	t.Close()
 	s := f.judge(snapshot)

@@ -24,11 +24,10 @@ Examples:
   chrony-tracker explain --json | jq '.parts[0]'`)
 	asJSON := clause.Flag("json", "Print it as JSON.").Bool()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
-		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
+		t, err := shared.newTracker(tracker.Config{Want: chrony.WantAll})
 		if err != nil {
 			return err
 		}
-		t := tracker.New(config)
 		explanation := doctor.Explain(t.Snapshot(ctx))
 		t.Close()
 		if *asJSON {

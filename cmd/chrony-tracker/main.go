@@ -159,8 +159,17 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
-// config is what all commands read the clock with. The flags fill what is left open.
-// Its client is to be closed.
+// newTracker makes what all commands read the clock with. The flags fill what the
+// configuration leaves open.
+func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
+	config, err := f.config(config)
+	if err != nil {
+		return nil, err
+	}
+	return tracker.New(config), nil
+}
+
+// config fills what the configuration leaves open. Its client is to be closed.
 func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	switch {
 	case f.timeout <= 0:

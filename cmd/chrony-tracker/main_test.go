@@ -86,6 +86,9 @@ func TestErrors(t *testing.T) {
 		{"no sources at all", []string{"--collector.sources.max=-1"}, nil, 2, "--collector.sources.max", "--help"},
 		{"a path that is taken", []string{"--web.telemetry-path=/-/ready"}, nil, 2, "--web.telemetry-path", "--help"},
 		{"no path", []string{"--web.telemetry-path=metrics"}, nil, 2, "--web.telemetry-path", "--help"},
+		{"nothing to watch on", []string{"status", "--watch"}, nil, 2, "--watch takes a terminal", "--help"},
+		{"watch for a script", []string{"status", "--watch", "--json"}, nil, 2, "--json for scripts", "--help"},
+		{"too often", []string{"status", "--interval=1us"}, nil, 2, "--interval=1µs", "--help"},
 		{"nobody answers", []string{"status", nobody}, nil, 1, "no answer: connection refused", "is chronyd running"},
 		{"no socket", []string{"status", "--chrony.address=unix:///nowhere/chronyd.sock"}, nil, 1, "no such file", "is chronyd running"},
 	} {
@@ -127,9 +130,9 @@ func TestStatus(t *testing.T) {
 	for _, pattern := range []string{
 		`^The clock is wrong by 2[56]\d ms at most\.\n`,
 		`\nstate +synchronized `,
-		`\nbound +2[56]\d ms `,
-		`\n  offset +250 ms `,
-		`\n  dispersion `, `\n  delay `, `\n  drift `, `\n  reference `,
+		`\nbound +2[56]\d ms +█+`,
+		`\n█ offset +250 ms `,
+		`\n▓ dispersion `, `\n▒ delay `, `\n░ drift `, `\n▚ reference `,
 		`\nclock error +\d`,
 		`\nsource +127\.0\.0\.1 +reference ID 7F000001, stratum 2\n`,
 		`\nlast sample +\d s ago +holdover begins at 2`,

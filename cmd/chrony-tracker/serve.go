@@ -24,7 +24,7 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
-	clause.HelpLong(`Serves /metrics, / (a page), /-/healthy (this process lives) and /-/ready (chronyd answers).
+	clause.HelpLong(`Takes a sample of the clock each second, and serves /metrics, / (a page), /-/healthy (this process lives), /-/ready (chronyd answers) and, as JSON, /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
 
@@ -54,11 +54,10 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
-	config, err := shared.config(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
 	if err != nil {
 		return err
 	}
-	t := tracker.New(config)
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
 	if err := t.Watch(watching); err != nil {

@@ -2,47 +2,75 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/screen"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
+type statusFlags struct {
+	json, watch bool
+	interval    time.Duration
+}
+
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("status", "Print what a scrape would show now.")
-	clause.HelpLong(`Reads chronyd once and prints how wrong the clock can be, the parts of that, what the clock follows, and what chronyd refuses to tell.
+	clause := app.Command("status", "Print how wrong the clock can be now, and why.")
+	clause.HelpLong(`Reads chronyd and prints how wrong the clock can be, the parts of that, what the clock follows, all sources, and what chronyd refuses to tell.
 
 Exit status: 0 if chronyd answers, 1 if not, 2 for a mistake in the command line.
 
 Examples:
 
   chrony-tracker status
-  kubectl exec POD -- /chrony-tracker status
+  chrony-tracker status --watch                       # until q or Ctrl-C
+  kubectl exec -it POD -- /chrony-tracker status --watch
   chrony-tracker status --json | jq .bound_seconds`)
-	asJSON := clause.Flag("json", "Print it as JSON; what does not exist is null.").Bool()
-	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return status(ctx, shared, *asJSON, out) }}
+	var f statusFlags
+	clause.Flag("json", "Print it as JSON; what does not exist is null.").BoolVar(&f.json)
+	clause.Flag("watch", "Show it again and again, in the same place.").Short('w').BoolVar(&f.watch)
+	clause.Flag("interval", "How often it is shown anew, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return status(ctx, shared, &f, out) }}
 }
 
-func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer) error {
-	config, err := shared.config(tracker.Config{})
+func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Writer) error {
+	switch {
+	case f.watch && f.json:
+		return usageError{errors.New("--watch is for people, --json for scripts")}
+	case f.watch && !isTerminal(out):
+		return usageError{errors.New("--watch takes a terminal; with kubectl exec it is -it that gives one")}
+	case f.interval < minInterval:
+		return usageError{fmt.Errorf("--interval=%v: must be %v at least", f.interval, minInterval)}
+	}
+	t, err := shared.newTracker(tracker.Config{Want: chrony.WantSelectData | chrony.WantSourceNames})
 	if err != nil {
 		return err
 	}
-	t := tracker.New(config)
+	if f.watch {
+		defer t.Close()
+		return refresh(ctx, out, f.interval, func(w io.Writer) {
+			columns, _ := size(out)
+			screen.Write(w, t.Snapshot(ctx), screen.Style{Width: columns, Colour: hasColour(out)})
+		})
+	}
 	snapshot := t.Snapshot(ctx)
 	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
-	s := web.NewStatus(snapshot)
+	return printStatus(out, snapshot, f.json)
+}
+
+// minInterval keeps a typing error from keeping chronyd busy.
+const minInterval = 100 * time.Millisecond
+
+func printStatus(out io.Writer, snapshot *tracker.Snapshot, asJSON bool) error {
 	if asJSON {
 		// Scripts want the state in any case; the exit status tells the rest.
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(s); err != nil {
+		if err := printJSON(out, web.NewStatus(snapshot)); err != nil {
 			return err
 		}
 		return snapshot.Err
@@ -50,18 +78,5 @@ func status(ctx context.Context, shared *sharedFlags, asJSON bool, out io.Writer
 	if snapshot.Err != nil {
 		return snapshot.Err
 	}
-	return printStatus(out, s)
-}
-
-func printStatus(out io.Writer, s web.Status) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s\n\n", s.Verdict())
-	for _, row := range s.Rows() {
-		indent := ""
-		if row.Term {
-			indent = "  "
-		}
-		fmt.Fprintf(table, "%s%s\t%s\t%s\n", indent, row.Label, row.Value, row.Note)
-	}
-	return table.Flush()
+	return screen.Write(out, snapshot, screen.Style{Colour: hasColour(out)})
 }

@@ -260,3 +260,45 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
     ]
   }
 }
+
+resource chronyTrackerDashboards 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-01' = {
+  name: 'chrony-tracker-dashboards-${clusterName}'
+  location: location
+  properties: {
+    description: 'How wrong the clocks of the nodes can be'
+    scopes: [
+      workspaceId
+      clusterId
+    ]
+    clusterName: clusterName
+    enabled: true
+    interval: 'PT1M'
+    rules: [
+      {
+        record: 'node:chrony_clock_doubt:bool'
+        enabled: true
+        expression: 'max by (cluster, node, state) (last_over_time(chrony_clock_state{state!="synchronized"}[2m])) == 1'
+      }
+      {
+        record: 'cluster:chrony_clock_nodes:count'
+        enabled: true
+        expression: 'count by (cluster, state) (node:chrony_clock_doubt:bool) or label_replace( count by (cluster) (max by (cluster, node) (last_over_time(chrony_clock_state{state="synchronized"}[2m])) == 1), "state", "synchronized", "", "" )'
+      }
+      {
+        record: 'cluster:chrony_clock_error_bound_seconds:max'
+        enabled: true
+        expression: 'max by (cluster) (node:chrony_clock_error_bound_seconds:max < +Inf)'
+      }
+      {
+        record: 'cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m'
+        enabled: true
+        expression: 'sum by (cluster, le) (max by (cluster, node, le) (rate(chrony_clock_error_bound_distribution_seconds_bucket[5m])))'
+      }
+      {
+        record: 'cluster:chrony_objective_limit_seconds:min'
+        enabled: true
+        expression: 'min by (cluster, objective) (node:chrony_objective_limit_seconds:max)'
+      }
+    ]
+  }
+}

@@ -45,11 +45,7 @@ func sourceBody(s chrony.Source) []byte {
 	for _, n := range []uint16{s.Stratum, uint16(s.State), uint16(s.Mode), 0, uint16(s.Reach)} {
 		b = binary.BigEndian.AppendUint16(b, n)
 	}
-	age := uint32(math.MaxUint32)
-	if s.SampleAge != chrony.Never {
-		age = uint32(s.SampleAge / time.Second)
-	}
-	b = binary.BigEndian.AppendUint32(b, age)
+	b = appendAge(b, s.SampleAge)
 	for _, v := range []float64{s.MeasuredOffset, s.AdjustedOffset, s.OffsetError} {
 		b = appendFloat(b, v)
 	}
@@ -66,6 +62,30 @@ func statsBody(s chrony.SourceStats) []byte {
 		b = appendFloat(b, v)
 	}
 	return b
+}
+
+func selectBody(s chrony.SelectData) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(s.RefID))
+	b = appendAddress(b, s.Address)
+	authenticated := byte(0)
+	if s.Authenticated {
+		authenticated = 1
+	}
+	b = append(b, byte(s.State), authenticated, byte(s.Leap), 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(s.Configured))
+	b = binary.BigEndian.AppendUint16(b, uint16(s.Effective))
+	b = appendAge(b, s.SampleAge)
+	for _, v := range []float64{s.Score, s.Low, s.High} {
+		b = appendFloat(b, v)
+	}
+	return b
+}
+
+func appendAge(b []byte, age time.Duration) []byte {
+	if age == chrony.Never {
+		return binary.BigEndian.AppendUint32(b, math.MaxUint32)
+	}
+	return binary.BigEndian.AppendUint32(b, uint32(age/time.Second))
 }
 
 func appendAddress(b []byte, a chrony.Address) []byte {

@@ -37,7 +37,6 @@ type Fake struct {
 
 	script   Script
 	conn     net.PacketConn
-	stranger net.PacketConn
 	requests atomic.Int64
 	done     chan struct{}
 }
@@ -60,22 +59,30 @@ func NewFakeSocket(t testing.TB, path string, script Script) *Fake {
 	return newFake(t, "unixgram", path, "unix://", script)
 }
 
+// StartFake starts a fake on the given UDP address, for programs that are no test.
+// It must be closed.
+func StartFake(address string, script Script) (*Fake, error) {
+	return startFake("udp", address, "", script)
+}
+
 func newFake(t testing.TB, network, address, prefix string, script Script) *Fake {
 	t.Helper()
-	conn, err := net.ListenPacket(network, address)
+	f, err := startFake(network, address, prefix, script)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Fake{Address: prefix + conn.LocalAddr().String(), script: script, conn: conn, done: make(chan struct{})}
-	if network == "udp" {
-		if f.stranger, err = net.ListenPacket(network, "127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.stranger.Close() })
-	}
-	go f.serve()
 	t.Cleanup(f.Close)
 	return f
+}
+
+func startFake(network, address, prefix string, script Script) (*Fake, error) {
+	conn, err := net.ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fake{Address: prefix + conn.LocalAddr().String(), script: script, conn: conn, done: make(chan struct{})}
+	go f.serve()
+	return f, nil
 }
 
 // Requests returns how many requests have come in.
@@ -113,15 +120,24 @@ func (f *Fake) serve() {
 }
 
 func (f *Fake) send(packet Packet, to net.Addr) {
-	conn := f.conn
+	send := func() { f.conn.WriteTo(packet.Data, to) }
 	if packet.Stranger {
-		conn = f.stranger
+		send = func() { sendFromElsewhere(packet.Data, to) }
 	}
 	if packet.Delay == 0 {
-		conn.WriteTo(packet.Data, to)
+		send()
 		return
 	}
-	time.AfterFunc(packet.Delay, func() { conn.WriteTo(packet.Data, to) })
+	time.AfterFunc(packet.Delay, send)
+}
+
+func sendFromElsewhere(data []byte, to net.Addr) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return // as if it were lost on the way
+	}
+	defer conn.Close()
+	conn.WriteTo(data, to)
 }
 
 // Truthful is the script of a chronyd in the state that the report describes. It
@@ -170,6 +186,14 @@ func Reply(r Request, report chrony.Report) []byte {
 			return Status(r, statusUnauthorized)
 		}
 		return Body(r, 12, activityBody(*report.Activity))
+	case 69: // SELECT_DATA
+		if int64(r.Argument) >= int64(len(report.Sources)) {
+			return Status(r, statusNoSuchSource)
+		}
+		if report.Sources[r.Argument].Select == nil {
+			return Status(r, statusUnauthorized)
+		}
+		return Body(r, 23, selectBody(*report.Sources[r.Argument].Select))
 	default:
 		return Status(r, statusInvalid)
 	}

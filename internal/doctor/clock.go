@@ -153,7 +153,7 @@ func nameOf(c chrony.Source) string {
 func (s *sight) whyNot() string {
 	var why []string
 	for _, c := range s.Report.Sources {
-		why = append(why, nameOf(c)+" "+standing(c))
+		why = append(why, nameOf(c)+" "+Standing(c))
 	}
 	return strings.Join(why, "; ")
 }

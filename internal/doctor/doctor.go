@@ -86,17 +86,18 @@ var checks = []func(*sight) []Finding{
 // that is examined, with the address that its client was made with. The client is
 // closed.
 func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
-	s := &sight{node: look(os.DirFS("/"))}
+	root := os.DirFS("/")
+	if config.PHC == "" {
+		config.PHC = look(root).conf.phc()
+	}
 	ways := make(chan []way)
 	go func() { ways <- tryWays(ctx, address, config.Timeout) }()
 	config.Want = chrony.WantAll
-	if config.PHC == "" {
-		config.PHC = s.node.conf.phc()
-	}
 	t := tracker.New(config)
-	s.Snapshot = t.Snapshot(ctx)
+	s := &sight{Snapshot: t.Snapshot(ctx)}
 	t.Close()
 	s.ways = <-ways
+	s.node = look(root) // what was asked and not read by a chronyd that hangs shows now
 	return s.judge()
 }
 

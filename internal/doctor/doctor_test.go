@@ -29,7 +29,7 @@ func healthy() *sight {
 		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 1e-3}
 	}
 	report := &chrony.Report{
-		Want: chrony.WantAll, At: at, Address: "127.0.0.1:323",
+		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323",
 		Tracking: &chrony.Tracking{
 			RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at.Add(-20 * time.Second),
 			SystemTime: 1e-5, Skew: 0.1, RootDelay: 4e-3, RootDispersion: 3e-4, LastUpdateInterval: 64,
@@ -42,7 +42,7 @@ func healthy() *sight {
 		node: node{
 			uid: 65532, hostNetwork: true, hostPID: true,
 			processes: []process{{id: 1, name: "systemd", state: 'S'}, {id: 7, name: "chronyd", state: 'S'}},
-			kernel:    &kernel{synchronized: true, maxError: 0.01},
+			kernel:    &tracker.Kernel{Synchronized: true, MaxError: 0.01},
 			conf:      &conf{path: "/etc/chrony.conf", directives: []directive{{name: "makestep"}}},
 		},
 	}
@@ -85,7 +85,7 @@ func TestChecks(t *testing.T) {
 		{"a single reference clock", func(s *sight) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock: that is how AKS sets its nodes up`},
 		{"stratum 1", func(s *sight) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
 		{"a dead reference clock", func(s *sight) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: the reference clock gives no samples`},
-		{"rtcsync is missing", func(s *sight) { s.node.kernel = &kernel{maxError: 16} }, `note kernel's clock: marked as unsynchronised \(maximum error 16 s\), though chronyd is synchronised.*node_timex_sync_status.*add "rtcsync"`},
+		{"rtcsync is missing", func(s *sight) { s.node.kernel = &tracker.Kernel{MaxError: 16} }, `note kernel's clock: marked as unsynchronised \(maximum error 16 s\), though chronyd is synchronised.*node_timex_sync_status.*add "rtcsync"`},
 		{"somebody else steers", func(s *sight) {
 			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
 			s.estimate(clockerror.Assumptions{})

@@ -116,22 +116,22 @@ func checkKernel(s *sight) []Finding {
 	if k == nil {
 		return []Finding{{Verdict: Unchecked, Check: "kernel's clock", Says: "adjtimex is forbidden here", Run: "adjtimex --print || chronyc tracking"}}
 	}
-	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, its frequency corrected by %+.3g ppm", clockerror.Format(k.maxError), k.frequency)}
+	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, its frequency corrected by %+.3g ppm", clockerror.Format(k.MaxError), k.Frequency)}
 	followed := s.Estimate.State == clockerror.Synchronized
 	switch {
-	case !k.synchronized && followed:
+	case !k.Synchronized && followed:
 		f.Verdict = Note
-		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), though chronyd is synchronised", clockerror.Format(k.maxError))
+		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), though chronyd is synchronised", clockerror.Format(k.MaxError))
 		f.Costs = "programs that ask the kernel take the clock for wrong (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
 		f.Mend, f.Run = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
 		if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
 			f.Mend, f.Run = "start chronyd without -x, which leaves the clock alone", "systemctl cat chrony chronyd"
 		}
-	case !k.synchronized || k.maxError >= unsynchronizedError:
-		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), as is to be expected", clockerror.Format(k.maxError))
+	case !k.Synchronized || k.MaxError >= unsynchronizedError:
+		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), as is to be expected", clockerror.Format(k.MaxError))
 	case !followed:
 		f.Verdict = Note
-		f.Says = fmt.Sprintf("synchronised, with an error of %s at most, though chronyd is not", clockerror.Format(k.maxError))
+		f.Says = fmt.Sprintf("synchronised, with an error of %s at most, though chronyd is not", clockerror.Format(k.MaxError))
 		f.Costs = "another program steers the clock, or chronyd did until lately"
 		f.Mend, f.Run = "find out which", runProcess
 	}

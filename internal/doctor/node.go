@@ -12,7 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 // A node is what can be seen of the machine from where this program runs: from a
@@ -29,10 +30,10 @@ type node struct {
 	udp       []udpSocket // in this network namespace
 	sockets   []string    // paths of Unix sockets in this network namespace that programs hold
 	mounts    []mount
-	kernel    *kernel // nil if it doesn't say
-	hyperv    string  // the device of Hyper-V's time service, if its driver has it
-	conf      *conf   // nil if chrony.conf can't be read
-	missing   bool    // there is no chronyd to be started
+	kernel    *tracker.Kernel // nil if it doesn't say
+	hyperv    string          // the device of Hyper-V's time service, if its driver has it
+	conf      *conf           // nil if chrony.conf can't be read
+	missing   bool            // there is no chronyd to be started
 }
 
 type process struct {
@@ -290,30 +291,13 @@ func hypervTimeService(root fs.FS) string {
 	return ""
 }
 
-// A kernel is what the kernel says of the clock that it keeps.
-type kernel struct {
-	synchronized bool
-	maxError     float64 // seconds
-	frequency    float64 // ppm by which it lets the clock run faster
-}
-
-func readKernel() *kernel {
-	var t syscall.Timex // without a mode nothing is changed
-	if _, err := syscall.Adjtimex(&t); err != nil {
+// readKernel returns nil where a seccomp profile forbids to ask.
+func readKernel() *tracker.Kernel {
+	k, err := tracker.ReadKernel()
+	if err != nil {
 		return nil
 	}
-	const (
-		unsynchronized = 0x0040  // STA_UNSYNC
-		frequencyUnit  = 1 << 16 // to a ppm
-		microsecond    = 1e-6
-		nominalTick    = 10_000 // microseconds: USER_HZ is 100
-		tickUnit       = 100    // ppm
-	)
-	return &kernel{
-		synchronized: t.Status&unsynchronized == 0,
-		maxError:     float64(t.Maxerror) * microsecond,
-		frequency:    float64(t.Freq)/frequencyUnit + float64(t.Tick-nominalTick)*tickUnit,
-	}
+	return &k
 }
 
 func (p process) String() string { return fmt.Sprintf("process %d", p.id) }

@@ -30,7 +30,7 @@ func checkSources(s *sight) (findings []Finding) {
 // source judges one source. A source that is lost is a note as long as the clock
 // follows another.
 func (s *sight) source(c chrony.Source) Finding {
-	f := Finding{Verdict: Fine, Check: "source " + nameOf(c), Says: standing(c)}
+	f := Finding{Verdict: Fine, Check: "source " + nameOf(c), Says: Standing(c)}
 	lost := Note
 	if s.Estimate.State != clockerror.Synchronized || c.State == chrony.StateSelected {
 		lost = Wrong
@@ -154,8 +154,8 @@ var stateReasons = map[chrony.SourceState]string{
 	chrony.StateSelectable:    "in reserve",
 }
 
-// standing says what chronyd thinks of a source.
-func standing(c chrony.Source) string {
+// Standing says what chronyd thinks of a source, and why.
+func Standing(c chrony.Source) string {
 	if c.Select != nil {
 		if reason := selectReasons[c.Select.State.String()]; reason != "" {
 			return reason
@@ -240,7 +240,7 @@ func checkReports(s *sight) []Finding {
 	var read, closed, unknown []string
 	for _, want := range s.Report.Want.Each() {
 		switch err := s.Report.Refused[want]; {
-		case err == nil:
+		case err == nil && s.Report.Given&want != 0:
 			read = append(read, want.String())
 		case isErr(err, chrony.ErrUnauthorized):
 			closed = append(closed, want.String())

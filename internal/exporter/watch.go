@@ -98,7 +98,7 @@ var watchMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_steps_total", kind: counter,
-		help:   "Steps of the system clock: it was set, by whomever. The kernel tells of each, were it to the same time; where it does not, changes below 10 µs go unnoticed.",
+		help:   "Steps of the system clock: it was set, by whomever. The kernel tells of them, were it to the same time, of some in quick succession as one; where it does not, changes below 10 µs go unnoticed.",
 		values: watched(func(w *tracker.Watched, f *family) { f.add(float64(w.Steps.Count)) }),
 	},
 	{

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// An instant is one moment by each of the machine's clocks, in nanoseconds.
-type instant struct {
-	real int64 // CLOCK_REALTIME, since 1970: steered, and set at will
-	boot int64 // CLOCK_BOOTTIME: steered alike, and never set
-	mono int64 // CLOCK_MONOTONIC: the same, but it stands still while the machine sleeps
-	raw  int64 // CLOCK_MONOTONIC_RAW: the same, but never steered
-	blur int64 // the time that it took to read them one after the other
+// An Instant is one moment by each of a machine's clocks, in nanoseconds.
+type Instant struct {
+	Real int64 // CLOCK_REALTIME, since 1970: steered, and set at will
+	Boot int64 // CLOCK_BOOTTIME: steered alike, and never set
+	Mono int64 // CLOCK_MONOTONIC: the same, but it stands still while the machine sleeps
+	Raw  int64 // CLOCK_MONOTONIC_RAW: the same, but never steered
+	Blur int64 // the time that it took to read them one after the other
 }
 
-func (i instant) time() time.Time { return time.Unix(0, i.real).UTC() }
+func (i Instant) time() time.Time { return time.Unix(0, i.Real).UTC() }
 
 // since returns the seconds between two instants.
-func (i instant) since(earlier instant) float64 { return seconds(i.boot - earlier.boot) }
+func (i Instant) since(earlier Instant) float64 { return seconds(i.Boot - earlier.Boot) }
 
 func seconds(nanoseconds int64) float64 { return float64(nanoseconds) * 1e-9 }
 
-// clocks are the machine's. Tests have others.
-type clocks interface {
-	read() (instant, error)
-	kernel() (Kernel, error)
+// Clocks are a machine's: this one's, or those of a machine that is not there.
+type Clocks interface {
+	Read() (Instant, error)
+	Kernel() (Kernel, error)
 
-	// awaitSet returns when the kernel tells that the clock was set, be it to its
+	// AwaitSet returns when the kernel tells that the clock was set, be it to its
 	// own value. It fails after Close, and where the kernel doesn't tell.
-	awaitSet() error
+	AwaitSet() error
 	io.Closer
 }
 

@@ -14,7 +14,7 @@ type systemClocks struct {
 	err      error    // why not
 }
 
-func openClocks() clocks {
+func openClocks() Clocks {
 	c := &systemClocks{}
 	if c.settings, c.err = openTimer(); c.err != nil {
 		c.err = fmt.Errorf("timerfd: %w", c.err)
@@ -37,7 +37,7 @@ func openTimer() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "timerfd"), nil
 }
 
-func (c *systemClocks) awaitSet() error {
+func (c *systemClocks) AwaitSet() error {
 	if c.err != nil {
 		return c.err
 	}
@@ -58,18 +58,18 @@ func (c *systemClocks) Close() error {
 
 // read reads all clocks one after the other, several times, and takes the reading
 // that was done most quickly: this process may have been put aside in the middle.
-func (c *systemClocks) read() (instant, error) {
+func (c *systemClocks) Read() (Instant, error) {
 	const attempts, good = 5, 2_000 // nanoseconds
-	var best instant
+	var best Instant
 	for i := range attempts {
 		now, err := readOnce()
 		if err != nil {
-			return instant{}, err
+			return Instant{}, err
 		}
-		if i == 0 || now.blur < best.blur {
+		if i == 0 || now.Blur < best.Blur {
 			best = now
 		}
-		if best.blur <= good {
+		if best.Blur <= good {
 			break
 		}
 	}
@@ -77,24 +77,27 @@ func (c *systemClocks) read() (instant, error) {
 }
 
 // readOnce reads CLOCK_BOOTTIME before and after all others and takes the middle.
-func readOnce() (instant, error) {
+func readOnce() (Instant, error) {
 	var times [5]int64
 	for i, clock := range []int32{unix.CLOCK_BOOTTIME, unix.CLOCK_REALTIME, unix.CLOCK_MONOTONIC, unix.CLOCK_MONOTONIC_RAW, unix.CLOCK_BOOTTIME} {
 		var t unix.Timespec
 		if err := unix.ClockGettime(clock, &t); err != nil {
-			return instant{}, fmt.Errorf("clock_gettime: clock %d: %w", clock, err)
+			return Instant{}, fmt.Errorf("clock_gettime: clock %d: %w", clock, err)
 		}
 		times[i] = t.Nano()
 	}
 	before, after := times[0], times[4]
-	return instant{
-		boot: before + (after-before)/2,
-		real: times[1], mono: times[2], raw: times[3],
-		blur: after - before,
+	return Instant{
+		Boot: before + (after-before)/2,
+		Real: times[1], Mono: times[2], Raw: times[3],
+		Blur: after - before,
 	}, nil
 }
 
-func (c *systemClocks) kernel() (Kernel, error) {
+func (c *systemClocks) Kernel() (Kernel, error) { return ReadKernel() }
+
+// ReadKernel asks the kernel about its clock, which takes no right.
+func ReadKernel() (Kernel, error) {
 	var t unix.Timex // without a mode nothing is changed
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return Kernel{}, fmt.Errorf("adjtimex: %w", err)

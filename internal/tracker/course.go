@@ -27,27 +27,27 @@ const leastJump = 10_000
 // is a step. CLOCK_BOOTTIME and CLOCK_MONOTONIC differ by the time asleep, and
 // CLOCK_MONOTONIC from CLOCK_MONOTONIC_RAW by all steering.
 type course struct {
-	first, last   instant
+	first, last   Instant
 	unannounced   int64 // when a jump was seen that the kernel has not told of yet, by CLOCK_BOOTTIME
 	steppedAt     int64 // when the last step was seen, by CLOCK_BOOTTIME
 	steps, sleeps Jumps
 }
 
-func newCourse(now instant) course { return course{first: now, last: now} }
+func newCourse(now Instant) course { return course{first: now, last: now} }
 
 // follow looks at the clocks. It reports whether the clock was stepped since the
 // last look, and whether the machine has slept. set says that the kernel has just
 // told that the clock was set; it does that when the machine wakes up, as well.
-func (c *course) follow(now instant, set bool) (stepped, slept bool) {
+func (c *course) follow(now Instant, set bool) (stepped, slept bool) {
 	before := c.last
 	c.last = now
-	noise := leastJump + before.blur + now.blur
-	step := (now.real - now.boot) - (before.real - before.boot)
-	sleep := (now.boot - now.mono) - (before.boot - before.mono)
+	noise := leastJump + before.Blur + now.Blur
+	step := (now.Real - now.Boot) - (before.Real - before.Boot)
+	sleep := (now.Boot - now.Mono) - (before.Boot - before.Mono)
 	moved := step > noise || step < -noise
 	slept = sleep > noise
 
-	expected := c.unannounced != 0 && now.boot-c.unannounced < int64(time.Second)
+	expected := c.unannounced != 0 && now.Boot-c.unannounced < int64(time.Second)
 	switch {
 	case moved:
 		stepped = true
@@ -59,11 +59,11 @@ func (c *course) follow(now instant, set bool) (stepped, slept bool) {
 	if set {
 		c.unannounced = 0
 	} else if moved || slept {
-		c.unannounced = now.boot
+		c.unannounced = now.Boot
 	}
 	if stepped {
 		c.steps.add(step, now.time())
-		c.steppedAt = now.boot
+		c.steppedAt = now.Boot
 	}
 	if slept {
 		c.sleeps.add(sleep, now.time())
@@ -74,5 +74,5 @@ func (c *course) follow(now instant, set bool) (stepped, slept bool) {
 // steering returns the seconds by which the clock was slewed, its corrected
 // frequency included: above zero, it was made to run faster.
 func (c *course) steering() float64 {
-	return seconds((c.last.mono - c.first.mono) - (c.last.raw - c.first.raw))
+	return seconds((c.last.Mono - c.first.Mono) - (c.last.Raw - c.first.Raw))
 }

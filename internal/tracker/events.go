@@ -33,7 +33,10 @@ const (
 // EventKinds lists all kinds.
 var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, SteeredByAnother}
 
-// eventTexts are what the log says.
+// String says in words what has happened.
+func (k EventKind) String() string { return eventTexts[k] }
+
+// eventTexts are what the log says, too.
 var eventTexts = map[EventKind]string{
 	ChronydRestarted:  "chronyd was restarted",
 	SourceChanged:     "chronyd follows another source",
@@ -82,6 +85,7 @@ func (e *events) add(event Event) {
 type reference struct {
 	tracking *chrony.Tracking // nil if it never told
 	gone     bool             // nobody was there since
+	jumped   bool             // the clock has, since chronyd last told of an update interval
 }
 
 // changes compares what chronyd tells now with what it told before.
@@ -91,8 +95,10 @@ func (r *reference) changes(o *observation) []Event {
 		return nil
 	}
 	before, now := r.tracking, o.tracking
-	restarted := r.gone || before != nil && before.LastUpdateInterval > 0 && now.LastUpdateInterval == 0
+	// chronyd also forgets its last update when the clock jumps under it.
+	restarted := r.gone || before != nil && before.LastUpdateInterval > 0 && now.LastUpdateInterval == 0 && !r.jumped
 	r.tracking, r.gone = now, false
+	r.jumped = r.jumped && now.LastUpdateInterval == 0
 	if before == nil {
 		return nil
 	}
@@ -124,13 +130,17 @@ func isGone(err error) bool {
 }
 
 const (
-	rivalSamples   = 60     // in a row
+	rivalSamples   = 60     // in a row, and
+	rivalSeconds   = 60     // of them at least: chronyd's own slews take some seconds
 	rivalFrequency = 1      // ppm
 	settledOffset  = 100e-6 // seconds; to slew away more, chronyd itself changes the frequency
 )
 
 // A rival is another program that steers the clock.
-type rival struct{ samples int }
+type rival struct {
+	samples int
+	since   Instant // the first of them
+}
 
 // seen takes in a sample, and reports whether there is a rival.
 func (r *rival) seen(o *observation) bool {
@@ -140,11 +150,14 @@ func (r *rival) seen(o *observation) bool {
 	}
 	// chronyd reports by how much the clock would gain, and corrects by as much.
 	if abs(o.kernel.Frequency+o.tracking.Frequency) > rivalFrequency {
+		if r.samples == 0 {
+			r.since = o.Instant
+		}
 		r.samples++
 	} else {
 		r.samples = 0
 	}
-	return r.samples >= rivalSamples
+	return r.samples >= rivalSamples && o.since(r.since) >= rivalSeconds-1
 }
 
 func abs(v float64) float64 { return max(v, -v) }

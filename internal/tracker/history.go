@@ -80,7 +80,7 @@ func (h *history) copy() []record {
 func newRecord(o *observation, seconds float64) record {
 	e := o.estimate
 	r := record{
-		real: o.real, boot: o.boot,
+		real: o.Real, boot: o.Boot,
 		bound: up(e.Bound), error: up(e.Error),
 		dispersion: up(e.Terms.Dispersion), delay: up(e.Terms.Delay), drift: up(e.Terms.Drift),
 		seconds: float32(seconds),

@@ -25,10 +25,10 @@ var Profiles = []Objective{
 	{"finra-cat", 50e-3, "FINRA rules 6820 (CAT) and 4590: within 50 ms of NIST's time, transmission and drift included"},
 	{"cockroachdb", 175e-3, "CockroachDB (cockroachlabs.com/docs, --max-offset, 500 ms): a node that is 80 % of it, 400 ms, from half of the others ends itself; 175 ms for each leaves 50 ms to measure it, as Oxide's omicron has it"},
 	{"yugabytedb", 250e-3, "YugabyteDB (docs.yugabyte.com, max_clock_skew_usec, 500 ms): a server that is further from another shuts down"},
-	{"ceph", 50e-3, "Ceph (docs.ceph.com, mon_clock_drift_allowed, 0.05 s): HEALTH_WARN for a monitor that is further from the leader; 25 ms for each would exclude it"},
+	{"ceph", 25e-3, "Ceph (docs.ceph.com, mon_clock_drift_allowed, 0.05 s): HEALTH_WARN for a monitor that is further from the leader"},
 	{"etcd", 500e-3, "etcd (its log: clock difference against peer, 1 s)"},
 	{"kudu", 10, "Apache Kudu (kudu.apache.org/docs, max_clock_sync_error_usec, 10 s)"},
-	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes)"},
+	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes): from the KDC, whose time is taken for right"},
 	{"aws-api", 300, "AWS: a request whose signature is 5 minutes off is rejected"},
 }
 

@@ -11,7 +11,7 @@ import (
 
 // An observation is what one look at the clock found.
 type observation struct {
-	instant                   // at which it began
+	Instant                   // at which it began
 	tracking *chrony.Tracking // nil if chronyd gave no answer
 	address  string           // of the chronyd that answered
 	err      error            // why there was no answer
@@ -28,6 +28,7 @@ type sampler struct {
 	report   func(context.Context, chrony.Want) (*chrony.Report, error)
 	interval time.Duration // between two samples
 	assume   clockerror.Assumptions
+	correct  func(*chrony.Tracking) *chrony.Tracking // for what chronyd doesn't know of the clock
 
 	followed *chrony.Tracking // when the sources were read; nil if they have to be
 	readAt   int64            // by CLOCK_BOOTTIME
@@ -36,23 +37,27 @@ type sampler struct {
 }
 
 func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error), interval time.Duration, assume clockerror.Assumptions) sampler {
-	return sampler{report: report, interval: interval, assume: assume}
+	asItIs := func(t *chrony.Tracking) *chrony.Tracking { return t }
+	return sampler{report: report, interval: interval, assume: assume, correct: asItIs}
 }
 
 // sample asks, and judges the answer.
-func (s *sampler) sample(ctx context.Context, now instant) *observation {
-	o := &observation{instant: now}
+func (s *sampler) sample(ctx context.Context, now Instant) *observation {
+	o := &observation{Instant: now}
 	var judged clockerror.Observation
-	report, err := s.ask(ctx, now.boot)
+	report, err := s.ask(ctx, now.Boot)
 	if err != nil {
 		o.err, s.followed = err, nil
 	} else {
-		o.tracking, o.address = report.Tracking, report.Address
-		judged = clockerror.Observation{Tracking: report.Tracking, Sources: s.grown(now.boot), At: report.At}
+		o.tracking, o.address = s.correct(report.Tracking), report.Address
+		judged = clockerror.Observation{Tracking: o.tracking, Sources: s.grown(now.Boot), At: report.At}
 	}
 	o.estimate = clockerror.Of(judged, s.assume)
 	return o
 }
+
+// forget has the sources read at the next sample.
+func (s *sampler) forget() { s.followed = nil }
 
 func (s *sampler) ask(ctx context.Context, now int64) (*chrony.Report, error) {
 	if !s.mustRead(now) {

@@ -9,6 +9,7 @@ package tracker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -66,6 +67,9 @@ type Tracker struct {
 	work   sync.WaitGroup
 	watch  *watch // nil unless Watch was called
 
+	// The watch has a client of its own: no scrape makes it miss a tick.
+	watchClient *chrony.Client
+
 	mu        sync.Mutex
 	readings  map[chrony.Want]*reading // those under way
 	health    Health
@@ -102,6 +106,9 @@ func (t *Tracker) Close() error {
 		t.watch.clocks.Close()
 	}
 	err := t.config.Client.Close()
+	if t.watchClient != nil {
+		err = errors.Join(err, t.watchClient.Close())
+	}
 	t.work.Wait()
 	return err
 }
@@ -112,13 +119,19 @@ func (t *Tracker) Close() error {
 func (t *Tracker) Watch(config WatchConfig) error {
 	config.Interval = cmp.Or(config.Interval, DefaultInterval)
 	config.History = cmp.Or(config.History, DefaultHistory)
-	clocks := openClocks()
-	w, err := newWatch(config, t.config.Timeout, clocks, newSampler(t.exchange, config.Interval, t.config.Assume), t.log)
+	if config.Clocks == nil {
+		config.Clocks = openClocks()
+	}
+	client := t.config.Client.Clone()
+	report := func(ctx context.Context, want chrony.Want) (*chrony.Report, error) {
+		return t.exchange(ctx, client, want)
+	}
+	w, err := newWatch(config, t.config.Timeout, newSampler(report, config.Interval, t.config.Assume), t.log)
 	if err != nil {
-		clocks.Close()
+		config.Clocks.Close()
 		return err
 	}
-	t.watch = w
+	t.watch, t.watchClient = w, client
 	t.work.Go(func() { w.run(t.ctx) })
 	t.work.Go(func() { w.await(t.ctx) })
 	return nil
@@ -216,7 +229,7 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.Timeout)
 	defer cancel()
 	start := time.Now()
-	report, err := t.exchange(ctx, want)
+	report, err := t.exchange(ctx, t.config.Client, want)
 	took := time.Since(start)
 	ptp := t.ptp(want)
 
@@ -232,8 +245,8 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 
 // exchange reads reports from chronyd, for a snapshot or for a sample. Without
 // tracking it has failed; the report then tells at most what else was refused.
-func (t *Tracker) exchange(ctx context.Context, want chrony.Want) (*chrony.Report, error) {
-	report, err := t.config.Client.Report(ctx, want)
+func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chrony.Want) (*chrony.Report, error) {
+	report, err := client.Report(ctx, want)
 	if err == nil {
 		err = report.Refused[chrony.WantTracking]
 	}
@@ -277,6 +290,12 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration,
 		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
 	}
 	t.health.Stats = t.config.Client.Stats()
+	if t.watch != nil {
+		t.health.Stats = t.health.Plus(t.watchClient.Stats())
+		if o.Tracking != nil {
+			o.Tracking = t.watch.foreign.correct(o.Tracking)
+		}
+	}
 	return &Snapshot{
 		At:       time.Now(),
 		Took:     took,

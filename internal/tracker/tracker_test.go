@@ -392,3 +392,26 @@ func TestNeverOlderThanTheQuestion(t *testing.T) {
 		t.Errorf("asked at %v, read at %v", asked, s.Report.At)
 	}
 }
+
+// TestScrapeDelaysNoSample has a chronyd that never answers one report: whoever reads
+// it waits, and the watch does not.
+func TestScrapeDelaysNoSample(t *testing.T) {
+	truth := chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330}, Sources: []chrony.Source{{Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 6}}})
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		if r.Command == 54 { // SERVER_STATS
+			return nil
+		}
+		return truth(r)
+	})
+	tr := start(t, fake.Address, tracker.Config{Want: chrony.WantServerStats, Timeout: 3 * time.Second})
+	if err := tr.Watch(tracker.WatchConfig{Interval: 500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	s := tr.Snapshot(background)
+	if s.Err != nil || s.Report.Refused[chrony.WantServerStats] == nil || s.Took < 2*time.Second {
+		t.Errorf("after %v: %+v, %v", s.Took, s.Report, s.Err)
+	}
+	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 || found.Samples < 2 {
+		t.Errorf("%+v", found)
+	}
+}

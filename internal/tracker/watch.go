@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
@@ -18,6 +19,7 @@ type WatchConfig struct {
 	Interval   time.Duration // between two samples; DefaultInterval if zero
 	History    time.Duration // for how long samples are kept; DefaultHistory if zero
 	Objectives []Objective   // of different names
+	Clocks     Clocks        // closed by the tracker; this machine's if nil
 }
 
 // How the clock is watched unless somebody says otherwise.
@@ -56,12 +58,13 @@ type Watched struct {
 type watch struct {
 	interval time.Duration
 	timeout  time.Duration // of an exchange with chronyd
-	clocks   clocks
+	clocks   Clocks
 	sampler  sampler
 	log      *logQueue
 
 	mu           sync.Mutex
 	course       course
+	foreign      foreignStep
 	latest       *observation // nil before the first
 	samples      uint64
 	stateSeconds []float64
@@ -76,17 +79,58 @@ type watch struct {
 	events       events
 }
 
-func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler sampler, log *logQueue) (*watch, error) {
-	now, err := clocks.read()
+// A foreignStep is by how much the clock was set by somebody else than chronyd, which
+// knows nothing of it until its next update: what it says until then holds for the
+// clock as it was. When chronyd sets or updates the clock itself, its reference time
+// changes as well.
+type foreignStep struct {
+	mu       sync.Mutex
+	size     float64 // seconds; above zero, the clock was set forward
+	reported time.Time
+}
+
+// add takes in a step that followed the observation.
+func (f *foreignStep) add(size float64, latest *observation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if latest == nil || latest.tracking == nil {
+		return
+	}
+	f.size, f.reported = f.size+size, latest.tracking.RefTime
+}
+
+// settle forgets the step when chronyd has found the clock anew.
+func (f *foreignStep) settle(t *chrony.Tracking) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !t.RefTime.Equal(f.reported) {
+		f.size = 0
+	}
+}
+
+// correct returns what chronyd would say if it knew of the step.
+func (f *foreignStep) correct(t *chrony.Tracking) *chrony.Tracking {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.size == 0 || !t.RefTime.Equal(f.reported) {
+		return t
+	}
+	known := *t
+	known.SystemTime -= f.size
+	return &known
+}
+
+func newWatch(config WatchConfig, timeout time.Duration, sampler sampler, log *logQueue) (*watch, error) {
+	now, err := config.Clocks.Read()
 	if err != nil {
 		return nil, err
 	}
 	longest := windowLengths[len(windowLengths)-1]
 	const spare = 2 // both ends of a window may lie on a sample
-	return &watch{
+	w := &watch{
 		interval:     config.Interval,
 		timeout:      timeout,
-		clocks:       clocks,
+		clocks:       config.Clocks,
 		sampler:      sampler,
 		log:          log,
 		course:       newCourse(now),
@@ -95,7 +139,9 @@ func newWatch(config WatchConfig, timeout time.Duration, clocks clocks, sampler 
 		distribution: newDistribution(),
 		objectives:   newProgress(config.Objectives),
 		events:       newEvents(),
-	}, nil
+	}
+	w.sampler.correct = w.foreign.correct
+	return w, nil
 }
 
 // run takes a sample at each tick until the context ends. The ticks lie on a grid
@@ -138,25 +184,26 @@ func (w *watch) tick(ctx context.Context, due time.Time) {
 	if ctx.Err() != nil {
 		return // it is over, and chronyd not to blame
 	}
-	if o.err != nil && w.asleep(begin, patience) {
-		return // it was not chronyd that was late: nothing was seen
+	if w.asleep(begin, patience) {
+		w.sampler.forget()
+		return // chronyd was not late, and what it said is old: nothing was seen
 	}
-	if kernel, err := w.clocks.kernel(); err == nil {
+	if kernel, err := w.clocks.Kernel(); err == nil {
 		o.kernel = &kernel
 	}
 	w.record(o)
 }
 
 // asleep reports whether much more time has passed than chronyd was given.
-func (w *watch) asleep(begin instant, patience time.Duration) bool {
+func (w *watch) asleep(begin Instant, patience time.Duration) bool {
 	now, err := w.look(false)
-	return err != nil || time.Duration(now.boot-begin.boot) > patience+w.interval/2
+	return err != nil || time.Duration(now.Boot-begin.Boot) > patience+w.interval/2
 }
 
 // await looks at the clocks whenever the kernel tells that the clock was set.
 func (w *watch) await(ctx context.Context) {
 	for {
-		err := w.clocks.awaitSet()
+		err := w.clocks.AwaitSet()
 		if ctx.Err() != nil {
 			return
 		}
@@ -169,10 +216,10 @@ func (w *watch) await(ctx context.Context) {
 }
 
 // look reads the clocks and notes what has happened to them since the last time.
-func (w *watch) look(set bool) (instant, error) {
+func (w *watch) look(set bool) (Instant, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now, err := w.clocks.read()
+	now, err := w.clocks.Read()
 	if err != nil {
 		return now, err
 	}
@@ -180,25 +227,32 @@ func (w *watch) look(set bool) (instant, error) {
 	if slept {
 		w.note(now, Event{Kind: Suspended, Seconds: w.course.sleeps.Last})
 	}
+	if stepped || slept {
+		w.reference.jumped = true
+	}
 	if stepped {
+		w.foreign.add(w.course.steps.Last, w.latest)
 		w.note(now, Event{Kind: ClockStepped, Seconds: w.course.steps.Last})
 	}
 	return now, nil
 }
 
-// record takes a sample in. It stands for the time since the one before. If that
-// is more than one and a half intervals, ticks were missed: it stands for one
-// interval then, and nobody has looked in the rest.
+// record takes a sample in. It stands for the time since the one before in which the
+// machine was awake. If that is more than one and a half intervals, ticks were
+// missed: it stands for one interval then, and nobody has looked in the rest.
 func (w *watch) record(o *observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.course.first
 	if w.latest != nil {
-		before = w.latest.instant
+		before = w.latest.Instant
 	}
 	elapsed, interval := o.since(before), w.interval.Seconds()
 	stood := elapsed
-	if elapsed > 1.5*interval {
+	if asleep := (o.Boot - o.Mono) - (before.Boot - before.Mono); asleep > leastJump+o.Blur+before.Blur {
+		stood = max(0, elapsed-seconds(asleep))
+	}
+	if stood > 1.5*interval {
 		stood = interval
 	}
 	w.samples++
@@ -212,6 +266,9 @@ func (w *watch) record(o *observation) {
 	}
 	w.history.add(newRecord(o, stood))
 	w.compare(o)
+	if o.tracking != nil {
+		w.foreign.settle(o.tracking)
+	}
 	w.latest = o
 }
 
@@ -219,23 +276,23 @@ func (w *watch) record(o *observation) {
 func (w *watch) compare(o *observation) {
 	w.logAnswer(o)
 	for _, event := range w.reference.changes(o) {
-		w.note(o.instant, event)
+		w.note(o.Instant, event)
 	}
 	if w.latest == nil {
 		w.stateSince = o.time()
 		w.log.say(slog.LevelInfo, "the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
 	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
 		w.stateSince = o.time()
-		w.note(o.instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
+		w.note(o.Instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
 	}
 	had := w.hasRival
 	if w.hasRival = w.rival.seen(o); w.hasRival && !had {
-		w.note(o.instant, Event{Kind: SteeredByAnother})
+		w.note(o.Instant, Event{Kind: SteeredByAnother})
 	}
 }
 
 // note keeps an event, and logs it. The mutex is held.
-func (w *watch) note(now instant, event Event, args ...any) {
+func (w *watch) note(now Instant, event Event, args ...any) {
 	event.At = now.time()
 	w.events.add(event)
 	if event.From != "" {
@@ -284,7 +341,7 @@ func (w *watch) watched() *Watched {
 		Unobserved:   w.unobserved,
 		StateSince:   w.stateSince,
 		Distribution: w.distribution.clone(),
-		Windows:      w.history.windows(w.course.first.boot),
+		Windows:      w.history.windows(w.course.first.Boot),
 		Objectives:   slices.Clone(w.objectives),
 		Steps:        w.course.steps,
 		Sleeps:       w.course.sleeps,
@@ -327,6 +384,10 @@ type Now struct {
 	Untraced bool // see clockerror.Estimate
 }
 
+// longestLifetime is for how long a sample says something of the present, however
+// rarely samples are taken: chronyd may do much to a clock in between.
+const longestLifetime = 15 * time.Second
+
 // now answers from the latest sample, so that it costs nothing to ask often. A
 // sample serves for one and a half intervals: by then there is another one.
 func (w *watch) now() Now {
@@ -340,15 +401,15 @@ func (w *watch) now() Now {
 	if w.latest == nil {
 		return answer
 	}
-	lifetime := w.interval + w.interval/2
-	end := w.latest.boot + int64(lifetime)
-	answer.Until = at.time().Add(time.Duration(end - at.boot))
-	if at.boot >= end {
+	lifetime := min(w.interval+w.interval/2, longestLifetime)
+	end := w.latest.Boot + int64(lifetime)
+	answer.Until = at.time().Add(time.Duration(end - at.Boot))
+	if at.Boot >= end {
 		return answer
 	}
 	estimate := w.latest.estimate
 	answer.Observed, answer.State, answer.Untraced = true, estimate.State, estimate.Untraced
-	if w.course.steppedAt > w.latest.boot {
+	if w.course.steppedAt > w.latest.Boot {
 		return answer // what was said before a step does not hold after it
 	}
 	answer.Bound = estimate.Bound + w.sampler.assume.Drift(lifetime.Seconds())

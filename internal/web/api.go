@@ -52,18 +52,23 @@ func writeJSON(w http.ResponseWriter, r *http.Request, body any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeCompressed(w, r, "application/json", text.Bytes())
+}
+
+// writeCompressed compresses what is worth it, for those who accept that.
+func writeCompressed(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", contentType)
 	header.Set("Vary", "Accept-Encoding")
 	const small = 1400 // bytes, which are one packet anyway
-	if text.Len() <= small || !acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		w.Write(text.Bytes())
+	if len(body) <= small || !acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		w.Write(body)
 		return
 	}
 	header.Set("Content-Encoding", "gzip")
 	packed := gzip.NewWriter(w)
-	packed.Write(text.Bytes())
+	packed.Write(body)
 	packed.Close()
 }
 
@@ -105,6 +110,9 @@ type watch struct {
 	Steering     float64            `json:"steering_seconds"`
 	Kernel       *kernel            `json:"kernel"`
 	Rival        bool               `json:"steered_by_another"`
+
+	state      clockerror.State // of the latest sample
+	eventCount uint64
 }
 
 type window struct {
@@ -163,6 +171,10 @@ func newWatch(found *tracker.Watched) *watch {
 		Suspends:     newJumps(found.Sleeps),
 		Steering:     found.Steering,
 		Rival:        found.Rival,
+		state:        found.State,
+	}
+	for _, n := range found.Events {
+		w.eventCount += n
 	}
 	for _, state := range clockerror.States {
 		w.Seconds[state.String()] = found.StateSeconds[state]

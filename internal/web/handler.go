@@ -1,21 +1,11 @@
 package web
 
 import (
-	"bytes"
-	_ "embed"
 	"fmt"
-	"html/template"
 	"net/http"
-	"strings"
 
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
-
-//go:embed page.html
-var page string
-
-var pageTemplate = template.Must(template.New("page").Parse(page))
 
 // Config says what is served beside the page.
 type Config struct {
@@ -31,9 +21,8 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 		mux.Handle("GET /{$}", config.Handler)
 	} else {
 		mux.Handle("GET "+config.Metrics, config.Handler)
-		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-			servePage(w, NewStatus(t.Snapshot(r.Context())), config)
-		})
+		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
+		registerAssets(mux)
 	}
 	// Healthy means that this process lives; chronyd's death is no reason to
 	// restart it.
@@ -42,33 +31,4 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
 	registerAPI(mux, t)
-}
-
-func servePage(w http.ResponseWriter, status Status, config Config) {
-	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, struct {
-		Status
-		Class, Version, MetricsLink string
-	}{status, class(status), config.Version, strings.TrimPrefix(config.Metrics, "/")}) // a relative link works behind a proxy
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	header.Set("Cache-Control", "no-store")
-	w.Write(b.Bytes())
-}
-
-// class is the verdict's colour on the page.
-func class(s Status) string {
-	switch {
-	case s.Bound == nil:
-		return "none"
-	case s.State != clockerror.Synchronized, s.Untraced:
-		return "doubt"
-	default:
-		return ""
-	}
 }

@@ -69,12 +69,13 @@ type row struct {
 	without  float64
 }
 
-func (r *row) add(s tracker.Sample) {
+// add takes in a sample that stands for so many seconds of the row.
+func (r *row) add(s tracker.Sample, seconds float64) {
 	r.samples++
 	r.state = max(r.state, s.State)
-	r.observed += s.Seconds
+	r.observed += seconds
 	if math.IsInf(s.Bound, 1) {
-		r.without += s.Seconds
+		r.without += seconds
 		return
 	}
 	r.bounds++
@@ -132,7 +133,7 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 				return nil, fmt.Errorf("there are more than %d samples: choose a step or less time", mostRows)
 			}
 			r := row{at: s.At}
-			r.add(s)
+			r.add(s, s.Seconds)
 			h.add(&r)
 		}
 		return h, nil
@@ -151,15 +152,16 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 const mostRows = 11_000
 
 // rowsOf puts samples together, by steps that begin at multiples of the step since
-// 1970. Steps without a sample are rows, too.
+// 1970. A sample is in all steps that it stands for a part of. Steps without a
+// sample are rows, too.
 func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
 	if len(samples) == 0 {
 		return nil, nil
 	}
-	number := func(s tracker.Sample) int64 { return s.At.UnixNano() / int64(step) }
-	first, last := number(samples[0]), number(samples[0])
+	first, last := stepsOf(samples[0], step)
 	for _, s := range samples {
-		first, last = min(first, number(s)), max(last, number(s))
+		begin, end := stepsOf(s, step)
+		first, last = min(first, begin), max(last, end)
 	}
 	if last-first >= mostRows {
 		return nil, fmt.Errorf("step: it would make %d rows, and %d is the most; choose a longer step or less time", last-first+1, mostRows)
@@ -169,10 +171,28 @@ func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
 		rows[i].at = time.Unix(0, (first+int64(i))*int64(step)).UTC()
 	}
 	for _, s := range samples {
-		rows[number(s)-first].add(s)
+		begin, end := stepsOf(s, step)
+		for n := begin; n <= end; n++ {
+			from := max(n*int64(step), s.At.UnixNano()-nanoseconds(s))
+			to := min((n+1)*int64(step), s.At.UnixNano())
+			rows[n-first].add(s, float64(to-from)*1e-9)
+		}
 	}
 	return rows, nil
 }
+
+// stepsOf returns the numbers of the first and the last step that a sample stands for
+// a part of.
+func stepsOf(s tracker.Sample, step time.Duration) (first, last int64) {
+	end := s.At.UnixNano()
+	first, last = (end-nanoseconds(s))/int64(step), end/int64(step)
+	if last > first && end%int64(step) == 0 {
+		last-- // it ends where that step begins
+	}
+	return first, last
+}
+
+func nanoseconds(s tracker.Sample) int64 { return int64(s.Seconds * 1e9) }
 
 // parseTime understands RFC 3339 and seconds since 1970.
 func parseTime(text string, missing time.Time) (time.Time, error) {

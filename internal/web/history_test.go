@@ -41,8 +41,8 @@ func TestRows(t *testing.T) {
 		bound, error      float64
 		observed, without float64
 	}{
-		{"holdover", 0.2, 0.1, 3, 0},
-		{"unreachable", 0.003, 0.0015, 2, 1},
+		{"unreachable", 0.2, 0.1, 4, 1},
+		{"synchronized", 0.003, 0.0015, 1, 0},
 		{"unobserved", none, none, 0, 0},
 		{"local", none, none, 1, 1},
 	} {
@@ -53,6 +53,12 @@ func TestRows(t *testing.T) {
 	}
 	if h.Offset[0] != -0.2 || len(h.Time) != 4 {
 		t.Errorf("%+v", h)
+	}
+
+	// Half a second is half of a sample: nobody was absent.
+	if h, err := queryHistory(url.Values{"step": {"0.5"}}, func(start, end time.Time) iter.Seq[tracker.Sample] { return slices.Values(all[:2]) }); err != nil ||
+		len(h.Time) != 4 || slices.Contains(h.State, unobserved) || h.Observed[3] != 0.5 || h.Bound[3] != 0.2 || h.Bound[1] != 0.001 {
+		t.Errorf("%v, %+v", err, h)
 	}
 
 	// Somebody has set the clock back, and by years.

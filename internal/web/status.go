@@ -26,6 +26,7 @@ type Status struct {
 	HoldoverAge *float64         `json:"holdover_age_seconds"`
 	Untraced    bool             `json:"untraced"`
 	Source      *Source          `json:"source"`
+	Sources     []ListedSource   `json:"sources"`
 	Chronyd     *Chronyd         `json:"chronyd"`
 	Problem     *Problem         `json:"problem"`
 }
@@ -84,6 +85,7 @@ func NewStatus(s *tracker.Snapshot) Status {
 	}
 	if s.Report != nil {
 		status.Chronyd = newChronyd(s.Report)
+		status.Sources = newSources(s.Report.Sources)
 	}
 	if s.Err != nil {
 		problem := newProblem(s.Err)
@@ -143,18 +145,36 @@ type Row struct {
 
 // Rows is the status in words.
 func (s Status) Rows() []Row {
-	rows := []Row{{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]}}
-	rows = append(rows, Row{Label: "bound", Value: secondsOrNone(s.Bound), Note: "the clock is wrong by no more than this"})
-	if t := s.Terms; t != nil {
-		rows = append(rows,
-			Row{"offset", seconds(t.Offset), "still to be corrected by slewing", true},
-			Row{"dispersion", seconds(t.Dispersion), "errors accumulated on the way from the reference clock", true},
-			Row{"delay", seconds(t.Delay), "half the network delay to the reference clock", true},
-			Row{"drift", seconds(t.Drift), "since samples stopped to arrive, at --clock.max-drift", true},
-			Row{"reference", seconds(t.Reference), "the reference's own error, from --clock.reference-error", true},
-		)
+	rows := slices.Concat(s.boundRows(), s.termRows(), s.factRows(), s.Chronyd.reportRows())
+	if s.Problem != nil {
+		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
 	}
-	rows = append(rows, Row{Label: "clock error", Value: secondsOrNone(s.Error), Note: "chrony_clock_error_ms: with the last offset, not a bound"})
+	return rows
+}
+
+func (s Status) boundRows() []Row {
+	return []Row{
+		{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]},
+		{Label: "bound", Value: secondsOrNone(s.Bound), Note: "the clock is wrong by no more than this"},
+	}
+}
+
+func (s Status) termRows() []Row {
+	t := s.Terms
+	if t == nil {
+		return nil
+	}
+	return []Row{
+		{"offset", seconds(t.Offset), "still to be corrected by slewing", true},
+		{"dispersion", seconds(t.Dispersion), "errors accumulated on the way from the reference clock", true},
+		{"delay", seconds(t.Delay), "half the network delay to the reference clock", true},
+		{"drift", seconds(t.Drift), "since samples stopped to arrive, at --clock.max-drift", true},
+		{"reference", seconds(t.Reference), "the reference's own error, from --clock.reference-error", true},
+	}
+}
+
+func (s Status) factRows() []Row {
+	rows := []Row{{Label: "clock error", Value: secondsOrNone(s.Error), Note: "chrony_clock_error_ms: with the last offset, not a bound"}}
 	if s.Source != nil {
 		rows = append(rows, Row{Label: "source", Value: s.Source.Name, Note: fmt.Sprintf("reference ID %s, stratum %d", s.Source.RefID, s.Source.Stratum)})
 	}
@@ -170,13 +190,17 @@ func (s Status) Rows() []Row {
 	}
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
-		rows = append(rows, Row{Label: "reads", Value: strings.Join(s.Chronyd.Reads, ", "), Note: "over this connection"})
-		rows = append(rows, s.Chronyd.refusals()...)
-	}
-	if s.Problem != nil {
-		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
 	}
 	return rows
+}
+
+// reportRows are what is read, and a row for each cause of a refusal.
+func (c *Chronyd) reportRows() []Row {
+	if c == nil {
+		return nil
+	}
+	read := Row{Label: "reads", Value: strings.Join(c.Reads, ", "), Note: "over this connection"}
+	return append([]Row{read}, c.refusals()...)
 }
 
 // refusals are a row for each cause of them.

@@ -79,13 +79,42 @@ func TestChecks(t *testing.T) {
 func TestPage(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	response, text := get(t, serve(t, d.Address).URL)
-	for _, part := range []string{`The clock is wrong by 2[56]\d ms at most\.`, `127\.0\.0\.1`, d.Address, `chrony-tracker 1\.2\.3`, `href="metrics"`} {
+	for _, part := range []string{
+		`The clock is wrong by 2[56]\d ms at most\.`, `127\.0\.0\.1`, d.Address, `chrony-tracker 1\.2\.3`, `href="metrics"`,
+		`<rect class="offset" x="0\.000%" width="(9\d|100)\.\d+%"`, `<td class="number">(9\d|100) %</td>`, `<tr class="source selected">`, `\d of 8`,
+	} {
 		if !regexp.MustCompile(part).MatchString(text) {
 			t.Errorf("the page lacks %s:\n%s", part, text)
 		}
 	}
-	if policy := response.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") {
+	if policy := response.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
+	}
+}
+
+// TestReasons says of each source what chronyd thinks of it, as far as it is told.
+func TestReasons(t *testing.T) {
+	report := chrony.Report{Want: chrony.WantTracking, At: at, Tracking: &chrony.Tracking{}}
+	var want []string
+	add := func(s chrony.Source, reason string) {
+		report.Sources, want = append(report.Sources, s), append(want, reason)
+	}
+	add(chrony.Source{State: chrony.StateFalseticker, Reach: 1}, "it disagrees with the majority")
+	add(chrony.Source{State: chrony.StateSelectable, Reach: 1, Select: &chrony.SelectData{State: 'P'}}, "another one has the option prefer")
+	add(chrony.Source{State: chrony.StateSelectable, Reach: 1, Select: &chrony.SelectData{State: '!'}}, "good enough, but another one is better") // of a later version
+	add(chrony.Source{State: chrony.StateNonselectable, SampleAge: chrony.Never, Select: &chrony.SelectData{State: 'M'}},
+		"it has too few samples; it has answered none of the last eight polls")
+	add(chrony.Source{State: chrony.StateNonselectable, Address: chrony.Address{ID: 1}, SampleAge: chrony.Never}, "its name has no address")
+	for _, state := range chrony.SelectStates {
+		add(chrony.Source{Reach: 1, Select: &chrony.SelectData{State: state.SelectState}}, "")
+	}
+	for i, s := range web.NewStatus(snapshot(report, clockerror.Assumptions{})).Sources {
+		if s.Reason != want[i] && (want[i] != "" || s.Reason == "") {
+			t.Errorf("%+v: %q, want %q", report.Sources[i], s.Reason, want[i])
+		}
+		if never := report.Sources[i].SampleAge == chrony.Never; (s.Offset == nil) != never || (s.SampleAge == nil) != never {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 
@@ -116,12 +145,18 @@ func TestJSON(t *testing.T) {
 					RefID: 0xc0000201, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, Stratum: 2,
 					SystemTime: 0.5, RootDispersion: 0.25, RootDelay: 0.25, LastOffset: 0.125,
 				},
-				Sources: []chrony.Source{{State: chrony.StateSelected, Poll: 6, SampleAge: 7 * time.Second}},
+				Sources: []chrony.Source{{
+					Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, ConfiguredName: "ntp.example", State: chrony.StateSelected,
+					Stratum: 1, Poll: 6, Reach: 255, SampleAge: 7 * time.Second, AdjustedOffset: -0.25, OffsetError: 0.5,
+					Select: &chrony.SelectData{State: '*'},
+				}},
 			}, clockerror.Assumptions{}),
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"synchronized","bound_seconds":0.875,` +
 				`"bound_terms_seconds":{"offset":0.5,"dispersion":0.25,"delay":0.125,"drift":0,"reference":0},` +
 				`"error_seconds":0.5,"sample_age_seconds":7,"holdover_age_seconds":258,"untraced":false,` +
 				`"source":{"name":"192.0.2.1","refid":"C0000201","stratum":2},` +
+				`"sources":[{"name":"192.0.2.1","configured_name":"ntp.example","mode":"server","state":"selected","verdict":"selected",` +
+				`"reason":"the clock follows it","stratum":1,"poll_seconds":64,"reach":255,"sample_age_seconds":7,"offset_seconds":-0.25,"offset_error_seconds":0.5}],` +
 				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
@@ -131,7 +166,7 @@ func TestJSON(t *testing.T) {
 			}, clockerror.Assumptions{}),
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":2,"untraced":false,` +
-				`"source":{"name":"PHC0","refid":"50484330","stratum":1},` +
+				`"source":{"name":"PHC0","refid":"50484330","stratum":1},"sources":null,` +
 				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
@@ -139,7 +174,7 @@ func TestJSON(t *testing.T) {
 			&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"error_seconds":null,"sample_age_seconds":null,"holdover_age_seconds":null,"untraced":false,` +
-				`"source":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
+				`"source":null,"sources":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
 		},
 	} {
 		got, err := json.Marshal(web.NewStatus(test.snapshot))

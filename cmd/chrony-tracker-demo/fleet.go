@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/web"
+)
+
+type fleetConfig struct {
+	size, clusters int
+	healthy        bool
+	interval       time.Duration
+	objectives     []tracker.Objective
+}
+
+// A fleet is all nodes, and one more that has no tracker unless all are healthy.
+type fleet struct {
+	fleetConfig
+	nodes    []*node
+	handlers map[string]http.Handler // by the name of the node
+	end      []func()
+}
+
+// startFleet starts the nodes one after the other, over the time between two
+// samples, so that they do not all look at their clocks at once.
+func startFleet(ctx context.Context, config fleetConfig) (*fleet, error) {
+	f := &fleet{fleetConfig: config, handlers: make(map[string]http.Handler)}
+	pace := time.NewTicker(max(1, config.interval/time.Duration(config.size)))
+	defer pace.Stop()
+	for i := range config.size {
+		if err := f.add(f.newNode(i)); err != nil {
+			f.close()
+			return nil, err
+		}
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return f, nil
+		}
+	}
+	return f, nil
+}
+
+// newNode makes the node of an index. After a healthy one come those with faults.
+func (f *fleet) newNode(i int) *node {
+	var fault *fault
+	if i > 0 && i <= len(faults) && !f.healthy {
+		fault = &faults[i-1]
+	}
+	return newNode(f.nodeName(i), f.clusterName(i), i+1, fault)
+}
+
+func (f *fleet) nodeName(i int) string    { return fmt.Sprintf("node-%04d", i+1) }
+func (f *fleet) clusterName(i int) string { return fmt.Sprintf("demo-%d", i%f.clusters+1) }
+
+// historyKept is for how long a node keeps its samples: of a thousand, they cost
+// 30 MB.
+const historyKept = 10 * time.Minute
+
+// add starts a node's chronyd and its tracker.
+func (f *fleet) add(n *node) error {
+	chronyd, err := chronytest.StartFake("127.0.0.1:0", n.answer)
+	if err != nil {
+		return err
+	}
+	f.end = append(f.end, chronyd.Close)
+	client, err := chrony.NewClient(chronyd.Address)
+	if err != nil {
+		return err
+	}
+	const reports = chrony.WantTracking | chrony.WantActivity | chrony.WantSources | chrony.WantSourceStats | chrony.WantSelectData
+	t := tracker.New(tracker.Config{Client: client, Want: reports})
+	f.end = append(f.end, func() { t.Close() })
+	if err := t.Watch(tracker.WatchConfig{Interval: f.interval, History: historyKept, Objectives: f.objectives, Clocks: n}); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	metrics := exporter.NewHandler(exporter.Config{Tracker: t, Collect: reports, MaxSources: exporter.DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)})
+	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo " + n.name, Metrics: "/metrics", Handler: uncompressed(metrics)})
+	f.nodes, f.handlers[n.name] = append(f.nodes, n), mux
+	return nil
+}
+
+// uncompressed serves a page as it is: for each node the exporter would keep a
+// compressor, of a megabyte.
+func uncompressed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Accept-Encoding")
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (f *fleet) close() {
+	for _, end := range f.end {
+		end()
+	}
+}
+
+func (f *fleet) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", f.serveList)
+	mux.HandleFunc("GET /nodes/{node}/", f.serveNode)
+	mux.HandleFunc("GET /clusters/{cluster}/metrics", f.serveCluster)
+	mux.HandleFunc("GET /targets", f.serveTargets)
+	mux.HandleFunc("GET /prometheus.yml", servePrometheus)
+	return mux
+}
+
+// serveNode serves all that the node's tracker does.
+func (f *fleet) serveNode(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("node")
+	handler := f.handlers[name]
+	if handler == nil {
+		http.NotFound(w, r)
+		return
+	}
+	http.StripPrefix("/nodes/"+name, handler).ServeHTTP(w, r)
+}
+
+// serveCluster serves what kube-state-metrics says of a cluster: its nodes, the
+// one without a tracker included.
+func (f *fleet) serveCluster(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	fmt.Fprintln(w, "# TYPE kube_node_info gauge")
+	for i := range f.all() {
+		if f.clusterName(i) == r.PathValue("cluster") {
+			fmt.Fprintf(w, "kube_node_info{node=%q,os_image=\"Ubuntu 24.04 LTS\",kubelet_version=\"v1.34.4\"} 1\n", f.nodeName(i))
+		}
+	}
+}
+
+// all is how many nodes there are, with trackers or without.
+func (f *fleet) all() int {
+	if f.healthy {
+		return len(f.nodes)
+	}
+	return len(f.nodes) + 1
+}
+
+// A target is what Prometheus discovers over HTTP (http_sd_configs).
+type target struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+func (f *fleet) serveTargets(w http.ResponseWriter, r *http.Request) {
+	var targets []target
+	for _, n := range f.nodes {
+		targets = append(targets, target{[]string{r.Host}, map[string]string{
+			"__metrics_path__": "/nodes/" + n.name + "/metrics", "instance": n.name, "job": "chrony-tracker", "cluster": n.cluster, "node": n.name,
+		}})
+	}
+	for i := range min(f.clusters, len(f.nodes)) {
+		name := f.clusterName(i)
+		targets = append(targets, target{[]string{r.Host}, map[string]string{
+			"__metrics_path__": "/clusters/" + name + "/metrics", "instance": name, "job": "kube-state-metrics", "cluster": name,
+		}})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(targets)
+}
+
+// servePrometheus serves a configuration that scrapes the fleet. Prometheus looks
+// for the rules in the configuration's folder.
+func servePrometheus(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, `global: {scrape_interval: 15s, evaluation_interval: 15s}
+rule_files: ["*.rules.yaml", "deploy/prometheus/*.rules.yaml"]
+scrape_configs:
+  - job_name: fleet
+    http_sd_configs: [{url: "http://%s/targets"}]
+`, r.Host)
+}
+
+var list = template.Must(template.New("list").Parse(`<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>A simulated fleet</title>
+<style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em }</style>
+<h1>A simulated fleet</h1>
+<p>No clock here is real. <a href="targets">The targets</a> for Prometheus, and <a href="prometheus.yml">its configuration</a>.</p>
+<ul>
+{{range .}}<li><a href="nodes/{{.Name}}/">{{.Name}}</a>, {{.Cluster}}: {{.What}}</li>
+{{end}}</ul>
+`))
+
+func (f *fleet) serveList(w http.ResponseWriter, _ *http.Request) {
+	type row struct{ Name, Cluster, What string }
+	var rows []row
+	for _, n := range f.nodes {
+		what := "all is well"
+		if n.fault != nil {
+			what = n.fault.what
+		}
+		rows = append(rows, row{n.name, n.cluster, what})
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	list.Execute(w, rows)
+}

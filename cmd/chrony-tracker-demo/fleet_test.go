@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// serveTest serves a fleet and returns what fetches a path of it.
+func serveTest(t *testing.T, config fleetConfig) (*fleet, func(path string) *http.Response) {
+	t.Helper()
+	config.interval = 100 * time.Millisecond
+	f, err := startFleet(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.close)
+	server := httptest.NewServer(f.routes())
+	t.Cleanup(server.Close)
+	return f, func(path string) *http.Response {
+		t.Helper()
+		response, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		return response
+	}
+}
+
+// TestFaults wants each fault to look to the tracker as it would on a real node.
+func TestFaults(t *testing.T) {
+	f, fetch := serveTest(t, fleetConfig{size: len(faults) + 2, clusters: 1})
+	states := map[string]clockerror.State{
+		"lost-source": clockerror.Holdover, "unreachable": clockerror.Unreachable,
+		"local": clockerror.Local, "unsynchronized": clockerror.Unsynchronized,
+	}
+	for _, n := range f.nodes {
+		name := "healthy"
+		if n.fault != nil {
+			name = n.fault.name
+		}
+		t.Run(name, func(t *testing.T) {
+			var status struct {
+				State string
+				Bound *float64 `json:"bound_seconds"`
+			}
+			if err := json.NewDecoder(fetch("/nodes/" + n.name + "/api/v1/status").Body).Decode(&status); err != nil {
+				t.Fatal(err)
+			}
+			want := states[name] // or synchronized
+			if status.State != want.String() || (status.Bound == nil) != (want > clockerror.Holdover) {
+				t.Errorf("%+v, want %v", status, want)
+			}
+		})
+	}
+}
+
+// TestStep sees the clock set, and what is to be slewed away after it.
+func TestStep(t *testing.T) {
+	n := newNode("", "", 1, &faults[1])
+	before := n.report(firstStep - 1)
+	after := n.report(firstStep)
+	if got := before.Tracking.SystemTime - after.Tracking.SystemTime; got < 0.29 || got > 0.31 {
+		t.Errorf("%v s more to be slewed after a step by 0.3 s", got)
+	}
+	if stepped(firstStep-1) != 0 || stepped(firstStep) != stepSize || stepped(firstStep+stepInterval) != 0 {
+		t.Error("the clock is not set and set back")
+	}
+}
+
+// TestClocks wants no other node's clocks to jump.
+func TestClocks(t *testing.T) {
+	n := newNode("", "", 1, nil)
+	first, _ := n.Read()
+	second, _ := n.Read()
+	if first.Real-first.Boot != second.Real-second.Boot {
+		t.Errorf("the clock jumps: %+v, %+v", first, second)
+	}
+	n.Close()
+	if n.AwaitSet() == nil {
+		t.Error("a closed clock was set")
+	}
+}
+
+// TestTargets wants each node to be found by its labels, and one more node to be
+// known that nobody watches.
+func TestTargets(t *testing.T) {
+	objective := tracker.Objective{Name: "crdb", Limit: 0.5}
+	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []tracker.Objective{objective}})
+	var targets []target
+	if err := json.NewDecoder(fetch("/targets").Body).Decode(&targets); err != nil {
+		t.Fatal(err)
+	}
+	if len(targets) != 4+2 || targets[1].Labels["node"] != "node-0002" || targets[1].Labels["cluster"] != "demo-2" {
+		t.Errorf("targets %v", targets)
+	}
+	for _, target := range targets {
+		if status := fetch(target.Labels["__metrics_path__"]).StatusCode; status != http.StatusOK {
+			t.Errorf("%v: status %d", target.Labels, status)
+		}
+	}
+	known := read(t, fetch("/clusters/demo-1/metrics"))
+	for i, want := range []bool{true, false, true, false, true} {
+		if node := fmt.Sprintf(`node="node-%04d"`, i+1); strings.Contains(known, node) != want {
+			t.Errorf("%s in the cluster: %v", node, !want)
+		}
+	}
+	if list := read(t, fetch("/")); !strings.Contains(list, "fallen silent") || !strings.Contains(list, `href="nodes/node-0001/"`) {
+		t.Errorf("the list: %s", list)
+	}
+	if status := fetch("/nodes/node-9999/metrics").StatusCode; status != http.StatusNotFound {
+		t.Errorf("a node that is not there: status %d", status)
+	}
+	if config := read(t, fetch("/prometheus.yml")); !strings.Contains(config, "http_sd_configs") {
+		t.Errorf("the configuration: %s", config)
+	}
+}
+
+func read(t *testing.T, response *http.Response) string {
+	t.Helper()
+	var b strings.Builder
+	if err := response.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}

@@ -1,0 +1,178 @@
+package main
+
+import "strconv"
+
+// noBound says in words what else would be "∞ years".
+var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil, "result": object{"text": "no bound", "color": "red", "index": 0}}}
+
+// states are those of a clock, as a number that the dashboards make of them.
+var states = []struct{ name, color string }{
+	{"synchronized", "green"},
+	{"holdover", "yellow"},
+	{"local", "orange"},
+	{"unsynchronized", "red"},
+	{"unreachable", "purple"},
+}
+
+// stateNames maps the numbers to names and colours.
+func stateNames() list {
+	options := object{}
+	for i, s := range states {
+		options[strconv.Itoa(i)] = object{"text": s.name, "color": s.color, "index": i}
+	}
+	return list{object{"type": "value", "options": options}}
+}
+
+// selections are the values of chrony_sources_selection.
+var selections = []string{
+	"noselect", "missing samples", "unsynchronized", "bad stratum", "distant", "jittery", "waits for statistics", "stale", "orphan",
+	"untrusted", "falseticker", "waits for others", "not preferred", "waits for update", "too distant", "outlier", "combined", "selected",
+}
+
+func selectionNames() list {
+	options := object{}
+	for i, name := range selections {
+		color := "yellow"
+		switch name {
+		case "selected", "combined":
+			color = "green"
+		case "falseticker", "untrusted", "unsynchronized", "distant", "jittery":
+			color = "red"
+		}
+		options[strconv.Itoa(i)] = object{"text": name, "color": color, "index": i}
+	}
+	return list{object{"type": "value", "options": options}}
+}
+
+// steps are thresholds: a colour, then pairs of a value and the colour from there.
+func steps(base string, pairs ...any) object {
+	all := list{object{"color": base, "value": nil}}
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, object{"value": pairs[i], "color": pairs[i+1]})
+	}
+	return object{"mode": "absolute", "steps": all}
+}
+
+func reduce(calculation string) object {
+	return object{"calcs": list{calculation}, "fields": "", "values": false}
+}
+
+// tile makes a single number of an instant.
+func tile(p panel, text string) panel {
+	p.kind, p.height = "stat", 4
+	for i := range p.queries {
+		p.queries[i].instant = true
+	}
+	p.options = object{
+		"reduceOptions": reduce("lastNotNull"), "colorMode": "background", "graphMode": "none", "justifyMode": "center",
+		"textMode": text, "orientation": "auto", "wideLayout": false,
+	}
+	return p
+}
+
+// lines makes a graph. A gap is drawn as one: it may be the worst moment of all.
+func lines(p panel, scale string) panel {
+	p.kind = "timeseries"
+	p.custom = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "auto", "spanNulls": false, "scaleDistribution": object{"type": "linear"}}
+	if scale == "log" {
+		p.custom["scaleDistribution"] = object{"type": "log", "log": 10}
+	}
+	p.options = object{
+		"legend":  object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"lastNotNull", "max"}},
+		"tooltip": object{"mode": "multi", "sort": "desc"},
+	}
+	return p
+}
+
+// areas makes a graph whose values are put on top of one another.
+func areas(p panel) panel {
+	p = lines(p, "")
+	p.custom["fillOpacity"], p.custom["stacking"] = 40, object{"mode": "normal", "group": "A"}
+	return p
+}
+
+// bars makes a graph of what happened in each interval.
+func bars(p panel) panel {
+	p = areas(p)
+	p.custom["drawStyle"], p.custom["fillOpacity"] = "bars", 80
+	return p
+}
+
+// timeline shows which of the named values there was, and when.
+func timeline(p panel, names list) panel {
+	p.kind = "state-timeline"
+	p.custom = object{"fillOpacity": 80, "lineWidth": 0, "spanNulls": false}
+	p.defaults = object{"mappings": names}
+	p.options = object{
+		"mergeValues": true, "showValue": "auto", "rowHeight": 0.9, "alignValue": "left",
+		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+		"tooltip": object{"mode": "single"},
+	}
+	return p
+}
+
+// A column is a query's value in a table, or a label.
+type column struct {
+	field, title string
+	properties   []object
+}
+
+// table shows instants side by side: one row for each set of labels that the
+// queries share.
+func table(p panel, columns ...column) panel {
+	p.kind = "table"
+	names, order, shown := object{}, object{}, list{}
+	for i, c := range columns {
+		names[c.field], order[c.field] = c.title, i
+		shown = append(shown, c.field)
+		if c.properties != nil {
+			p.overrides = append(p.overrides, byName(c.title, c.properties...))
+		}
+	}
+	for i := range p.queries {
+		p.queries[i].instant, p.queries[i].table = true, true
+	}
+	p.custom = object{"align": "auto", "cellOptions": object{"type": "auto"}, "filterable": false}
+	p.options = object{"showHeader": true, "cellHeight": "sm"}
+	p.transform = []object{
+		{"id": "merge", "options": object{}},
+		{"id": "filterFieldsByName", "options": object{"include": object{"names": shown}}},
+		{"id": "organize", "options": object{"renameByName": names, "indexByName": order, "excludeByName": object{}}},
+	}
+	return p
+}
+
+// sorted has a table begin with the largest value of a column.
+func sorted(p panel, by string) panel {
+	p.options["sortBy"] = list{object{"displayName": by, "desc": true}}
+	return p
+}
+
+func byName(name string, properties ...object) object {
+	return object{"matcher": object{"id": "byName", "options": name}, "properties": properties}
+}
+
+func byQuery(refID string, properties ...object) object {
+	return object{"matcher": object{"id": "byFrameRefID", "options": refID}, "properties": properties}
+}
+
+func property(id string, value any) object { return object{"id": id, "value": value} }
+
+// dashed draws a limit.
+func dashed() []object {
+	return []object{
+		property("custom.lineStyle", object{"fill": "dash", "dash": list{8, 8}}),
+		property("custom.stacking", object{"mode": "none"}),
+		property("custom.fillOpacity", 0),
+	}
+}
+
+// colored has a cell take the colour of its value.
+func colored() object {
+	return property("custom.cellOptions", object{"type": "color-background", "mode": "basic"})
+}
+
+// toNode leads from a cell with a node's name to its dashboard.
+func toNode() object {
+	return property("links", list{object{"title": "Why", "url": "/d/chrony-tracker-node?${datasource:queryparam}&${cluster:queryparam}&var-node=${__value.raw}&${__url_time_range}"}})
+}

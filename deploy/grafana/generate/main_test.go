@@ -1,0 +1,159 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const root = "../../.."
+
+// TestFiles wants the files that are imported to be those that the code makes.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := write(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dashboards {
+		for _, folder := range folders {
+			file := filepath.Join(folder, d.name+".json")
+			want, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(filepath.Join(root, file)); err != nil || string(got) != string(want) {
+				t.Errorf("%s is not what the code makes (%v): make dashboards", file, err)
+			}
+		}
+	}
+}
+
+// A found panel is one as Grafana reads it.
+type found struct {
+	ID                       int
+	Type, Title, Description string
+	Datasource               struct{ UID string }
+	GridPos                  struct{ X, Y, W, H int }
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	Links                    []struct{ URL string }
+	Targets                  []struct {
+		RefID, Expr string
+		Datasource  struct{ UID string }
+	}
+}
+
+type file struct {
+	UID, Title string
+	Templating struct {
+		List []struct {
+			Name, Type, Definition string
+			AllValue               string
+		}
+	}
+	Panels []found
+}
+
+func read(t *testing.T, name string) file {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "deploy/grafana", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f file
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestLint holds each panel to what a reader needs of it.
+func TestLint(t *testing.T) {
+	uids := make(map[string]bool)
+	for _, d := range dashboards {
+		t.Run(d.name, func(t *testing.T) {
+			f := read(t, d.name)
+			if f.UID == "" || uids[f.UID] {
+				t.Errorf("uid %q", f.UID)
+			}
+			uids[f.UID] = true
+			if v := f.Templating.List; v[0].Name != "datasource" || v[0].Type != "datasource" || v[1].Name != "cluster" || v[1].AllValue != ".*" {
+				t.Errorf("variables %+v", v)
+			}
+			ids := make(map[int]bool)
+			for _, p := range f.Panels {
+				if p.ID == 0 || ids[p.ID] {
+					t.Errorf("%s: id %d", p.Title, p.ID)
+				}
+				ids[p.ID] = true
+				if p.Type != "row" {
+					lintPanel(t, p)
+				}
+			}
+			lintLayout(t, f.Panels)
+		})
+	}
+}
+
+var (
+	rates  = regexp.MustCompile(`\b(i?rate|increase|deriv|delta)\(`)
+	window = regexp.MustCompile(`\[\$__(rate_interval|range)\]`)
+)
+
+func lintPanel(t *testing.T, p found) {
+	if p.Title == "" || len(p.Description) < 20 || !strings.HasSuffix(p.Description, ".") {
+		t.Errorf("%q is not explained: %q", p.Title, p.Description)
+	}
+	if p.FieldConfig.Defaults.Unit == "" {
+		t.Errorf("%s: no unit", p.Title)
+	}
+	if len(p.Links) == 0 || !leadsSomewhere(p.Links[0].URL) {
+		t.Errorf("%s: leads to %v", p.Title, p.Links)
+	}
+	if p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+		t.Errorf("%s: no datasource or no query", p.Title)
+	}
+	for _, q := range p.Targets {
+		if q.Datasource.UID != "${datasource}" {
+			t.Errorf("%s: query %s has the datasource %s", p.Title, q.RefID, q.Datasource.UID)
+		}
+		if !strings.Contains(q.Expr, "$cluster") {
+			t.Errorf("%s: query %s has no cluster: %s", p.Title, q.RefID, q.Expr)
+		}
+		if n := len(rates.FindAllString(q.Expr, -1)); len(window.FindAllString(q.Expr, -1)) < n {
+			t.Errorf("%s: query %s has a rate over a fixed time: %s", p.Title, q.RefID, q.Expr)
+		}
+		if p.Type == "heatmap" && !strings.Contains(q.Expr, "_bucket") && !strings.Contains(q.Expr, "< +Inf") {
+			t.Errorf("%s: Grafana fails on +Inf: %s", p.Title, q.Expr)
+		}
+	}
+}
+
+// leadsSomewhere reports whether a link's page is there, and what it points to in it.
+func leadsSomewhere(url string) bool {
+	page, anchor, _ := strings.Cut(strings.TrimPrefix(url, docs), "#")
+	text, err := os.ReadFile(filepath.Join(root, "docs", page))
+	heading := "\n## " + strings.ReplaceAll(anchor, "-", " ") + "\n"
+	return err == nil && (anchor == "" || strings.Contains(strings.ToLower(string(text)), heading))
+}
+
+// lintLayout wants no panel to lie on another.
+func lintLayout(t *testing.T, panels []found) {
+	taken := make(map[[2]int]string)
+	for _, p := range panels {
+		g := p.GridPos
+		if g.X+g.W > columns {
+			t.Errorf("%s is too wide", p.Title)
+		}
+		for x := g.X; x < g.X+g.W; x++ {
+			for y := g.Y; y < g.Y+g.H; y++ {
+				if other := taken[[2]int{x, y}]; other != "" {
+					t.Fatalf("%s lies on %s", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+	}
+}

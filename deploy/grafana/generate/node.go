@@ -1,0 +1,238 @@
+package main
+
+// one names the node that is chosen.
+const one = of + `,node="$node"`
+
+// raw is a metric of that node, one series whoever scrapes it.
+func raw(metric string) string { return `max(` + metric + `{` + one + `})` }
+
+// by is that for each value of the labels.
+func by(labels, metric string) string { return `max by (` + labels + `) (` + metric + `{` + one + `})` }
+
+// growth is what was added in each interval.
+func growth(labels, metric string) string {
+	return `max by (` + labels + `) (increase(` + metric + `{` + one + `}[$__rate_interval]))`
+}
+
+func node() dashboard {
+	const nodes = `label_values(node:chrony_clock_error_bound_seconds:max{` + of + `}, node)`
+	return dashboard{
+		uid: "chrony-tracker-node", title: "Clocks: node",
+		about: "How wrong the clock of one node can be, why, and what has happened to it.",
+		variables: []object{{
+			"name": "node", "label": "Node", "type": "query", "datasource": datasource,
+			"definition": nodes, "query": object{"query": nodes, "refId": "node"}, "current": object{},
+			"includeAll": false, "multi": false, "refresh": 2, "sort": 1, "hide": 0, "regex": "",
+		}},
+		sections: []section{
+			{"Now", nodeTiles()},
+			{"How wrong, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
+			{"Sources", nodeSources()},
+			{"How the clock runs", []panel{offsets(), frequencies(), skew()}},
+			{"What happened", []panel{events(), stateSeconds()}},
+			{"The tracker itself", trackerHealth()},
+		},
+	}
+}
+
+func nodeTiles() []panel {
+	seconds := object{"decimals": 2, "thresholds": steps("green", 0.05, "orange", 0.5, "red")}
+	return []panel{
+		tile(panel{
+			title: "Bound", width: 5, unit: "s", see: "architecture.md#the-error-and-the-bound", defaults: seconds,
+			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
+			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
+		}, "value"),
+		tile(panel{
+			title: "State", width: 5, unit: "none", see: "architecture.md#the-states",
+			defaults: object{"mappings": stateNames()},
+			about:    "Whether, and by what, the clock is vouched for.",
+			queries:  []query{{expr: `max(` + code(one) + `)`}},
+		}, "value"),
+		tile(panel{
+			title: "Since", width: 4, unit: "dateTimeFromNow", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			about:   "When this state was first seen.",
+			queries: []query{{expr: `1000 * ` + raw("chrony_clock_state_since_timestamp_seconds")}},
+		}, "value"),
+		tile(panel{
+			title: "Source", width: 4, unit: "none", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			about:   "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. 7F7F0101 or nothing: chronyd follows no source.",
+			queries: []query{{expr: by("tracking_name", "chrony_tracking_info"), legend: "{{tracking_name}}"}},
+		}, "name"),
+		tile(panel{
+			title: "Last sample", width: 3, unit: "s", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
+			about:   "Age of the last sample that the clock was steered by. Nothing is shown without one.",
+			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
+		}, "value"),
+		tile(panel{
+			title: "Steps", width: 3, unit: "short", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps("green", 1, "orange")},
+			about:   "How often the clock was set in the chosen range.",
+			queries: []query{{expr: `ceil(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
+		}, "value"),
+	}
+}
+
+func boundTerms() panel {
+	return areas(panel{
+		title: "The terms of the bound", width: 24, height: 9, unit: "s", see: "architecture.md#the-error-and-the-bound",
+		about: "Their sum is the bound. offset: still to be slewed away; dispersion: errors on the way from the reference clock; delay: half the network delay; " +
+			"drift: since samples stopped to arrive; reference: its own error, as assumed. A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
+		queries: []query{
+			{expr: by("term", "chrony_clock_error_bound_term_seconds"), legend: "{{term}}"},
+			{expr: `max by (objective) (node:chrony_objective_limit_seconds:max{` + one + `} < on () group_left () (10 * max(max_over_time(chrony_clock_error_bound_max_seconds{` + one + `}[$__range]))))`, legend: "limit: {{objective}}"},
+		},
+		overrides: []object{byQuery("B", dashed()...)},
+	})
+}
+
+func nodeState() panel {
+	return timeline(panel{
+		title: "State", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
+		about:   "Whether, and by what, the clock was vouched for. Nothing at all: the tracker was not scraped.",
+		queries: []query{{expr: `max(` + code(one) + `)`, legend: "state"}},
+	}, stateNames())
+}
+
+func largestBounds() panel {
+	return lines(panel{
+		title: "Between the scrapes", width: 24, height: 8, unit: "s", see: "watch.md",
+		about: "The bound at each scrape, the largest of the minute before it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
+		queries: []query{
+			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
+			{expr: `max(chrony_clock_error_bound_max_seconds{` + one + `,window="1m"})`, legend: "largest of a minute"},
+			{expr: raw("chrony_clock_error_ms") + ` / 1000 < +Inf`, legend: "chrony_clock_error_ms"},
+		},
+	}, "log")
+}
+
+func nodeSources() []panel {
+	const source = "source_name, source_address"
+	bySource := func(metric string) query { return query{expr: by(source, metric)} }
+	return []panel{
+		sorted(table(panel{
+			title: "Sources", width: 24, height: 7, unit: "s", see: "runbooks/ClockSourceSuspicious.md",
+			about: "What chronyd thinks of each source, how many of its last eight polls were answered, and by how much the clock is ahead of it, give or take the margin. " +
+				"The verdict is only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
+			queries: []query{
+				{expr: by(source+", source_state", "chrony_sources_state_info")},
+				bySource("chrony_sources_selection"),
+				bySource("chrony_sources_reachability_ratio"),
+				bySource("chrony_sources_last_sample_offset_seconds"),
+				bySource("chrony_sources_last_sample_error_margin_seconds"),
+				bySource("chrony_sources_last_sample_age_seconds"),
+				bySource("chrony_sources_polling_interval_seconds"),
+				bySource("chrony_sources_stratum"),
+			},
+		},
+			column{"source_name", "Source", nil},
+			column{"source_address", "Address", nil},
+			column{"source_state", "State", nil},
+			column{"Value #B", "Verdict", []object{property("unit", "none"), property("mappings", selectionNames()), colored()}},
+			column{"Value #C", "Reach", []object{property("unit", "percentunit"), property("thresholds", steps("red", 0.5, "orange", 1, "transparent")), colored()}},
+			column{"Value #D", "Offset", nil},
+			column{"Value #E", "Margin", nil},
+			column{"Value #F", "Last sample", nil},
+			column{"Value #G", "Poll", nil},
+			column{"Value #H", "Stratum", []object{property("unit", "none")}},
+		), "Reach"),
+		lines(panel{
+			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", see: "metrics.md",
+			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. A source whose band lies apart from the others' lies.",
+			queries: []query{
+				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds"), legend: "{{source_name}}"},
+				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` + ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at most"},
+				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` - ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at least"},
+			},
+			overrides: []object{byQuery("B", dashed()...), byQuery("C", dashed()...)},
+		}, ""),
+		areas(panel{
+			title: "Sources by state", width: 12, height: 8, unit: "short", see: "runbooks/ClockSourceSuspicious.md",
+			about:   "How many sources are selected, combined with that one, good but not needed, jittery, falsetickers (they contradict the others), or not usable.",
+			queries: []query{{expr: by("state", "chrony_sources_by_state") + ` > 0`, legend: "{{state}}"}},
+		}),
+		timeline(panel{
+			title: "Verdicts", width: 24, height: 6, unit: "none", see: "metrics.md",
+			about:   "Whether chronyd would select a source, and why not. Only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
+			queries: []query{{expr: by("source_name", "chrony_sources_selection"), legend: "{{source_name}}"}},
+		}, selectionNames()),
+	}
+}
+
+func offsets() panel {
+	return lines(panel{
+		title: "Offset", width: 8, height: 8, unit: "s", see: "metrics.md",
+		about: "What is still to be corrected (above zero: the clock is behind), what the last update found (above zero: it was ahead), and the long-term average.",
+		queries: []query{
+			{expr: raw("chrony_tracking_system_time_seconds"), legend: "to be corrected"},
+			{expr: raw("chrony_tracking_last_offset_seconds"), legend: "last"},
+			{expr: raw("chrony_tracking_rms_offset_seconds"), legend: "average"},
+		},
+	}, "")
+}
+
+func frequencies() panel {
+	return lines(panel{
+		title: "Frequency and steering", width: 8, height: 8, unit: "ppm", see: "watch.md",
+		about: "By how much the clock would gain, as chronyd says and corrects; what the kernel was told; and how the clock was really steered, slewing included. The last two are the first one's mirror, or somebody else steers, too.",
+		queries: []query{
+			{expr: raw("chrony_tracking_frequency_ppms"), legend: "gains"},
+			{expr: `1e6 * ` + raw("chrony_clock_kernel_frequency_ratio"), legend: "kernel"},
+			{expr: `1e6 * max(deriv(chrony_clock_steering_seconds{` + one + `}[$__rate_interval]))`, legend: "steered"},
+		},
+	}, "")
+}
+
+func skew() panel {
+	return lines(panel{
+		title: "Skew", width: 8, height: 8, unit: "ppm", see: "metrics.md",
+		about: "How uncertain the frequency is: the bound grows by so much between two samples. Beside it, how far the source's frequency is from the one in use.",
+		queries: []query{
+			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
+			{expr: `abs(` + raw("chrony_tracking_residual_frequency_ppms") + `)`, legend: "residual"},
+		},
+	}, "")
+}
+
+func events() panel {
+	return bars(panel{
+		title: "Events", width: 12, height: 8, unit: "short", see: "watch.md#what-happens-to-the-clocks",
+		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last hundred with their times.",
+		queries: []query{{expr: growth("event", "chrony_clock_events_total") + ` > 0`, legend: "{{event}}"}},
+	})
+}
+
+func stateSeconds() panel {
+	return bars(panel{
+		title: "Seconds in each state", width: 12, height: 8, unit: "s", see: "watch.md",
+		about:   "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
+		queries: []query{{expr: growth("state", "chrony_clock_state_seconds_total") + ` > 0`, legend: "{{state}}"}},
+	})
+}
+
+func trackerHealth() []panel {
+	return []panel{
+		lines(panel{
+			title: "Exchange with chronyd", width: 8, height: 7, unit: "s", see: "metrics.md",
+			about:   "How long chronyd took to answer a scrape. It has a second (--chrony.timeout).",
+			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
+		}, "log"),
+		bars(panel{
+			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", see: "runbooks/ClockTrackerUnhealthy.md",
+			about: "What went wrong between the tracker and chronyd. Nothing at all is as it should be.",
+			queries: []query{
+				{expr: growth("reason", "chrony_tracker_exchange_failures_total") + ` > 0`, legend: "failed: {{reason}}"},
+				{expr: growth("reason", "chrony_tracker_dropped_packets_total") + ` > 0`, legend: "dropped: {{reason}}"},
+			},
+		}),
+		lines(panel{
+			title: "Samples a second", width: 4, height: 7, unit: "short", see: "watch.md",
+			about:   "One is usual (--sample.interval). Fewer: the tracker is starved.",
+			queries: []query{{expr: `max(rate(chrony_tracker_samples_total{` + one + `}[$__rate_interval]))`, legend: "samples"}},
+		}, ""),
+		table(panel{
+			title: "Reports that chronyd refuses", width: 4, height: 7, unit: "none", see: "metrics.md",
+			about:   "Each costs its own series and no others. The tracker's page says how to get them.",
+			queries: []query{{expr: by("report", "chrony_tracker_report_readable") + ` == 0`}},
+		}, column{"report", "Report", nil}),
+	}
+}

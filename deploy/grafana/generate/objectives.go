@@ -1,0 +1,114 @@
+package main
+
+// held names the clusters and objectives that are chosen.
+const held = of + `,objective=~"$objective"`
+
+const bad = `cluster:chrony_objective_bad:ratio_rate5m{` + held + `}`
+
+// burn is how fast the budget is spent: at 1, what the target allows is just used up.
+func burn(window string) string {
+	return `max by (objective) (avg_over_time(` + bad + `[` + window + `])) / (1 - $target)`
+}
+
+func objectives() dashboard {
+	const names = `label_values(cluster:chrony_objective_limit_seconds:min{` + of + `}, objective)`
+	return dashboard{
+		uid: "chrony-tracker-objectives", title: "Clocks: objectives",
+		about: "For how much of the time the clocks were within their limits, how fast the error budget burns, and by whom.",
+		variables: []object{target(), {
+			"name": "objective", "label": "Objective", "type": "query", "datasource": datasource,
+			"definition": names, "query": object{"query": names, "refId": "objective"},
+			"current": object{"text": list{"All"}, "value": list{"$__all"}}, "includeAll": true, "allValue": ".*", "multi": true,
+			"refresh": 2, "sort": 1, "hide": 0, "regex": "",
+		}},
+		sections: []section{
+			{"Over the chosen range", []panel{compliance(), budget(), limits()}},
+			{"Over time", []panel{badShare(), burnRates(), exceeded(), statesBeside()}},
+			{"Who", []panel{offenders()}},
+		},
+	}
+}
+
+func compliance() panel {
+	return tile(panel{
+		title: "Kept", width: 10, unit: "percentunit", see: "watch.md#objectives",
+		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Clusters count alike.",
+		defaults: object{"decimals": 3, "thresholds": steps("red", 0.99, "orange", 0.999, "green")},
+		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range]))`, legend: "{{objective}}"}},
+	}, "value_and_name")
+}
+
+func budget() panel {
+	return tile(panel{
+		title: "Error budget left", width: 10, unit: "percentunit", see: "runbooks/ClockBudgetBurning.md",
+		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. Below zero: overspent.",
+		defaults: object{"decimals": 0, "thresholds": steps("red", 0, "orange", 0.5, "green")},
+		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range])) / (1 - $target)`, legend: "{{objective}}"}},
+	}, "value_and_name")
+}
+
+func limits() panel {
+	return tile(panel{
+		title: "Limits", width: 4, unit: "s", see: "watch.md#objectives", defaults: object{"thresholds": steps("blue")},
+		about:   "What each objective allows: chrony_objective_limit_seconds, or the rules' own where none is set.",
+		queries: []query{{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + held + `})`, legend: "{{objective}}"}},
+	}, "value_and_name")
+}
+
+func badShare() panel {
+	return lines(panel{
+		title: "Outside", width: 12, height: 9, unit: "percentunit", see: "runbooks/ClockBudgetBurning.md",
+		about:   "The share of the clocks' time that was outside of each objective, over five minutes. Unknown clocks and nodes without a tracker are in it.",
+		queries: []query{{expr: `max by (objective) (` + bad + `)`, legend: "{{objective}}"}},
+	}, "")
+}
+
+func burnRates() panel {
+	p := lines(panel{
+		title: "Burn rate", width: 12, height: 9, unit: "short", see: "runbooks/ClockBudgetBurning.md",
+		about: "How many times faster than the target allows the budget is spent. Someone is called at 14.4 over an hour or 6 over six hours, and told at 1 over three days, while some clock is really too wrong.",
+		queries: []query{
+			{expr: burn("1h"), legend: "{{objective}}, 1 h"},
+			{expr: burn("6h"), legend: "{{objective}}, 6 h"},
+			{expr: burn("3d"), legend: "{{objective}}, 3 d"},
+		},
+		defaults: object{"thresholds": steps("transparent", 1, "yellow", 6, "orange", 14.4, "red")},
+	}, "")
+	p.custom["thresholdsStyle"] = object{"mode": "dashed"}
+	return p
+}
+
+func exceeded() panel {
+	return lines(panel{
+		title: "Clocks that are too wrong", width: 12, height: 8, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
+		about:   "The share of the clocks that had a bound within the last minute, but one above the limit. Those without a bound are not in it: see the states beside it.",
+		queries: []query{{expr: `max by (objective) (cluster:chrony_objective_exceeded:ratio{` + held + `})`, legend: "{{objective}}"}},
+	}, "")
+}
+
+func statesBeside() panel {
+	p := nodesByState()
+	p.about = "What else spends the budget: nodes that are not synchronized have no bound, or soon a large one."
+	return p
+}
+
+func offenders() panel {
+	const good = `node:chrony_objective_good:ratio_rate5m{` + held + `}`
+	const worst = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
+	return sorted(table(panel{
+		title: "Worst offenders", width: 24, height: 10, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
+		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now.",
+		queries: []query{
+			{expr: worst},
+			{expr: `max by (cluster, node, objective) (node:chrony_objective_limit_seconds:max{` + held + `}) and on (cluster, node, objective) ` + worst},
+			{expr: `max by (cluster, node, objective) (` + bound + ` * on (cluster, node) group_right () (node:chrony_objective_limit_seconds:max{` + held + `} > bool 0)) and on (cluster, node, objective) ` + worst},
+		},
+	},
+		column{"cluster", "Cluster", nil},
+		column{"node", "Node", []object{toNode()}},
+		column{"objective", "Objective", nil},
+		column{"Value #A", "Outside", []object{property("decimals", 2), property("thresholds", steps("transparent", 0.001, "orange", 0.01, "red")), colored()}},
+		column{"Value #B", "Limit", []object{property("unit", "s")}},
+		column{"Value #C", "Bound now", []object{property("unit", "s")}},
+	), "Outside")
+}

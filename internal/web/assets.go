@@ -1,0 +1,74 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"net/http"
+	"path"
+	"sync"
+	"time"
+)
+
+// assets are what the page is made of, beside its words.
+//
+//go:embed page
+var assets embed.FS
+
+// assetFiles are served under /-/, where no flag can put anything else.
+var assetFiles = []struct{ name, file, contentType string }{
+	{"page.css", "page.css", "text/css; charset=utf-8"},
+	{"page.js", "page.js", "text/javascript; charset=utf-8"},
+	{"plot.js", "plot.js", "text/javascript; charset=utf-8"},
+	{"icon.svg", "icon.svg", "image/svg+xml"},
+	{"uplot.css", "uplot/uPlot.min.css", "text/css; charset=utf-8"},
+	{"uplot.js", "uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"},
+	{"uplot.txt", "uplot/LICENSE", "text/plain; charset=utf-8"},
+}
+
+func registerAssets(mux *http.ServeMux) {
+	for _, a := range assetFiles {
+		text, err := assets.ReadFile(path.Join("page", a.file))
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		mux.Handle("GET /-/"+a.name, newAsset(text, a.contentType))
+	}
+}
+
+// newAsset serves a file that stays as it is while the program runs. Browsers keep
+// it, and ask whether it is still the same.
+func newAsset(text []byte, contentType string) http.Handler {
+	hash := sha256.Sum256(text)
+	tag := hex.EncodeToString(hash[:8])
+	packed := sync.OnceValue(func() []byte { return pack(text) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Type", contentType)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-cache")
+		header.Set("Vary", "Accept-Encoding")
+		body := text
+		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			header.Set("Content-Encoding", "gzip")
+			header.Set("ETag", `"`+tag+`-gzip"`)
+			body = packed()
+		} else {
+			header.Set("ETag", `"`+tag+`"`)
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	})
+}
+
+func pack(text []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	w.Write(text)
+	w.Close()
+	return b.Bytes()
+}

@@ -1,0 +1,252 @@
+// Package browser looks at the program's page as its users do: with a real browser,
+// beside a real chronyd. It is a module of its own, so that what drives the browser
+// stays out of the program.
+package browser
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+var (
+	binary  string          // of the program, built once
+	browser context.Context // one for all tests; each has a tab of its own
+)
+
+func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
+
+func prepareAndRun(m *testing.M) int {
+	chromium := findChromium()
+	if chromium == "" {
+		fmt.Fprintln(os.Stderr, "no test was run: this takes chromium")
+		if os.Getenv("CI") != "" {
+			return 1
+		}
+		return 0
+	}
+	dir, err := os.MkdirTemp("", "chrony-tracker")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "chrony-tracker")
+	build := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/chrony-tracker")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return 1
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.WindowSize(1100, 900))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // which refuses root
+	}
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	defer end()
+	var closeBrowser context.CancelFunc
+	browser, closeBrowser = chromedp.NewContext(allocator)
+	defer closeBrowser()
+	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func findChromium() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// A server is the program, running.
+type server struct {
+	url  string
+	args []string
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+}
+
+// start runs the program and waits until it serves.
+func start(t *testing.T, args ...string) *server {
+	t.Helper()
+	port, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	s := &server{url: "http://" + address + "/", args: append(args, "--web.listen-address="+address)}
+	s.launch(t)
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
+	})
+	return s
+}
+
+func (s *server) launch(t *testing.T) {
+	t.Helper()
+	s.cmd = exec.Command(binary, s.args...)
+	s.cmd.Stderr = &s.log
+	must(t, s.cmd.Start())
+	await(t, "the program to serve", func() bool {
+		response, err := http.Get(s.url + "-/healthy")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return true
+	})
+}
+
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+// await waits for a condition, and not for ever.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited a minute for %s", what)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tab is one page in the browser, and what the browser has to say of it.
+type tab struct {
+	context.Context
+	mu       sync.Mutex
+	requests []string // where to
+	problems []string // in the console
+	bytes    float64  // that came over the wire
+}
+
+// open opens a page in a tab of its own, which is closed at the test's end. The
+// actions come before the page.
+func open(t *testing.T, url string, before ...action) *tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(browser)
+	t.Cleanup(end)
+	p := &tab{Context: ctx}
+	must(t, chromedp.Listen(ctx, p.note))
+	p.run(t, call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}))
+	p.run(t, before...)
+	p.run(t, chromedp.Navigate(url))
+	return p
+}
+
+func (p *tab) note(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	case *network.EventLoadingFinished:
+		p.bytes += e.EncodedDataLength
+	case *runtime.EventExceptionThrown:
+		p.problems = append(p.problems, e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		p.problems = append(p.problems, e.Entry.Text+" "+e.Entry.URL)
+	}
+}
+
+// An action is something that the browser is to do.
+type action = chromedp.Action[chromedp.Void]
+
+func call[P, R any](command cdp.Command[P, R], params P) action {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, command, params)
+		return err
+	})
+}
+
+func (p *tab) run(t *testing.T, actions ...action) {
+	t.Helper()
+	must(t, chromedp.Do(p, actions...))
+}
+
+// evaluate returns what an expression is on the page.
+func evaluate[T any](t *testing.T, p *tab, expression string) (value T) {
+	t.Helper()
+	value, err := chromedp.Run(p, chromedp.Evaluate[T](expression))
+	must(t, err)
+	return value
+}
+
+// text returns the text of an element as it is shown, or "" if there is none.
+func (p *tab) text(t *testing.T, selector string) string {
+	t.Helper()
+	return evaluate[string](t, p, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// await waits until an expression is true on the page.
+func (p *tab) await(t *testing.T, expression string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if evaluate[bool](t, p, "!!("+expression+")") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited a minute for %s:\n%s", expression, p.text(t, "body"))
+		}
+	}
+}
+
+// awaitText waits until an element's text contains what is wanted.
+func (p *tab) awaitText(t *testing.T, selector, part string) {
+	t.Helper()
+	p.await(t, fmt.Sprintf("document.querySelector(%q)?.innerText.includes(%q)", selector, part))
+}
+
+// awaitPlot waits until the page is up to date and the plot is drawn.
+func (p *tab) awaitPlot(t *testing.T) {
+	t.Helper()
+	p.await(t, "document.body.classList.contains('live')")
+	p.await(t, "document.querySelector('#plot .caption')?.textContent.includes('the bound was')")
+}
+
+// wantQuiet wants nothing in the console, and no request to anybody else.
+func (p *tab) wantQuiet(t *testing.T, base string) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, problem := range p.problems {
+		t.Errorf("in the console: %s", problem)
+	}
+	for _, url := range p.requests {
+		if !strings.HasPrefix(url, base) {
+			t.Errorf("a request to %s", url)
+		}
+	}
+}

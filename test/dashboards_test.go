@@ -1,0 +1,238 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// mayBeEmpty are the queries of panels that show nothing while all is well.
+var mayBeEmpty = map[string]bool{
+	"Nodes in doubt A": true, "Silent nodes A": true, "Events A": true,
+	"Failures, dropped packets A": true, "Failures, dropped packets B": true,
+	"The terms of the bound B": true, // limits far above the bound
+}
+
+// TestDashboards puts every query of every dashboard to a real Prometheus that
+// scrapes a healthy fleet, whose series have no label cluster, and a broken one.
+func TestDashboards(t *testing.T) {
+	p := watchFleets(t)
+	var asked []*question
+	for _, name := range []string{"fleet", "node", "objectives"} {
+		asked = append(asked, questions(t, name)...)
+	}
+	for _, fleet := range []struct{ name, cluster string }{{"healthy", ""}, {"broken", "broken"}} {
+		t.Run(fleet.name, func(t *testing.T) {
+			for _, q := range asked {
+				if fleet.name == "healthy" && mayBeEmpty[q.name] {
+					p.answer(t, q, fleet.cluster)
+					continue
+				}
+				await(t, fmt.Sprintf("an answer to %s (%s): %s", q.name, q.dashboard, q.expr), func() bool { return p.answer(t, q, fleet.cluster) })
+			}
+		})
+	}
+}
+
+// A question is a query of a panel, by its title and letter, or a variable's.
+type question struct {
+	dashboard, name, expr string
+	instant               bool
+}
+
+func questions(t *testing.T, dashboard string) []*question {
+	t.Helper()
+	text, err := os.ReadFile("../deploy/grafana/" + dashboard + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
+		Panels []struct {
+			Title   string
+			Targets []struct {
+				RefID, Expr string
+				Instant     bool
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []*question
+	for _, v := range file.Templating.List {
+		if parts := labelValues.FindStringSubmatch(v.Definition); parts != nil {
+			all = append(all, &question{dashboard, "variable " + v.Name, "group by (" + parts[2] + ") (" + parts[1] + ")", true})
+		}
+	}
+	for _, p := range file.Panels {
+		for _, q := range p.Targets {
+			all = append(all, &question{dashboard, p.Title + " " + q.RefID, q.Expr, q.Instant})
+		}
+	}
+	return all
+}
+
+var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+
+// fleetNodes is how many nodes each fleet has: in the broken one, each fault once.
+const fleetNodes = 12
+
+// A prometheus is one that runs, and what is asked of it.
+type prometheus struct{ url string }
+
+// answer reports whether there is any series in the answer, for some node if the
+// query is about one. It fails if Prometheus does.
+func (p *prometheus) answer(t *testing.T, q *question, cluster string) bool {
+	t.Helper()
+	nodes := 1
+	if strings.Contains(q.expr, "$node") {
+		nodes = fleetNodes
+	}
+	for i := range nodes {
+		expr := strings.NewReplacer(
+			"$cluster", cluster, "$node", fmt.Sprintf("node-%04d", i+1), "$objective", ".*", "$target", "0.999",
+			"$__rate_interval", "8s", "$__range", "1m",
+		).Replace(q.expr)
+		if p.askOver(t, expr, q.instant, time.Minute) {
+			return true
+		}
+	}
+	return false
+}
+
+// askOver asks as Grafana does: for the instant, or for up to a thousand points of
+// the last time span. It reports whether there is any series in the answer.
+func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.Duration) bool {
+	t.Helper()
+	path, values := "/api/v1/query", url.Values{"query": {expr}}
+	if !instant {
+		const points = 1000
+		now := time.Now()
+		path = "/api/v1/query_range"
+		values.Set("start", fmt.Sprint(now.Add(-span).Unix()))
+		values.Set("end", fmt.Sprint(now.Unix()))
+		values.Set("step", fmt.Sprint(max(1, int(span.Seconds())/points)))
+	}
+	response, err := http.PostForm(p.url+path, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct{ Result []json.RawMessage }
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Error != "" {
+		t.Fatalf("%s: %s%v", expr, answer.Error, err)
+	}
+	return len(answer.Data.Result) > 0
+}
+
+// watchFleets starts both fleets, and a Prometheus that scrapes them every second
+// and has the rules, with all their times divided by sixty.
+func watchFleets(t *testing.T) *prometheus {
+	t.Helper()
+	dir := t.TempDir()
+	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", "60").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := buildDemo(t, dir)
+	config := fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: healthy
+    http_sd_configs: [{url: "http://%s/targets"}]
+    relabel_configs: [{action: labeldrop, regex: cluster}]
+  - job_name: broken
+    http_sd_configs: [{url: "http://%s/targets"}]
+    relabel_configs: [{target_label: cluster, replacement: broken}]
+`, startDemo(t, program, fleetNodes, "-healthy"), startDemo(t, program, fleetNodes))
+	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return startPrometheusIn(t, dir)
+}
+
+func buildDemo(t *testing.T, dir string) string {
+	t.Helper()
+	program := filepath.Join(dir, "chrony-tracker-demo")
+	if out, err := exec.Command("go", "build", "-o", program, "../cmd/chrony-tracker-demo").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+// startDemo runs a fleet of so many nodes and returns its address.
+func startDemo(t *testing.T, program string, nodes int, args ...string) string {
+	t.Helper()
+	port, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
+	await(t, "the fleet", func() bool { return isServed("http://" + address) })
+	return address
+}
+
+// startPrometheusIn runs a Prometheus with the files of a folder.
+func startPrometheusIn(t *testing.T, dir string) *prometheus {
+	t.Helper()
+	program, err := chronytest.Program("prometheus", "prometheus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := chronytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	startProcess(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
+	p := &prometheus{"http://" + address}
+	await(t, "Prometheus", func() bool { return isServed(p.url + "/-/ready") })
+	return p
+}
+
+// startProcess runs a program until the end of the test.
+func startProcess(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+}
+
+func isServed(url string) bool {
+	response, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}

@@ -1,0 +1,106 @@
+package test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	loadNodes   = flag.Int("nodes", 100, "how many nodes TestLoad simulates")
+	loadFor     = flag.Duration("for", 0, "for how long TestLoad has them scraped before it asks")
+	loadSlowest = flag.Duration("slowest", time.Second, "how long TestLoad lets a query of the fleet's dashboard take")
+)
+
+// TestLoad times each query of the fleet's dashboard, and tells what a node costs.
+// For the figures of docs/fleet.md:
+//
+//	go test ./test -run TestLoad -v -nodes=1000 -for=4m
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	interval := max(1, *loadNodes/100) // seconds between two scrapes
+	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", strconv.Itoa(max(1, 60/interval))).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := startDemo(t, buildDemo(t, dir), *loadNodes, "-clusters", "4", "-interval", fmt.Sprintf("%ds", max(1, *loadNodes/1000)))
+	for name, text := range map[string]string{"rules.yml": string(rules), "prometheus.yml": fmt.Sprintf(`
+global: {scrape_interval: %[1]ds, scrape_timeout: %[1]ds, evaluation_interval: %[1]ds}
+rule_files: [rules.yml]
+scrape_configs: [{job_name: fleet, http_sd_configs: [{url: "http://%[2]s/targets"}]}]
+`, interval, address)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startPrometheusIn(t, dir)
+	begin := time.Now()
+	patience := 30*time.Second + time.Duration(4*interval)*time.Second + *loadFor
+	awaitFor(t, patience, "all nodes", func() bool {
+		return time.Since(begin) >= *loadFor && p.value(t, "count(node:chrony_clock_error_bound_seconds:max)") == float64(*loadNodes)
+	})
+	for _, figure := range []struct{ name, query string }{
+		{"series of a node, a PTP clock", `min(scrape_samples_scraped{job="chrony-tracker"} and on (node) chrony_up == 1 and on (node) chrony_clock_state{state="synchronized"} == 1)`},
+		{"series of a node, at most", `max(scrape_samples_scraped{job="chrony-tracker"})`},
+		{"series of the rules, for each node", fmt.Sprintf(`count({__name__=~"(node|cluster):.+"}) / %d`, *loadNodes)},
+	} {
+		t.Logf("%s: %g", figure.name, p.value(t, figure.query))
+	}
+	for _, q := range questions(t, "fleet") {
+		took := p.time(t, q, max(*loadFor, time.Minute))
+		t.Logf("%v: %s", took, q.name)
+		if took > *loadSlowest {
+			t.Errorf("%s took %v: %s", q.name, took, q.expr)
+		}
+	}
+}
+
+// value asks for a single number; it is 0 while there is none.
+func (p *prometheus) value(t *testing.T, expr string) float64 {
+	t.Helper()
+	response, err := http.PostForm(p.url+"/api/v1/query", url.Values{"query": {expr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Data struct {
+			Result []struct{ Value [2]any }
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Data.Result) == 0 {
+		return 0
+	}
+	value, err := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// time returns how long a query takes, the median of five.
+func (p *prometheus) time(t *testing.T, q *question, span time.Duration) time.Duration {
+	t.Helper()
+	expr := strings.NewReplacer("$cluster", ".*", "$target", "0.999", "$__range", strconv.Itoa(int(span.Seconds()))+"s").Replace(q.expr)
+	var took []time.Duration
+	for range 5 {
+		begin := time.Now()
+		p.askOver(t, expr, q.instant, span)
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	return took[len(took)/2].Round(time.Millisecond / 10)
+}

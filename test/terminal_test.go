@@ -1,0 +1,142 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// A terminal is a pseudo-terminal on which the program runs.
+type terminal struct {
+	*os.File
+	cmd *exec.Cmd
+
+	mu    sync.Mutex
+	shown string
+	done  chan struct{} // closed when nothing more will be shown
+}
+
+// onTerminal runs the program on a terminal of 80 columns.
+func onTerminal(t *testing.T, rows uint16, environment []string, args ...string) *terminal {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(append(os.Environ(), "TERM=xterm"), environment...)
+	file, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 80, Rows: rows})
+	must(t, err)
+	term := &terminal{File: file, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		defer close(term.done)
+		for b := make([]byte, 4096); ; {
+			n, err := file.Read(b)
+			if err != nil {
+				return // the program has ended
+			}
+			term.mu.Lock()
+			term.shown += string(b[:n])
+			term.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		file.Close()
+		<-term.done
+		if t.Failed() {
+			t.Logf("%q", term.all())
+		}
+	})
+	return term
+}
+
+func (t *terminal) all() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.shown
+}
+
+const frameBegins = "\x1b[H"
+
+// frames are the whole screens that were shown, without colours.
+func (t *terminal) frames() []string {
+	text := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(t.all(), "")
+	frames := strings.Split(text, frameBegins)
+	if len(frames) < 3 {
+		return nil
+	}
+	return frames[1 : len(frames)-1] // the last one may not be whole
+}
+
+func (t *terminal) await(tt *testing.T, text string) {
+	tt.Helper()
+	await(tt, text, func() bool {
+		frames := t.frames()
+		return len(frames) > 0 && strings.Contains(frames[len(frames)-1], text)
+	})
+}
+
+// end wants the program to end well, and to leave the terminal as it was.
+func (t *terminal) end(tt *testing.T, key string) {
+	tt.Helper()
+	_, err := t.WriteString(key)
+	must(tt, err)
+	if err := t.cmd.Wait(); err != nil {
+		tt.Errorf("after %q: %v", key, err)
+	}
+	<-t.done
+	if !strings.HasPrefix(t.all(), "\x1b[?1049h\x1b[?25l") || !strings.HasSuffix(t.all(), "\x1b[?25h\x1b[?1049l") {
+		tt.Error("the terminal is not as it was")
+	}
+}
+
+// TestWatch looks on while chronyd dies and comes back.
+func TestWatch(t *testing.T) {
+	d := chronytest.NewSynchronized(t, " offset 0.25")
+	term := onTerminal(t, 40, nil, "status", "--watch", "--interval=100ms", "--chrony.address="+d.Address)
+	term.await(t, "The clock is wrong by 2")
+	term.await(t, "*  127.0.0.1")
+	d.Kill()
+	term.await(t, "Nothing is known of the clock")
+	must(t, d.Restart())
+	must(t, d.WaitSynchronized(t.Context()))
+	term.await(t, "The clock is wrong by 2")
+	if !strings.Contains(term.all(), "\x1b[1m\x1b[32mThe clock") || !strings.Contains(term.all(), "\x1b[31mNothing") && !strings.Contains(term.all(), "\x1b[1m\x1b[31mNothing") {
+		t.Error("no colours")
+	}
+	term.end(t, "q")
+
+	// Each screen is drawn over the last one, and fits.
+	for _, frame := range term.frames() {
+		lines := strings.Split(strings.TrimSuffix(frame, "\x1b[J"), "\x1b[K\r\n")
+		for _, line := range lines {
+			if n := len([]rune(strings.ReplaceAll(line, "\x1b[K", ""))); n > 80 {
+				t.Errorf("%d columns: %q", n, line)
+			}
+		}
+		if len(lines) > 40 || strings.Count(frame, "\n") != len(lines)-1 {
+			t.Errorf("%d lines: %q", len(lines), frame)
+		}
+	}
+}
+
+// TestWatchSmall has a terminal that is too small, nothing to do with colours, and is
+// ended by Ctrl-C.
+func TestWatchSmall(t *testing.T) {
+	d := chronytest.New(t, chronytest.Config{})
+	term := onTerminal(t, 4, []string{"NO_COLOR=1"}, "status", "-w", "-n", "100ms", "--chrony.address="+d.Address)
+	term.await(t, "The clock can be wrong by any amount: chronyd follows no source.")
+	for _, frame := range term.frames() {
+		if strings.Count(frame, "\n") != 3 {
+			t.Errorf("it does not fit: %q", frame)
+		}
+	}
+	if regexp.MustCompile("\x1b\\[[0-9;]*m").MatchString(term.all()) {
+		t.Error("colours")
+	}
+	term.end(t, "\x03")
+}
