@@ -51,7 +51,7 @@ func TestAlerts(t *testing.T) {
 		node := alert.Labels["node"]
 		summary := map[string]string{
 			"dead":      "The clock of node dead can be wrong by any amount: it is unreachable.",
-			"lonely":    "Node lonely cannot rely on 1 of its time sources: a single one is left.",
+			"lonely":    "Node lonely cannot rely on 1 of its time sources, silent while a single one is left.",
 			"unwatched": "Nobody watches the clock of node unwatched: there is no tracker.",
 		}[node]
 		if alert.State == "firing" && alert.Annotations["summary"] != summary {

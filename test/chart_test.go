@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 // These tests read what the chart makes of every switch, and compare it with the
@@ -59,8 +62,28 @@ func run(t *testing.T, input string, program string, args ...string) (stdout, st
 	return out.String(), problems.String(), err
 }
 
+// withDashboards returns a copy of the chart that has these dashboards and no others,
+// so that what it makes of them is no matter of which there are.
+func withDashboards(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "chrony-tracker")
+	must(t, os.CopyFS(dir, os.DirFS(chart)))
+	dashboards := filepath.Join(dir, "files/dashboards")
+	must(t, os.RemoveAll(dashboards))
+	for _, name := range names {
+		must(t, os.MkdirAll(dashboards, 0o755))
+		must(t, os.WriteFile(filepath.Join(dashboards, name+".json"), []byte(`{"title": "`+name+`"}`+"\n"), 0o644))
+	}
+	return dir
+}
+
 // template renders the chart as the release chrony-tracker.
 func template(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return templateOf(t, withDashboards(t, "try"), args...)
+}
+
+func templateOf(t *testing.T, chart string, args ...string) (string, error) {
 	t.Helper()
 	out, problems, err := run(t, "", helm, append([]string{"template", "chrony-tracker", chart, "--namespace=chrony-tracker"}, args...)...)
 	if err != nil {
@@ -99,7 +122,7 @@ func TestChart(t *testing.T) {
 	rendered := make(map[string]bool)
 	for _, file := range values(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			if out, problems, err := run(t, "", helm, "lint", "--strict", chart, "--values="+file); err != nil {
+			if out, problems, err := run(t, "", helm, "lint", "--strict", withDashboards(t, "try"), "--values="+file); err != nil {
 				t.Errorf("%v: %s%s", err, out, problems)
 			}
 			text, err := template(t, "--values="+file)
@@ -143,8 +166,11 @@ func TestChartRefuses(t *testing.T) {
 		{"prometheus.monitor.enabled=true,prometheus.monitor.apiVersion=v1", `/prometheus/monitor/apiVersion`},
 		{"prometheusRule.enabled=true,prometheusRule.disabled={NoSuchAlert}", `no alert is called NoSuchAlert`},
 		{"prometheusRule.target=1.5", `/prometheusRule/target`},
-		{"objectives={crdb=fast}", `/objectives/0`},
-		{"objektives={crdb=1s}", `objektives`},
+		{"objectives={orders=fast}", `/objectives/0`},
+		{"objectives={cockroach}", `/objectives/0`},
+		{"objektives={orders=1s}", `objektives`},
+		{`commonLabels.app\.kubernetes\.io/name=x`, `invalid propertyName 'app.kubernetes.io/name'`},
+		{`podLabels.app\.kubernetes\.io/instance=x`, `invalid propertyName 'app.kubernetes.io/instance'`},
 		{"service.port=99999", `/service/port`},
 	} {
 		args := []string{"--set=" + test.set}
@@ -210,7 +236,7 @@ func TestChartMonitors(t *testing.T) {
 // TestChartRules changes the rules by values.
 func TestChartRules(t *testing.T) {
 	spec := fmt.Sprint(objects(t, "--values="+chart+"/ci/operator-values.yaml")["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.05", "for:5m labels:map[severity:critical]] map[alert:ClockErrorLarge", "record:job:chrony_up:sum"} {
+	for _, want := range []string{"* 0.05", "for:0s labels:map[severity:critical]] map[alert:ClockErrorLarge", "record:job:chrony_up:sum"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
@@ -232,6 +258,65 @@ func TestChartSet(t *testing.T) {
 	}
 	if args := fmt.Sprint(at(made["DaemonSet"], "spec", "template", "spec", "containers", 0, "args")); !strings.Contains(args, "--clock.max-drift=1.5") {
 		t.Errorf("args %s", args)
+	}
+}
+
+// TestChartPairLimit sets the limit of two clocks, and leaves it to the objectives;
+// and gives the runbooks an address with a slash at its end.
+func TestChartPairLimit(t *testing.T) {
+	for set, want := range map[string]string{
+		"": "pair_error_seconds:max > on (cluster) 2 * min by (cluster) (node:chrony_objective_limit_seconds:max)", "prometheusRule.pairLimit=0.3": "more than 0.3 s.",
+		"prometheusRule.runbookUrl=https://books.example/": "https://books.example/ClockPairApart.md",
+	} {
+		made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,"+set)
+		if spec := fmt.Sprint(made["PrometheusRule"]["spec"]); !strings.Contains(spec, want) {
+			t.Errorf("%s: no %q in %s", set, want, spec)
+		}
+	}
+}
+
+// TestChartDashboards wants what Grafana's sidecar looks for, and a word where there
+// is nothing to be found.
+func TestChartDashboards(t *testing.T) {
+	set := "--set=image.repository=r,dashboards.enabled=true"
+	text, err := templateOf(t, withDashboards(t, "one", "two"), set)
+	must(t, err)
+	var found []string
+	for _, o := range decode(t, text) {
+		if o["kind"] == "ConfigMap" && at(o, "metadata", "labels", "grafana_dashboard") == "1" {
+			for name := range at(o, "data").(object) {
+				found = append(found, name)
+			}
+		}
+	}
+	if slices.Sort(found); !slices.Equal(found, []string{"one.json", "two.json"}) {
+		t.Errorf("dashboards %q", found)
+	}
+	if _, err := templateOf(t, withDashboards(t), set); err == nil || !strings.Contains(err.Error(), "no files/dashboards/*.json") {
+		t.Errorf("without any: %v", err)
+	}
+}
+
+// TestChartProfiles wants the schema to know the objectives that the tracker knows.
+func TestChartProfiles(t *testing.T) {
+	text, err := os.ReadFile(chart + "/values.schema.json")
+	must(t, err)
+	var schema struct {
+		Properties struct {
+			Objectives struct {
+				Items struct {
+					AnyOf []struct{ Enum []string }
+				}
+			}
+		}
+	}
+	must(t, json.Unmarshal(text, &schema))
+	var want []string
+	for _, p := range tracker.Profiles {
+		want = append(want, p.Name)
+	}
+	if got := schema.Properties.Objectives.Items.AnyOf[0].Enum; !slices.Equal(got, want) {
+		t.Errorf("profiles %q, and in the schema %q", want, got)
 	}
 }
 

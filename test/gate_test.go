@@ -1,12 +1,14 @@
 package test
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
@@ -32,6 +34,26 @@ func TestGateExamples(t *testing.T) {
 		if !regexp.MustCompile(`/-/ready\?max_error=|- waitsync\n.*--url=http://\$\(HOST_IP\):9123\n.*--max-error=10ms\n`).MatchString(text) {
 			t.Errorf("%s does not ask", name)
 		}
+	}
+}
+
+// TestNodeProblemDetectorGivesUp asks somebody who never answers: the script must end
+// before node-problem-detector ends it.
+func TestNodeProblemDetectorGivesUp(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer silent.Close()
+	manifest := decode(t, readGate(t, "node-problem-detector.yaml"))[0]
+	config := written(t, at(manifest, "data", "clock.json").(string))
+	timeout, err := time.ParseDuration(at(config, "pluginConfig", "timeout").(string))
+	must(t, err)
+	host, port, _ := net.SplitHostPort(silent.Addr().String())
+	cmd := exec.Command("bash", "-c", at(manifest, "data", "clock.sh").(string))
+	cmd.Env = []string{"HOST_IP=" + host, "PORT=" + port}
+	begin := time.Now()
+	out, _ := cmd.Output()
+	if took := time.Since(begin); took >= timeout || cmd.ProcessState.ExitCode() != 2 || string(out) != "no answer\n" {
+		t.Errorf("took %v, %v, %q", took, cmd.ProcessState, out)
 	}
 }
 

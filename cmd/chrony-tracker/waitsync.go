@@ -118,7 +118,7 @@ func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) 
 	case f.url == nil:
 		return f.lookAtChronyd(shared)
 	case f.url.Scheme != "http" && f.url.Scheme != "https" || f.url.Host == "":
-		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https://, and a host", f.url)}
+		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https://, and a host", f.url.Redacted())}
 	default:
 		return f.lookAtTracker, func() error { return nil }, nil
 	}
@@ -164,12 +164,12 @@ func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (string, error) {
 	case http.StatusOK:
 		_, verdict, gated := strings.Cut(line, "ready: ")
 		if !gated { // a tracker that knows no max_error, or somebody else
-			return "", hopeless{fmt.Errorf("%s is no gate: it says %q", gate, line)}
+			return "", hopeless{fmt.Errorf("%s is no gate: it says %q", gate.Redacted(), line)}
 		}
 		return verdict, nil
 	case http.StatusServiceUnavailable:
 		return "", hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
 	default:
-		return "", hopeless{fmt.Errorf("%s: %s: %s", gate, response.Status, line)}
+		return "", hopeless{fmt.Errorf("%s: %s: %s", gate.Redacted(), response.Status, line)}
 	}
 }

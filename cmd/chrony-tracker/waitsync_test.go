@@ -52,6 +52,7 @@ func TestWaitsync(t *testing.T) {
 		{"no error at all", []string{"--max-error=0s"}, 2, `^$`, `--max-error=0s: must be above zero`},
 		{"negative timeout", []string{"--max-error=1s", "--timeout=-1s"}, 2, `^$`, `--timeout=-1s`},
 		{"no interval", []string{"--max-error=1s", "--interval=0s"}, 2, `^$`, `--interval=0s`},
+		{"no url with a password", []string{"--max-error=1s", "--url=ftp://me:secret@10.0.0.4"}, 2, `^$`, `--url=ftp://me:xxxxx@10.0.0.4: must begin`},
 		{"no url", []string{"--max-error=1s", "--url=10.0.0.4/x"}, 2, `^$`, `--url=10.0.0.4/x: must begin with http://`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

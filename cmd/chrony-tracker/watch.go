@@ -28,7 +28,7 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 		Default(tracker.DefaultInterval.String()).IsSetByUser(&f.intervalSet).DurationVar(&f.interval)
 	clause.Flag("sample.history", "For how long samples are kept, in memory; five minutes at least.").
 		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
-	clause.Flag("objective", "A limit that the clock's bound is to keep, for service levels: a profile ("+profileNames()+") or name=limit, such as crdb=500ms. Repeatable; one a line in the environment.").
+	clause.Flag("objective", "A limit that the clock's bound is to keep, for service levels: a profile ("+profileNames()+") or name=limit, such as orders=20ms. Repeatable; one a line in the environment.").
 		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)
 	return f
 }

@@ -10,8 +10,9 @@ param workspaceId string
 param clusterId string
 @description('Resource id of the action group to call; nobody is called without.')
 param actionGroupId string = ''
+@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
+param clusterName string = last(split(clusterId, '/'))
 
-var clusterName = last(split(clusterId, '/'))
 var actions = empty(actionGroupId) ? [] : [
   {
     actionGroupId: actionGroupId
@@ -79,8 +80,8 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockErrorUnknown'
         enabled: true
-        expression: 'topk by (cluster, node) (1, max by (cluster, node, state) (avg_over_time(chrony_clock_state{state!="synchronized"}[5m])) > 0 ) and on (cluster, node) node:chrony_clock_error_bound_seconds:max == +Inf'
-        for: 'PT5M'
+        expression: '( max by (cluster, node, state) (max_over_time(chrony_clock_state{state="unreachable"}[5m])) > 0 or on (cluster, node) topk by (cluster, node) (1, max by (cluster, node, state) (avg_over_time(chrony_clock_state{state!~"synchronized|unreachable"}[5m])) > 0 ) ) and on (cluster, node) min_over_time(node:chrony_clock_error_bound_seconds:max[5m]) == +Inf and on (cluster, node) node:chrony_clock_error_bound_seconds:max offset 5m == +Inf'
+        for: 'PT0M'
         severity: 2
         labels: {
           severity: 'warning'
@@ -119,7 +120,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockPairApart'
         enabled: true
-        expression: 'cluster:chrony_clock_pair_error_seconds:max > 0.4'
+        expression: 'cluster:chrony_clock_pair_error_seconds:max > on (cluster) 2 * min by (cluster) (node:chrony_objective_limit_seconds:max)'
         for: 'PT5M'
         severity: 0
         labels: {
@@ -128,7 +129,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
         annotations: {
           description: 'The two largest known bounds of the cluster have been too large together for 5 minutes. Databases that compare their nodes\' clocks stop nodes at their limit.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockPairApart.md'
-          summary: 'The clocks of two nodes can be {{ $value | humanizeDuration }} apart, more than 0.4 s.'
+          summary: 'The clocks of two nodes{{ with $labels.cluster }} in cluster {{ . }}{{ end }} can be {{ $value | humanizeDuration }} apart, more than twice what the strictest objective allows each.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -139,8 +140,8 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockBudgetBurning'
         enabled: true
-        expression: '( avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[1h]) > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 1h or avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[6h]) > 6 * (1 - 0.999) and avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[30m]) > 6 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 6h ) and cluster:chrony_objective_exceeded:ratio > 0'
-        for: 'PT5M'
+        expression: '( avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[1h]) > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m > 14.4 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 1h or avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[6h]) > 6 * (1 - 0.999) and avg_over_time(cluster:chrony_objective_bad:ratio_rate5m[30m]) > 6 * (1 - 0.999) and cluster:chrony_objective_bad:ratio_rate5m offset 6h ) and max_over_time(cluster:chrony_objective_exceeded:ratio[210s]) > 0'
+        for: 'PT6M'
         severity: 0
         labels: {
           severity: 'critical'
@@ -148,7 +149,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
         annotations: {
           description: 'At this rate what 0.999 allows in a month is gone within days. Nodes without a tracker and clocks of which nothing is known count as outside.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurning.md'
-          summary: 'Clocks were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of their time, and still are: its error budget burns fast.'
+          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of their time, and still are: its error budget burns fast.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -168,7 +169,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
         annotations: {
           description: 'At this rate what 0.999 allows in a month will not last for the month.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurningSlowly.md'
-          summary: 'Clocks were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the last three days, more than its error budget allows.'
+          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the last three days, more than its error budget allows.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -179,7 +180,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockStepped'
         enabled: true
-        expression: 'abs(max by (cluster, node) (last_over_time(chrony_clock_last_step_seconds[10m]))) > 0.0001 and on (cluster, node) increase(chrony_clock_steps_total[10m]) > 0 and on (cluster, node) chrony_up offset 20m'
+        expression: 'max by (cluster, node) (abs(last_over_time(chrony_clock_last_step_seconds[10m]))) > 0.0001 and on (cluster, node) increase(chrony_clock_steps_total[10m]) > 0 and on (cluster, node) node:chrony_clock_error_bound_seconds:max offset 20m'
         for: 'PT1M'
         severity: 2
         labels: {
@@ -199,16 +200,16 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockSourceSuspicious'
         enabled: true
-        expression: 'label_replace(max by (cluster, node) (node:chrony_sources:max{state="falseticker"}) > 0, "reason", "falseticker", "", "") or label_replace( sum without (state) (node:chrony_sources:max) - 1 > 0 and sum without (state) (node:chrony_sources:max{state=~"selected|combined|selectable"}) == 1, "reason", "a single one is left", "", "" ) or label_replace( max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name=""}[2m])) or max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name!~"|hyperv|KVM virtual PTP"}[2m])) and on (cluster, node) last_over_time(chrony_tracker_ptp_clock_info{clock_name=~"hyperv|KVM virtual PTP"}[2m]), "reason", "the wrong PTP clock", "", "" )'
+        expression: 'label_replace( max by (cluster, node) (node:chrony_sources:max{state="falseticker"}) > 0, "reason", "contradicted by the others", "", "" ) or label_replace( count by (cluster, node) ( max by (cluster, node, source_address, source_name) (last_over_time(chrony_sources_reach[2m])) == 0 ) and on (cluster, node) sum without (state) (node:chrony_sources:max{state=~"selected|combined|selectable"}) == 1, "reason", "silent while a single one is left", "", "" ) or label_replace( max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name=""}[2m])) or max by (cluster, node) (last_over_time(chrony_tracker_phc_info{clock_name!~"|hyperv|KVM virtual PTP"}[2m])) and on (cluster, node) last_over_time(chrony_tracker_ptp_clock_info{clock_name=~"hyperv|KVM virtual PTP"}[2m]), "reason", "the wrong PTP clock", "", "" )'
         for: 'PT30M'
         severity: 2
         labels: {
           severity: 'warning'
         }
         annotations: {
-          description: 'The clock may still be right, but for 30 minutes it has had less to go by than chrony.conf says. falseticker: a source disagrees with the others.'
+          description: 'The clock may still be right, but for 30 minutes it has had less to go by than chrony.conf says.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockSourceSuspicious.md'
-          summary: 'Node {{ $labels.node }} cannot rely on {{ $value }} of its time sources: {{ $labels.reason }}.'
+          summary: 'Node {{ $labels.node }} cannot rely on {{ $value }} of its time sources, {{ $labels.reason }}.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -219,14 +220,14 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockTrackerMissing'
         enabled: true
-        expression: 'node:chrony_tracker_missing:bool'
+        expression: 'node:chrony_tracker_missing:bool unless on (cluster, node) kube_node_status_condition{condition="Ready", status!="true"} == 1'
         for: 'PT15M'
         severity: 2
         labels: {
           severity: 'warning'
         }
         annotations: {
-          description: 'The node has been in the cluster for 15 minutes without a tracker that can be scraped.'
+          description: 'The node has been ready for 15 minutes without a tracker that can be scraped.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockTrackerMissing.md'
           summary: 'Nobody watches the clock of node {{ $labels.node }}: there is no tracker.'
         }

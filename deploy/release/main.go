@@ -102,13 +102,17 @@ func (r release) archive(platform, binary string) error {
 func (r release) chart() error {
 	root := filepath.Join(r.source, "deploy/helm", name)
 	version := strings.TrimPrefix(r.version, "v")
+	ignored, err := ignoring(filepath.Join(root, ".helmignore"))
+	if err != nil {
+		return err
+	}
 	a := r.newArchive()
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // in lexical order
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // in lexical order
 		if err != nil {
 			return err
 		}
 		relative, _ := filepath.Rel(root, path)
-		if ignored[relative] {
+		if ignored(relative, entry.IsDir()) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -133,8 +137,42 @@ func (r release) chart() error {
 	return a.write(filepath.Join(r.out, name+"-"+version+".tgz"))
 }
 
-// ignored is what is no part of the package, as .helmignore says.
-var ignored = map[string]bool{"ci": true, "README.md.gotmpl": true}
+// ignoring returns what is no part of the package, as a .helmignore says: names and
+// patterns of them, with a slash at the end those of directories, with one elsewhere
+// paths from the root.
+func ignoring(file string) (func(path string, directory bool) bool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var patterns []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if _, err := filepath.Match(line, ""); err != nil || line[0] == '!' || strings.Contains(line, "**") {
+			return nil, fmt.Errorf("%s: %q is more than this understands", file, line)
+		}
+		patterns = append(patterns, line)
+	}
+	return func(path string, directory bool) bool {
+		for _, pattern := range patterns {
+			name, onlyDirectories := strings.CutSuffix(pattern, "/")
+			if onlyDirectories && !directory {
+				continue
+			}
+			against := filepath.Base(path)
+			if strings.Contains(name, "/") {
+				name, against = strings.TrimPrefix(name, "/"), path
+			}
+			if matched, _ := filepath.Match(name, against); matched {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
 
 // stamp sets the versions in Chart.yaml.
 func stamp(chart []byte, version string) []byte {

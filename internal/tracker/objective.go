@@ -35,11 +35,11 @@ var Profiles = []Objective{
 var objectiveName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 // ParseObjective understands the name of one of the Profiles, or an objective of
-// its own such as crdb=500ms.
+// its own such as orders=20ms.
 func ParseObjective(text string) (Objective, error) {
 	name, limitText, own := strings.Cut(text, "=")
 	if !objectiveName.MatchString(name) {
-		return Objective{}, fmt.Errorf("%q is no name: letters, digits, dots, hyphens and underscores make one, as in crdb=500ms", name)
+		return Objective{}, fmt.Errorf("%q is no name: letters, digits, dots, hyphens and underscores make one, as in orders=20ms", name)
 	}
 	if !own {
 		return profile(name)

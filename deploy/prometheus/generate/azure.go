@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +75,14 @@ type azureResolve struct {
 // A verbatim is code of the language, where others are strings.
 type verbatim string
 
+// queries are the parts of texts that ask Prometheus once more. Azure does not say
+// that it can.
+var queries = regexp.MustCompile(`{{ with printf [^}]*(}[^}]+)*\| query }}.*?{{ end }}`)
+
 func azure(r rule, actions any) (azureRule, error) {
+	if strings.Contains(r.Expr, "#") {
+		return azureRule{}, fmt.Errorf("%s%s: a comment in an expression would swallow the rest of it, which becomes one line", r.Alert, r.Record)
+	}
 	a := azureRule{Record: r.Record, Alert: r.Alert, Enabled: true, Expression: strings.Join(strings.Fields(r.Expr), " "), Labels: r.Labels, Annotations: r.Annotations}
 	if r.Alert == "" {
 		return a, nil
@@ -82,6 +90,9 @@ func azure(r rule, actions any) (azureRule, error) {
 	severity, known := severities[r.Labels["severity"]]
 	if !known {
 		return a, fmt.Errorf("%s: no severity %q", r.Alert, r.Labels["severity"])
+	}
+	for key, text := range a.Annotations {
+		a.Annotations[key] = queries.ReplaceAllString(text, "")
 	}
 	a.Severity, a.Resolve, a.Actions = &severity, &azureResolve{true, resolveAfter}, actions
 	if r.For != "" {
@@ -136,8 +147,9 @@ param workspaceId string
 param clusterId string
 @description('Resource id of the action group to call; nobody is called without.')
 param actionGroupId string = ''
+@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
+param clusterName string = last(split(clusterId, '/'))
 
-var clusterName = last(split(clusterId, '/'))
 var actions = empty(actionGroupId) ? [] : [
   {
     actionGroupId: actionGroupId
@@ -229,7 +241,7 @@ func arm(rules string, s settings) (string, error) {
 		}
 		return p
 	}
-	here, nobody := "[resourceGroup().location]", ""
+	here, nobody, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
 	var resources []object
 	for _, g := range groups {
 		all, err := azureRules(g, "[variables('actions')]")
@@ -242,12 +254,12 @@ func arm(rules string, s settings) (string, error) {
 		resources = append(resources, object{
 			"type":       ruleGroups,
 			"apiVersion": apiVersion,
-			"name":       "[concat('" + g.Name + "-', variables('clusterName'))]",
+			"name":       "[concat('" + g.Name + "-', parameters('clusterName'))]",
 			"location":   "[parameters('location')]",
 			"properties": object{
 				"description": "How wrong the clocks of the nodes can be",
 				"scopes":      []string{"[parameters('workspaceId')]", "[parameters('clusterId')]"},
-				"clusterName": "[variables('clusterName')]",
+				"clusterName": "[parameters('clusterName')]",
 				"enabled":     true,
 				"interval":    "PT1M",
 				"rules":       all,
@@ -263,10 +275,10 @@ func arm(rules string, s settings) (string, error) {
 			"workspaceId":   parameter("Resource id of the Azure Monitor workspace that has the metrics.", nil),
 			"clusterId":     parameter("Resource id of the AKS cluster that the rules are for.", nil),
 			"actionGroupId": parameter("Resource id of the action group to call; nobody is called without.", &nobody),
+			"clusterName":   parameter("What the label cluster of the metrics is; by default the name of the AKS cluster.", &itsName),
 		},
 		"variables": object{
-			"clusterName": "[last(split(parameters('clusterId'), '/'))]",
-			"actions":     "[if(empty(parameters('actionGroupId')), createArray(), createArray(createObject('actionGroupId', parameters('actionGroupId'))))]",
+			"actions": "[if(empty(parameters('actionGroupId')), createArray(), createArray(createObject('actionGroupId', parameters('actionGroupId'))))]",
 		},
 		"resources": resources,
 	})

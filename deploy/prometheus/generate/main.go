@@ -45,9 +45,10 @@ const source = "deploy/prometheus/rules.yaml"
 
 // settings are what differs between those who load the rules.
 type settings struct {
-	limit, pairLimit, target float64
-	runbooks                 string
-	faster                   float64
+	limit, target float64
+	pairLimit     float64 // 0: twice the smallest limit of the cluster
+	runbooks      string
+	faster        float64
 }
 
 func run(args []string) error {
@@ -56,7 +57,7 @@ func run(args []string) error {
 	root := flags.String("C", ".", "the repository's root")
 	which := flags.String("print", "", "print one form (prometheus, prometheusrule, bicep, arm, chart) instead of writing all files")
 	flags.Float64Var(&s.limit, "limit", 0.1, "seconds that a clock may be wrong by where the tracker was given no objective")
-	flags.Float64Var(&s.pairLimit, "pair-limit", 0.4, "seconds that two clocks of a cluster may be apart: 80 % of what CockroachDB and YugabyteDB allow")
+	flags.Float64Var(&s.pairLimit, "pair-limit", 0, "seconds that two clocks of a cluster may be apart; 0 is twice the smallest limit of its objectives")
 	flags.Float64Var(&s.target, "target", 0.999, "share of the time in which clocks are to be within their objectives")
 	flags.StringVar(&s.runbooks, "runbooks", "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks", "where the runbooks are")
 	flags.Float64Var(&s.faster, "faster", 1, "divide all times by this, to try the alerts without waiting for them")
@@ -123,12 +124,23 @@ spec:
 	return object, nil
 }
 
+// The limit of two clocks where none is set. The chart has the same.
+const (
+	twiceSmallest      = "on (cluster) 2 * min by (cluster) (node:chrony_objective_limit_seconds:max)"
+	twiceSmallestWords = "twice what the strictest objective allows each"
+)
+
 // apply puts the settings into the rules.
 func (s settings) apply(rules string) string {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	pairLimit, words := number(s.pairLimit), number(s.pairLimit)+" s"
+	if s.pairLimit == 0 {
+		pairLimit, words = twiceSmallest, twiceSmallestWords
+	}
 	rules = strings.NewReplacer(
 		"${limit}", number(s.limit),
-		"${pair_limit}", number(s.pairLimit),
+		"${pair_limit}", pairLimit,
+		"${pair_limit_words}", words,
 		"${target}", number(s.target),
 		"${runbooks}", s.runbooks,
 	).Replace(rules)

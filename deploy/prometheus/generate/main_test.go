@@ -27,7 +27,7 @@ func promtool(t *testing.T) string {
 
 // defaults are what make rules uses.
 func defaults() settings {
-	return settings{limit: 0.1, pairLimit: 0.4, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
+	return settings{limit: 0.1, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
 }
 
 func readSource(t *testing.T) string {
@@ -260,13 +260,38 @@ func TestForms(t *testing.T) {
 			if r.Alert == "" {
 				continue
 			}
-			if azure.Severity == nil || azure.Resolve == nil || azure.Annotations["summary"] != r.Annotations["summary"] || azure.Actions != "[variables('actions')]" {
+			if azure.Severity == nil || azure.Resolve == nil || azure.Annotations["summary"] != queries.ReplaceAllString(r.Annotations["summary"], "") || strings.Contains(azure.Annotations["summary"], "query") || azure.Actions != "[variables('actions')]" {
 				t.Errorf("ARM: %+v", azure)
 			}
 			if !regexp.MustCompile(`^PT\d+M$`).MatchString(azure.For) {
 				t.Errorf("%s: for %s", r.Alert, azure.For)
 			}
 		}
+	}
+}
+
+// TestAzure wants the cluster's label to be a choice, and no expression to lose what
+// stands behind a comment.
+func TestAzure(t *testing.T) {
+	made, err := arm(readSource(t), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Parameters map[string]struct{ DefaultValue string }
+		Variables  map[string]string
+	}
+	if err := json.Unmarshal([]byte(made), &template); err != nil {
+		t.Fatal(err)
+	}
+	if p := template.Parameters["clusterName"]; p.DefaultValue != "[last(split(parameters('clusterId'), '/'))]" || template.Variables["clusterName"] != "" {
+		t.Errorf("clusterName: %+v", template)
+	}
+	if made, err := bicep(readSource(t), defaults()); err != nil || !strings.Contains(made, "\nparam clusterName string = last(split(clusterId, '/'))\n") {
+		t.Errorf("Bicep has no clusterName: %v", err)
+	}
+	if _, err := azure(rule{Record: "a", Expr: "b # more\n + c"}, nil); err == nil {
+		t.Error("a comment was taken into the one line")
 	}
 }
 
