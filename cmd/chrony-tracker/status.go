@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -18,11 +20,12 @@ import (
 type statusFlags struct {
 	json, watch bool
 	interval    time.Duration
+	url         *url.URL // of the tracker that is asked, too
 }
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("status", "Print how wrong the clock can be now, and why.")
-	clause.HelpLong(`Reads chronyd and prints how wrong the clock can be, the parts of that, what the clock follows, all sources, and what chronyd refuses to tell.
+	clause.HelpLong(`Reads chronyd and prints how wrong the clock can be, the parts of that, what the clock follows, all sources, and what chronyd refuses to tell. What was before, it asks the tracker that runs on this node, if there is one: since when, the largest bounds, the latest events.
 
 Exit status: 0 if chronyd answers, 1 if not, 2 for a mistake in the command line.
 
@@ -36,6 +39,7 @@ Examples:
 	clause.Flag("json", "Print it as JSON; what does not exist is null.").BoolVar(&f.json)
 	clause.Flag("watch", "Show it again and again, in the same place.").Short('w').BoolVar(&f.watch)
 	clause.Flag("interval", "How often it is shown anew, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
+	clause.Flag("url", "The tracker that is asked for what it has seen.").Default("http://127.0.0.1:9123").URLVar(&f.url)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return status(ctx, shared, &f, out) }}
 }
 
@@ -57,20 +61,35 @@ func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Wri
 		return refresh(ctx, out, f.interval, func(w io.Writer) {
 			columns, _ := size(out)
 			screen.Write(w, t.Snapshot(ctx), screen.Style{Width: columns, Colour: hasColour(out)})
+			before, _ := askTracker(ctx, f.url)
+			writeSeen(w, before, f.url)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close() // before anything is printed: whoever reads it may be gone, and that ends this process
-	return printStatus(out, snapshot, f.json)
+	t.Close()                           // before anything is printed: whoever reads it may be gone, and that ends this process
+	before, _ := askTracker(ctx, f.url) // it need not run
+	return printStatus(out, snapshot, before, f)
 }
 
 // minInterval keeps a typing error from keeping chronyd busy.
 const minInterval = 100 * time.Millisecond
 
-func printStatus(out io.Writer, snapshot *tracker.Snapshot, asJSON bool) error {
-	if asJSON {
+// A statusDocument is the status with what a tracker has seen: null without one.
+type statusDocument struct {
+	web.Status
+	Tracker *string         `json:"tracker"`
+	Watch   json.RawMessage `json:"watch"`
+	Events  []seenEvent     `json:"events"`
+}
+
+func printStatus(out io.Writer, snapshot *tracker.Snapshot, before *seen, f *statusFlags) error {
+	if f.json {
+		document := statusDocument{Status: web.NewStatus(snapshot)}
+		if before != nil {
+			document.Tracker, document.Watch, document.Events = &before.URL, before.Watch, before.Events
+		}
 		// Scripts want the state in any case; the exit status tells the rest.
-		if err := printJSON(out, web.NewStatus(snapshot)); err != nil {
+		if err := printJSON(out, document); err != nil {
 			return err
 		}
 		return snapshot.Err
@@ -78,5 +97,9 @@ func printStatus(out io.Writer, snapshot *tracker.Snapshot, asJSON bool) error {
 	if snapshot.Err != nil {
 		return snapshot.Err
 	}
-	return screen.Write(out, snapshot, screen.Style{Colour: hasColour(out)})
+	if err := screen.Write(out, snapshot, screen.Style{Colour: hasColour(out)}); err != nil {
+		return err
+	}
+	writeSeen(out, before, f.url)
+	return nil
 }

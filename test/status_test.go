@@ -1,0 +1,58 @@
+package test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"regexp"
+	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+)
+
+// TestStatusAsksTheTracker wants status to tell what only a tracker can have seen.
+func TestStatusAsksTheTracker(t *testing.T) {
+	d := chronytest.NewSynchronized(t, "")
+	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
+	status := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(binary, append([]string{"status", "--chrony.address=" + d.Address, "--url=" + s.url}, args...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	d.Kill()
+	await(t, "the tracker to see that chronyd has gone", func() bool { return s.mustScrape(t)["chrony_clock_state_seconds_total/unreachable"] > 0 })
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.WaitSynchronized(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the tracker to see that it is back", func() bool {
+		return regexp.MustCompile(`state changed: \w+ → synchronized`).MatchString(status())
+	})
+	said := status()
+	for _, pattern := range []string{
+		`\nSeen by the tracker at ` + regexp.QuoteMeta(s.url) + ` since 20\d\d-`,
+		`\n  synchronized since 20\d\d-`,
+		`\n  last 5 min: the bound was .* at most, and there was none for `,
+		`\n  20.* UTC  chronyd restarted\n`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(said) {
+			t.Errorf("no %s in\n%s", pattern, said)
+		}
+	}
+	var document struct {
+		State   string
+		Tracker string
+		Watch   struct{ Samples int }
+		Events  []struct{ Event string }
+	}
+	if err := json.Unmarshal([]byte(status("--json")), &document); err != nil {
+		t.Fatal(err)
+	}
+	if document.State != "synchronized" || document.Tracker != s.url || document.Watch.Samples == 0 || len(document.Events) < 3 {
+		t.Errorf("%+v", document)
+	}
+}
