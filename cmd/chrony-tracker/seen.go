@@ -84,7 +84,7 @@ func getJSON(ctx context.Context, address *url.URL, into any) error {
 }
 
 // shownEvents is how many of the latest events a person is told.
-const shownEvents = 5
+const shownEvents = 10
 
 // writeSeen writes what a tracker has seen, or that there is none.
 func writeSeen(w io.Writer, s *seen, base *url.URL) {
