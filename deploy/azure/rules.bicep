@@ -275,14 +275,14 @@ resource chronyTrackerDashboards 'Microsoft.AlertsManagement/prometheusRuleGroup
     interval: 'PT1M'
     rules: [
       {
-        record: 'node:chrony_clock_doubt:bool'
+        record: 'node:chrony_clock_doubt:code'
         enabled: true
-        expression: 'max by (cluster, node, state) (last_over_time(chrony_clock_state{state!="synchronized"}[2m])) == 1'
+        expression: '1 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="holdover"}[2m])) == 1) or 2 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="local"}[2m])) == 1) or 3 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unsynchronized"}[2m])) == 1) or 4 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unreachable"}[2m])) == 1)'
       }
       {
         record: 'cluster:chrony_clock_nodes:count'
         enabled: true
-        expression: 'count by (cluster, state) (node:chrony_clock_doubt:bool) or label_replace( count by (cluster) (max by (cluster, node) (last_over_time(chrony_clock_state{state="synchronized"}[2m])) == 1), "state", "synchronized", "", "" )'
+        expression: 'count by (cluster, state) (node:chrony_clock_doubt:code) or label_replace( count by (cluster) (max by (cluster, node) (last_over_time(chrony_clock_state{state="synchronized"}[2m])) == 1), "state", "synchronized", "", "" )'
       }
       {
         record: 'cluster:chrony_clock_error_bound_seconds:max'

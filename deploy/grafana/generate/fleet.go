@@ -29,13 +29,7 @@ func code(labels string) string {
 }
 
 // doubt is the same number, of the nodes that are not synchronized only.
-var doubt = func() string {
-	var each []string
-	for i, s := range states[1:] {
-		each = append(each, fmt.Sprintf(`%d * node:chrony_clock_doubt:bool{%s,state="%s"}`, i+1, of, s.name))
-	}
-	return perNode(strings.Join(each, " or "))
-}()
+var doubt = perNode(`node:chrony_clock_doubt:code{` + of + `}`)
 
 func fleet() dashboard {
 	return dashboard{
