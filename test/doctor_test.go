@@ -302,7 +302,7 @@ var scenarios = []scenario{
 		name:   "never synchronised: no source",
 		setUp:  func(t *testing.T) { usual(t, "") },
 		status: 1,
-		says:   []string{`^wrong state: unsynchronized: chronyd follows nothing: it has no source at all .* mend name at least one in chrony.conf`},
+		says:   []string{`^wrong state: unsynchronized: chronyd follows nothing: it has no source at all .* mend name at least one source in chrony.conf`},
 	},
 	{
 		name: "never synchronised: nobody answers",

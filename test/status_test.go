@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
@@ -54,5 +55,16 @@ func TestStatusAsksTheTracker(t *testing.T) {
 	}
 	if document.State != "synchronized" || document.Tracker != s.url || document.Watch.Samples == 0 || len(document.Events) < 3 {
 		t.Errorf("%+v", document)
+	}
+
+	// A chronyd that hangs makes the tracker slow to answer, too.
+	if err := d.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Continue()
+	cmd := exec.Command(binary, "status", "--chrony.address="+d.Address, "--url="+s.url)
+	out, err := cmd.Output()
+	if err == nil || !strings.Contains(string(out), "Nothing is known of the clock") || !strings.Contains(string(out), "Seen by the tracker at "+s.url) {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -39,12 +39,13 @@ type seenEvent struct {
 	Seconds *float64  `json:"seconds"`
 }
 
-// seenPatience is how long the tracker may take: it is on this node.
-const seenPatience = time.Second
+// seenPatience is how long the tracker may take beside what it gives chronyd: it is on
+// this node, but asks chronyd before it answers.
+const seenPatience = 2 * time.Second
 
 // askTracker asks a tracker what it has seen.
-func askTracker(ctx context.Context, base *url.URL) (*seen, error) {
-	ctx, cancel := context.WithTimeout(ctx, seenPatience)
+func askTracker(ctx context.Context, base *url.URL, chronyd time.Duration) (*seen, error) {
+	ctx, cancel := context.WithTimeout(ctx, chronyd+seenPatience)
 	defer cancel()
 	s := &seen{URL: base.Redacted()}
 	var status struct {

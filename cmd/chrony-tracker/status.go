@@ -61,13 +61,13 @@ func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Wri
 		return refresh(ctx, out, f.interval, func(w io.Writer) {
 			columns, _ := size(out)
 			screen.Write(w, t.Snapshot(ctx), screen.Style{Width: columns, Colour: hasColour(out)})
-			before, _ := askTracker(ctx, f.url)
+			before, _ := askTracker(ctx, f.url, shared.timeout)
 			writeSeen(w, before, f.url)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()                           // before anything is printed: whoever reads it may be gone, and that ends this process
-	before, _ := askTracker(ctx, f.url) // it need not run
+	before, _ := askTracker(ctx, f.url, shared.timeout) // it need not run
 	return printStatus(out, snapshot, before, f)
 }
 
@@ -94,12 +94,12 @@ func printStatus(out io.Writer, snapshot *tracker.Snapshot, before *seen, f *sta
 		}
 		return snapshot.Err
 	}
-	if snapshot.Err != nil {
-		return snapshot.Err
+	if snapshot.Err != nil && before == nil {
+		return snapshot.Err // nothing is known, then or now
 	}
 	if err := screen.Write(out, snapshot, screen.Style{Colour: hasColour(out)}); err != nil {
 		return err
 	}
 	writeSeen(out, before, f.url)
-	return nil
+	return snapshot.Err
 }

@@ -95,7 +95,7 @@ func (s *sight) badReplies() (all string) {
 	return all
 }
 
-const addSource = "name at least one in chrony.conf and restart chronyd: on Azure \"refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2\", else \"pool SERVER iburst\""
+const addSource = "name at least one source in chrony.conf and restart chronyd: on Azure \"refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2\", else \"pool SERVER iburst\""
 
 func (s *sight) any(is func(chrony.Source) bool) bool { return len(s.having(is)) > 0 }
 

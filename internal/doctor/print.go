@@ -54,7 +54,11 @@ func (e *Examination) Summary() string {
 	var counts []string
 	for _, v := range Verdicts {
 		if n := e.count(v); n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, v))
+			count := fmt.Sprintf("%d %s", n, v)
+			if v == Note && n > 1 {
+				count += "s"
+			}
+			counts = append(counts, count)
 		}
 	}
 	head := "Something is wrong"

@@ -156,6 +156,9 @@ var stateReasons = map[chrony.SourceState]string{
 
 // Standing says what chronyd thinks of a source, and why.
 func Standing(c chrony.Source) string {
+	if c.Address.ID != 0 {
+		return "its name has no address: " + c.ConfiguredName
+	}
 	if c.Select != nil {
 		if reason := selectReasons[c.Select.State.String()]; reason != "" {
 			return reason
@@ -237,7 +240,7 @@ func checkReports(s *sight) []Finding {
 	if s.Report == nil {
 		return nil
 	}
-	var read, closed, unknown []string
+	var read, closed, unknown, idle []string // idle: nothing to tell
 	for _, want := range s.Report.Want.Each() {
 		switch err := s.Report.Refused[want]; {
 		case err == nil && s.Report.Given&want != 0:
@@ -246,9 +249,14 @@ func checkReports(s *sight) []Finding {
 			closed = append(closed, want.String())
 		case isErr(err, chrony.ErrUnknownCommand):
 			unknown = append(unknown, want.String())
+		case err != nil:
+			idle = append(idle, want.String())
 		}
 	}
 	findings := []Finding{{Verdict: Fine, Check: "reports", Says: "read over " + s.Report.Address + ": " + strings.Join(read, ", ")}}
+	if idle != nil {
+		findings[0].Says += "; nothing to tell: " + strings.Join(idle, ", ")
+	}
 	if closed != nil {
 		f := Finding{
 			Verdict: Note,

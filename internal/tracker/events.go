@@ -92,6 +92,7 @@ type reference struct {
 func (r *reference) changes(o *observation) []Event {
 	if o.err != nil {
 		r.gone = r.gone || isGone(o.err)
+		r.jumped = true // if it was stopped: it takes that for a jump of the clock
 		return nil
 	}
 	before, now := r.tracking, o.tracking
