@@ -66,7 +66,7 @@ func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Wri
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close()                           // before anything is printed: whoever reads it may be gone, and that ends this process
+	t.Close()                                           // before anything is printed: whoever reads it may be gone, and that ends this process
 	before, _ := askTracker(ctx, f.url, shared.timeout) // it need not run
 	return printStatus(out, snapshot, before, f)
 }
