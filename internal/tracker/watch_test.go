@@ -715,3 +715,23 @@ func TestNotTold(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestForeignStepInASnapshot wants a scrape to know of the step, too.
+func TestForeignStepInASnapshot(t *testing.T) {
+	s := simulate(t)
+	s.run(1)
+	s.step(5 * time.Second)
+	s.run(1)
+	client, err := chrony.NewClient("127.0.0.1:323") // which is not asked
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	tr := &Tracker{config: Config{Client: client}, watch: s.watch, watchClient: client}
+	tracking := s.tracking
+	got := tr.snapshot(&chrony.Report{Tracking: &tracking, Sources: []chrony.Source{s.source}, At: s.time.time()}, nil, 0, PTP{})
+	near(t, "the bound", got.Estimate.Bound, 5.001)
+	if got.Report.Tracking.SystemTime != 0 {
+		t.Error("what chronyd said was changed")
+	}
+}
