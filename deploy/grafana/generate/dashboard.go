@@ -27,11 +27,13 @@ type section struct {
 // A panel is one picture, and what it takes to understand it.
 type panel struct {
 	title, about  string
+	none          string // what is said where there is nothing to show
 	see           string // a page of the docs
 	kind          string // in Grafana's words
 	unit          string // in Grafana's words
 	width, height int    // of 24 columns; in rows of 30 pixels
 	queries       []query
+	interval      string // the shortest between two points; by default that of the scrapes
 	options       object
 	custom        object // how values are drawn
 	defaults      object // of the fields, beside unit and custom
@@ -102,6 +104,9 @@ func (p panel) model() object {
 	if p.custom == nil {
 		defaults["custom"] = object{}
 	}
+	if p.none != "" {
+		defaults["noValue"] = p.none
+	}
 	for name, value := range p.defaults {
 		defaults[name] = value
 	}
@@ -112,15 +117,20 @@ func (p panel) model() object {
 		"options":     p.options,
 		"fieldConfig": object{"defaults": defaults, "overrides": orEmpty(p.overrides)},
 	}
+	if p.interval != "" {
+		model["interval"] = p.interval
+	}
 	if p.transform != nil {
 		model["transformations"] = p.transform
 	}
 	return model
 }
 
-// color has lines differ by their name, and all else by its value.
+// color has lines differ by their name, and all else by its value. By thresholds a
+// timeline would show between which of them a value is, and not the value's name.
 func (p panel) color() string {
-	if p.kind == "timeseries" {
+	switch p.kind {
+	case "timeseries", "state-timeline":
 		return "palette-classic"
 	}
 	return "thresholds"

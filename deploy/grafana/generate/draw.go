@@ -6,7 +6,7 @@ import "strconv"
 var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil, "result": object{"text": "no bound", "color": "red", "index": 0}}}
 
 // states are those of a clock, as a number that the dashboards make of them.
-var states = []struct{ name, color string }{
+var states = []tint{
 	{"synchronized", "green"},
 	{"holdover", "yellow"},
 	{"local", "orange"},
@@ -14,14 +14,33 @@ var states = []struct{ name, color string }{
 	{"unreachable", "purple"},
 }
 
+// nothing is a number for what no series tells. A timeline takes it in words, as a
+// gap could be overlooked, and no series at all is an error to Grafana.
+const nothing = "-1"
+
 // stateNames maps the numbers to names and colours.
 func stateNames() list {
-	options := object{}
+	options := object{nothing: object{"text": "not scraped", "color": "dark-red", "index": len(states)}}
 	for i, s := range states {
 		options[strconv.Itoa(i)] = object{"text": s.name, "color": s.color, "index": i}
 	}
 	return list{object{"type": "value", "options": options}}
 }
+
+// A tint is the colour of what has a name.
+type tint struct{ name, color string }
+
+// tints has each name look the same in all graphs.
+func tints(all ...tint) []object {
+	var overrides []object
+	for _, t := range all {
+		overrides = append(overrides, byName(t.name, property("color", object{"mode": "fixed", "fixedColor": t.color})))
+	}
+	return overrides
+}
+
+// stateTints are the colours of states, and of the time in which nobody looked.
+func stateTints() []object { return tints(append(states, tint{"unobserved", "dark-red"})...) }
 
 // selections are the values of chrony_sources_selection.
 var selections = []string{
@@ -30,7 +49,7 @@ var selections = []string{
 }
 
 func selectionNames() list {
-	options := object{}
+	options := object{nothing: object{"text": "not told", "color": "#808080", "index": len(selections)}}
 	for i, name := range selections {
 		color := "yellow"
 		switch name {
@@ -70,31 +89,57 @@ func tile(p panel, text string) panel {
 	return p
 }
 
+// The scales of a graph. That of shares and counts begins at nought.
+var (
+	linear    = object{"type": "linear"}
+	logarithm = object{"type": "log", "log": 10}
+	fromOne   = object{"type": "symlog", "log": 10, "linearThreshold": 1} // a logarithm above 1
+)
+
+// narrow is how wide a graph may be without room for a legend beside it.
+const narrow = 8
+
 // lines makes a graph. A gap is drawn as one: it may be the worst moment of all.
-func lines(p panel, scale string) panel {
+func lines(p panel, scale object) panel {
 	p.kind = "timeseries"
-	p.custom = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "auto", "spanNulls": false, "scaleDistribution": object{"type": "linear"}}
-	if scale == "log" {
-		p.custom["scaleDistribution"] = object{"type": "log", "log": 10}
+	p.custom = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "auto", "spanNulls": false, "scaleDistribution": scale}
+	legend := object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"lastNotNull", "max"}}
+	if p.width <= narrow {
+		legend["displayMode"], legend["placement"], legend["calcs"] = "list", "bottom", list{}
 	}
-	p.options = object{
-		"legend":  object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"lastNotNull", "max"}},
-		"tooltip": object{"mode": "multi", "sort": "desc"},
-	}
+	p.options = object{"legend": legend, "tooltip": object{"mode": "multi", "sort": "desc"}}
 	return p
 }
 
-// areas makes a graph whose values are put on top of one another.
+// fromZero has a graph begin at nought.
+func fromZero(p panel) panel {
+	p.defaults = object{"min": 0}
+	return p
+}
+
+// shares makes a graph of shares, most of them small.
+func shares(p panel) panel {
+	p = fromZero(lines(p, linear))
+	p.custom["axisSoftMax"] = 0.01
+	return p
+}
+
+// areas makes a graph whose values are put on top of one another. They have no
+// lines: one of a value that is 0 would look like that of the sum.
 func areas(p panel) panel {
-	p = lines(p, "")
-	p.custom["fillOpacity"], p.custom["stacking"] = 40, object{"mode": "normal", "group": "A"}
+	p = fromZero(lines(p, linear))
+	p.custom["lineWidth"], p.custom["showPoints"] = 0, "never"
+	p.custom["fillOpacity"], p.custom["stacking"] = 70, object{"mode": "normal", "group": "A"}
 	return p
 }
 
-// bars makes a graph of what happened in each interval.
+// bars makes a graph of what happened in each interval. The intervals are long
+// compared with those of the scrapes, by which neighbours overlap.
 func bars(p panel) panel {
 	p = areas(p)
+	p.interval = "2m"
 	p.custom["drawStyle"], p.custom["fillOpacity"] = "bars", 80
+	p.defaults["decimals"] = 0
 	return p
 }
 
@@ -132,7 +177,7 @@ func table(p panel, columns ...column) panel {
 	for i := range p.queries {
 		p.queries[i].instant, p.queries[i].table = true, true
 	}
-	p.custom = object{"align": "auto", "cellOptions": object{"type": "auto"}, "filterable": false}
+	p.custom = object{"align": "auto", "cellOptions": object{"type": "auto"}, "filterable": false, "minWidth": 80}
 	p.options = object{"showHeader": true, "cellHeight": "sm"}
 	p.transform = []object{
 		{"id": "merge", "options": object{}},
@@ -158,19 +203,36 @@ func byQuery(refID string, properties ...object) object {
 
 func property(id string, value any) object { return object{"id": id, "value": value} }
 
-// dashed draws a limit.
-func dashed() []object {
+func dashed() object {
+	return property("custom.lineStyle", object{"fill": "dash", "dash": list{8, 8}})
+}
+
+// limit draws what a value should stay below.
+func limit() []object {
 	return []object{
-		property("custom.lineStyle", object{"fill": "dash", "dash": list{8, 8}}),
+		dashed(),
+		property("color", object{"mode": "shades", "fixedColor": "red"}),
+		property("custom.lineWidth", 1),
 		property("custom.stacking", object{"mode": "none"}),
 		property("custom.fillOpacity", 0),
 	}
 }
 
-// colored has a cell take the colour of its value.
-func colored() object {
-	return property("custom.cellOptions", object{"type": "color-background", "mode": "basic"})
+// colored has a cell take the colour of its value. One without a value must not be
+// green, which is the base of thresholds that are not given.
+func colored(thresholds object) []object {
+	return []object{
+		property("custom.cellOptions", object{"type": "color-background", "mode": "basic"}),
+		property("thresholds", thresholds),
+	}
 }
+
+// named has a cell take the name and the colour of its value.
+func named(names list) []object {
+	return append(colored(steps("transparent")), property("unit", "none"), property("mappings", names))
+}
+
+func inSeconds() []object { return []object{property("unit", "s")} }
 
 // toNode leads from a cell with a node's name to its dashboard.
 func toNode() object {

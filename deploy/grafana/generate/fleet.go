@@ -45,49 +45,62 @@ func fleet() dashboard {
 	}
 }
 
+// tileSeconds are the colours of a bound. One that is missing is not green.
+func tileSeconds() object {
+	return object{"decimals": 2, "thresholds": steps("red", 0, "green", 0.05, "orange", 0.5, "red")}
+}
+
+// budgetLeft are the words and colours of an error budget.
+func budgetLeft() object {
+	overspent := object{"type": "range", "options": object{"from": nil, "to": -1e-9, "result": object{"text": "overspent", "color": "red", "index": 0}}}
+	return object{"decimals": 0, "mappings": list{overspent}, "thresholds": steps("red", 0, "orange", 0.5, "green")}
+}
+
 func fleetTiles() []panel {
-	seconds := object{"decimals": 2, "thresholds": steps("green", 0.05, "orange", 0.5, "red")}
-	count := func(base string, pairs ...any) object {
-		return object{"decimals": 0, "thresholds": steps(base, pairs...)}
-	}
 	return []panel{
 		tile(panel{
-			title: "Worst node", width: 6, unit: "s", see: "runbooks/ClockErrorLarge.md", defaults: seconds,
+			title: "Worst node", width: 6, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: tileSeconds(),
 			about:   "The node whose clock can be most wrong. No bound: nothing vouches for its clock.",
 			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
-			title: "Worst pair", width: 4, unit: "s", see: "runbooks/ClockPairApart.md", defaults: seconds,
+			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: tileSeconds(),
 			about:   "How far apart the clocks of two nodes of a cluster can be: the two largest known bounds together. Databases that compare their nodes stop at their limit.",
 			queries: []query{{expr: `max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
 		}, "value"),
 		tile(panel{
-			title: "Error budget left", width: 4, unit: "percentunit", see: "runbooks/ClockBudgetBurning.md",
-			about:    "What is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. Unknown clocks and missing trackers spend it, too.",
-			defaults: object{"decimals": 0, "thresholds": steps("red", 0, "orange", 0.5, "green")},
+			title: "Budget left", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
+			about:    "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. Unknown clocks and missing trackers spend it, too.",
+			defaults: budgetLeft(),
 			queries:  []query{{expr: `min(1 - avg_over_time(cluster:chrony_objective_bad:ratio_rate5m{` + of + `}[$__range]) / (1 - $target))`}},
 		}, "value"),
-		tile(panel{
-			title: "Watched", width: 2, unit: "short", see: "metrics.md", defaults: count("blue"),
-			about:   "Nodes with a tracker that was scraped within two minutes.",
-			queries: []query{{expr: `count(` + bound + `) or vector(0)`}},
-		}, "value"),
-		tile(panel{
-			title: "Bound", width: 2, unit: "short", see: "metrics.md", defaults: count("red", 1, "green"),
-			about:   "Nodes of whose clock it is known how wrong it can be.",
-			queries: []query{{expr: `count(` + bound + ` < +Inf) or vector(0)`}},
-		}, "value"),
-		tile(panel{
-			title: "No bound", width: 3, unit: "short", see: "runbooks/ClockErrorUnknown.md", defaults: count("green", 1, "red"),
-			about:   "Nodes whose clock can be wrong by any amount: chronyd follows nothing, or itself, or does not answer.",
-			queries: []query{{expr: `count(` + bound + ` == +Inf) or vector(0)`}},
-		}, "value"),
-		tile(panel{
-			title: "Silent", width: 3, unit: "short", see: "runbooks/ClockTrackerMissing.md", defaults: count("green", 1, "red"),
-			about:   "Nodes of the cluster that have no tracker, by kube_node_info. 0 also where there is none of that.",
-			queries: []query{{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `}) or vector(0)`}},
-		}, "value"),
+		nodeCounts(),
 	}
+}
+
+func nodeCounts() panel {
+	// A count is of so many nodes, in the colours of the thresholds.
+	count := func(name string, runbook string, thresholds object) object {
+		return byName(name, property("thresholds", thresholds), property("links", list{object{"title": "Runbook", "url": docs + runbook, "targetBlank": true}}))
+	}
+	return tile(panel{
+		title: "Nodes", width: 10, unit: "none", see: "metrics.md", defaults: object{"decimals": 0},
+		about: "watched: with a tracker that was scraped within two minutes. with a bound: of whose clock it is known how wrong it can be. " +
+			"no bound: whose clock can be wrong by any amount, as chronyd follows nothing, or itself, or does not answer. " +
+			"silent: without a tracker, by kube_node_info; 0 also where there is none of that.",
+		queries: []query{
+			{expr: `count(` + bound + `) or vector(0)`, legend: "watched"},
+			{expr: `count(` + bound + ` < +Inf) or vector(0)`, legend: "with a bound"},
+			{expr: `count(` + bound + ` == +Inf) or vector(0)`, legend: "no bound"},
+			{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `}) or vector(0)`, legend: "silent"},
+		},
+		overrides: []object{
+			count("watched", "runbooks/README.md", steps("red", 1, "blue")),
+			count("with a bound", "runbooks/ClockErrorLarge.md", steps("red", 1, "green")),
+			count("no bound", "runbooks/ClockErrorUnknown.md", steps("green", 1, "red")),
+			count("silent", "runbooks/ClockTrackerMissing.md", steps("green", 1, "red")),
+		},
+	}, "value_and_name")
 }
 
 // worstNodes says of the ten worst why.
@@ -98,13 +111,12 @@ func worstNodes() panel {
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
 	}
-	red := property("thresholds", steps("transparent", 0.05, "orange", 0.5, "red"))
 	columns := []column{
 		{"cluster", "Cluster", nil},
 		{"node", "Node", []object{toNode()}},
-		{"Value #A", "Bound", []object{red, colored()}},
-		{"Value #B", "State", []object{property("unit", "none"), property("mappings", stateNames()), colored()}},
-		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow")}},
+		{"Value #A", "Bound", colored(steps("transparent", 0.05, "orange", 0.5, "red"))},
+		{"Value #B", "State", append(named(stateNames()), property("custom.minWidth", 115))},
+		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.minWidth", 130)}},
 		{"tracking_name", "Source", nil},
 	}
 	for i, term := range []string{"offset", "dispersion", "delay", "drift", "reference"} {
@@ -112,7 +124,7 @@ func worstNodes() panel {
 		columns = append(columns, column{fmt.Sprintf("Value #%c", 'E'+i), term, nil})
 	}
 	return sorted(table(panel{
-		title: "Ten worst nodes, and why", width: 24, height: 10, unit: "s", see: "metrics.md",
+		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", see: "metrics.md",
 		about: "The bound is the sum of its terms: offset (still to be slewed), dispersion (errors on the way from the reference), delay (half the network delay), " +
 			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why.",
 		queries: queries,
@@ -121,7 +133,7 @@ func worstNodes() panel {
 
 func allBounds() panel {
 	return panel{
-		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 10, unit: "s", see: "watch.md",
+		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "watch.md",
 		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
 			"Nodes without a bound are in none: the states below tell how many.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
@@ -141,7 +153,7 @@ func knownBounds() panel {
 		return `histogram_quantile(` + q + `, sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `}))`
 	}
 	return lines(panel{
-		title: "Known bounds, and the objectives", width: 12, height: 10, unit: "s", see: "watch.md",
+		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "watch.md",
 		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
 		queries: []query{
 			{expr: `max(cluster:chrony_clock_error_bound_seconds:max{` + of + `})`, legend: "largest"},
@@ -149,33 +161,33 @@ func knownBounds() panel {
 			{expr: quantile("0.5"), legend: "50 %"},
 			{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + of + `})`, legend: "{{objective}}"},
 		},
-		overrides: []object{byQuery("D", dashed()...)},
-	}, "log")
+		overrides: []object{byQuery("D", limit()...)},
+	}, logarithm)
 }
 
 func nodesByState() panel {
-	p := areas(panel{
-		title: "Nodes by state", width: 12, height: 8, unit: "short", see: "architecture.md#the-states",
-		about:   "How many nodes are in each state. All but synchronized and holdover have no bound, and are in no graph of it.",
-		queries: []query{{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + `})`, legend: "{{state}}"}},
+	return areas(panel{
+		title: "Nodes by state", width: 12, height: 8, unit: "none", see: "architecture.md#the-states",
+		about:     "How many nodes are in each state. All but synchronized and holdover have no bound, and are in no graph of it.",
+		queries:   []query{{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + `})`, legend: "{{state}}"}},
+		overrides: stateTints(),
 	})
-	for _, s := range states {
-		p.overrides = append(p.overrides, byName(s.name, property("color", object{"mode": "fixed", "fixedColor": s.color})))
-	}
-	return p
 }
 
 func nodesInDoubt() panel {
 	return timeline(panel{
 		title: "Nodes in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
-		about:   "When a node was not synchronized, and why; at most twenty at a time. A node that is not here was synchronized.",
-		queries: []query{{expr: `topk(20, ` + doubt + `)`, legend: "{{node}}"}},
+		about: "When a node was not synchronized, and why; at most twenty at a time. A node that is not here was synchronized.",
+		queries: []query{
+			{expr: `topk(20, ` + doubt + `)`, legend: "{{node}}"},
+			{expr: `0 * (count(` + bound + `) - (count(` + doubt + `) or vector(0)) > 0) or vector(` + nothing + `)`, legend: "all others"},
+		},
 	}, stateNames())
 }
 
 func silentNodes() panel {
 	return table(panel{
-		title: "Silent nodes", width: 24, height: 6, unit: "none", see: "runbooks/ClockTrackerMissing.md",
+		title: "Silent nodes", width: 24, height: 6, unit: "none", none: "None of those that kube_node_info knows", see: "runbooks/ClockTrackerMissing.md",
 		about:   "Nodes that kube-state-metrics knows and that have no tracker; fifty at most. Empty where all have one, and where there is no kube-state-metrics.",
 		queries: []query{{expr: `topk(50, node:chrony_tracker_missing:bool{` + of + `})`}},
 	}, column{"cluster", "Cluster", nil}, column{"node", "Node", nil})

@@ -37,12 +37,37 @@ type found struct {
 	Type, Title, Description string
 	Datasource               struct{ UID string }
 	GridPos                  struct{ X, Y, W, H int }
-	FieldConfig              struct{ Defaults struct{ Unit string } }
-	Links                    []struct{ URL string }
-	Targets                  []struct {
+	FieldConfig              struct {
+		Defaults struct {
+			Unit, NoValue string
+			Color         struct{ Mode string }
+			Thresholds    thresholds
+		}
+		Overrides []struct{ Properties []foundProperty }
+	}
+	Links   []struct{ URL string }
+	Targets []struct {
 		RefID, Expr string
 		Datasource  struct{ UID string }
 	}
+}
+
+type foundProperty struct {
+	ID    string
+	Value json.RawMessage
+}
+
+type thresholds struct {
+	Steps []struct{ Color string }
+}
+
+// base is the colour of what is below all thresholds, or is not there. Grafana's
+// own is green.
+func (t thresholds) base() string {
+	if len(t.Steps) == 0 {
+		return "green"
+	}
+	return t.Steps[0].Color
 }
 
 type file struct {
@@ -90,6 +115,7 @@ func TestLint(t *testing.T) {
 				ids[p.ID] = true
 				if p.Type != "row" {
 					lintPanel(t, p)
+					lintAbsence(t, p)
 				}
 			}
 			lintLayout(t, f.Panels)
@@ -105,6 +131,10 @@ var (
 func lintPanel(t *testing.T, p found) {
 	if p.Title == "" || len(p.Description) < 20 || !strings.HasSuffix(p.Description, ".") {
 		t.Errorf("%q is not explained: %q", p.Title, p.Description)
+	}
+	const letter, icons, column = 8, 70, 50 // pixels, on a screen of 1,280
+	if letter*len(p.Title)+icons > column*p.GridPos.W {
+		t.Errorf("%s: its title does not fit in", p.Title)
 	}
 	if p.FieldConfig.Defaults.Unit == "" {
 		t.Errorf("%s: no unit", p.Title)
@@ -128,6 +158,64 @@ func lintPanel(t *testing.T, p found) {
 		if p.Type == "heatmap" && !strings.Contains(q.Expr, "_bucket") && !strings.Contains(q.Expr, "< +Inf") {
 			t.Errorf("%s: Grafana fails on +Inf: %s", p.Title, q.Expr)
 		}
+	}
+}
+
+var (
+	filters = regexp.MustCompile(`[<>=] \S+$`)
+	answers = regexp.MustCompile(`\bor (on \(\) label_replace\()?vector\(`)
+)
+
+// lintAbsence wants nothing that is not there to look as if all were well.
+func lintAbsence(t *testing.T, p found) {
+	var filtered, answered int
+	for _, q := range p.Targets {
+		if filters.MatchString(q.Expr) {
+			filtered++
+		}
+		if answers.MatchString(q.Expr) {
+			answered++
+		}
+	}
+	d := p.FieldConfig.Defaults
+	if filtered == len(p.Targets) && d.NoValue == "" {
+		t.Errorf("%s: says nothing where there is nothing to show", p.Title)
+	}
+	switch p.Type {
+	case "stat":
+		if answered < len(p.Targets) && (d.NoValue == "" || d.Thresholds.base() == "green") {
+			t.Errorf("%s: without a value it says %q in %s", p.Title, d.NoValue, d.Thresholds.base())
+		}
+	case "state-timeline":
+		if answered == 0 {
+			t.Errorf("%s: no series is an error to Grafana", p.Title)
+		}
+		if d.Color.Mode == "thresholds" {
+			t.Errorf("%s: shows thresholds instead of names", p.Title)
+		}
+	case "table":
+		for _, o := range p.FieldConfig.Overrides {
+			lintColored(t, p, o.Properties)
+		}
+	}
+}
+
+// lintColored wants a cell without a value not to be green.
+func lintColored(t *testing.T, p found, properties []foundProperty) {
+	var colored bool
+	var given thresholds
+	for _, property := range properties {
+		switch property.ID {
+		case "custom.cellOptions":
+			colored = strings.Contains(string(property.Value), "color-background")
+		case "thresholds":
+			if err := json.Unmarshal(property.Value, &given); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if colored && given.base() == "green" {
+		t.Errorf("%s: cells without a value are green", p.Title)
 	}
 }
 

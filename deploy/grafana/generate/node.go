@@ -29,17 +29,16 @@ func node() dashboard {
 			{"How wrong, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
 			{"Sources", nodeSources()},
 			{"How the clock runs", []panel{offsets(), frequencies(), skew()}},
-			{"What happened", []panel{events(), stateSeconds()}},
+			{"What happened", []panel{events(), stateShares()}},
 			{"The tracker itself", trackerHealth()},
 		},
 	}
 }
 
 func nodeTiles() []panel {
-	seconds := object{"decimals": 2, "thresholds": steps("green", 0.05, "orange", 0.5, "red")}
 	return []panel{
 		tile(panel{
-			title: "Bound", width: 5, unit: "s", see: "architecture.md#the-error-and-the-bound", defaults: seconds,
+			title: "Bound", width: 4, unit: "s", none: "not scraped", see: "architecture.md#the-error-and-the-bound", defaults: tileSeconds(),
 			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
@@ -47,62 +46,66 @@ func nodeTiles() []panel {
 			title: "State", width: 5, unit: "none", see: "architecture.md#the-states",
 			defaults: object{"mappings": stateNames()},
 			about:    "Whether, and by what, the clock is vouched for.",
-			queries:  []query{{expr: `max(` + code(one) + `)`}},
+			queries:  []query{{expr: stateOfNode}},
 		}, "value"),
 		tile(panel{
-			title: "Since", width: 4, unit: "dateTimeFromNow", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			title: "Since", width: 4, unit: "dateTimeFromNow", none: "unknown", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
 			about:   "When this state was first seen.",
 			queries: []query{{expr: `1000 * ` + raw("chrony_clock_state_since_timestamp_seconds")}},
 		}, "value"),
 		tile(panel{
 			title: "Source", width: 4, unit: "none", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
-			about:   "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. 7F7F0101 or nothing: chronyd follows no source.",
-			queries: []query{{expr: by("tracking_name", "chrony_tracking_info"), legend: "{{tracking_name}}"}},
+			about:   "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. none: chronyd follows no source, or does not tell.",
+			queries: []query{{expr: `max by (tracking_name) (chrony_tracking_info{` + one + `,tracking_name!=""}) or on () label_replace(vector(0), "tracking_name", "none", "", "")`, legend: "{{tracking_name}}"}},
 		}, "name"),
 		tile(panel{
-			title: "Last sample", width: 3, unit: "s", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
-			about:   "Age of the last sample that the clock was steered by. Nothing is shown without one.",
+			title: "Last sample", width: 4, unit: "s", none: "none", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
+			about:   "Age of the last sample that the clock was steered by.",
 			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
 		}, "value"),
 		tile(panel{
-			title: "Steps", width: 3, unit: "short", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps("green", 1, "orange")},
+			title: "Steps", width: 3, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps("text", 0, "green", 1, "orange")},
 			about:   "How often the clock was set in the chosen range.",
 			queries: []query{{expr: `ceil(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
 		}, "value"),
 	}
 }
 
+// stateOfNode also has a number for the time in which there was nothing to tell it.
+var stateOfNode = `max(` + code(one) + `) or vector(` + nothing + `)`
+
 func boundTerms() panel {
+	terms := tints(tint{"offset", "blue"}, tint{"dispersion", "green"}, tint{"delay", "purple"}, tint{"drift", "orange"}, tint{"reference", "yellow"})
 	return areas(panel{
-		title: "The terms of the bound", width: 24, height: 9, unit: "s", see: "architecture.md#the-error-and-the-bound",
+		title: "The terms of the bound", width: 24, height: 9, unit: "s", none: "No bound: see the state below", see: "architecture.md#the-error-and-the-bound",
 		about: "Their sum is the bound. offset: still to be slewed away; dispersion: errors on the way from the reference clock; delay: half the network delay; " +
 			"drift: since samples stopped to arrive; reference: its own error, as assumed. A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
 		queries: []query{
 			{expr: by("term", "chrony_clock_error_bound_term_seconds"), legend: "{{term}}"},
 			{expr: `max by (objective) (node:chrony_objective_limit_seconds:max{` + one + `} < on () group_left () (10 * max(max_over_time(chrony_clock_error_bound_max_seconds{` + one + `}[$__range]))))`, legend: "limit: {{objective}}"},
 		},
-		overrides: []object{byQuery("B", dashed()...)},
+		overrides: append(terms, byQuery("B", limit()...)),
 	})
 }
 
 func nodeState() panel {
 	return timeline(panel{
 		title: "State", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
-		about:   "Whether, and by what, the clock was vouched for. Nothing at all: the tracker was not scraped.",
-		queries: []query{{expr: `max(` + code(one) + `)`, legend: "state"}},
+		about:   "Whether, and by what, the clock was vouched for.",
+		queries: []query{{expr: stateOfNode, legend: "state"}},
 	}, stateNames())
 }
 
 func largestBounds() panel {
 	return lines(panel{
-		title: "Between the scrapes", width: 24, height: 8, unit: "s", see: "watch.md",
+		title: "Between the scrapes", width: 24, height: 8, unit: "s", none: "No bound: see the state above", see: "watch.md",
 		about: "The bound at each scrape, the largest of the minute before it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
 			{expr: `max(chrony_clock_error_bound_max_seconds{` + one + `,window="1m"})`, legend: "largest of a minute"},
 			{expr: raw("chrony_clock_error_ms") + ` / 1000 < +Inf`, legend: "chrony_clock_error_ms"},
 		},
-	}, "log")
+	}, logarithm)
 }
 
 func nodeSources() []panel {
@@ -127,8 +130,8 @@ func nodeSources() []panel {
 			column{"source_name", "Source", nil},
 			column{"source_address", "Address", nil},
 			column{"source_state", "State", nil},
-			column{"Value #B", "Verdict", []object{property("unit", "none"), property("mappings", selectionNames()), colored()}},
-			column{"Value #C", "Reach", []object{property("unit", "percentunit"), property("thresholds", steps("red", 0.5, "orange", 1, "transparent")), colored()}},
+			column{"Value #B", "Verdict", named(selectionNames())},
+			column{"Value #C", "Reach", append(colored(steps("red", 0.5, "orange", 1, "transparent")), property("unit", "percentunit"))},
 			column{"Value #D", "Offset", nil},
 			column{"Value #E", "Margin", nil},
 			column{"Value #F", "Last sample", nil},
@@ -136,38 +139,40 @@ func nodeSources() []panel {
 			column{"Value #H", "Stratum", []object{property("unit", "none")}},
 		), "Reach"),
 		lines(panel{
-			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", see: "metrics.md",
+			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "chronyd tells of no sample", see: "metrics.md",
 			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. A source whose band lies apart from the others' lies.",
 			queries: []query{
 				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds"), legend: "{{source_name}}"},
 				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` + ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at most"},
 				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` - ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at least"},
 			},
-			overrides: []object{byQuery("B", dashed()...), byQuery("C", dashed()...)},
-		}, ""),
+			overrides: []object{byQuery("B", dashed()), byQuery("C", dashed())},
+		}, linear),
 		areas(panel{
-			title: "Sources by state", width: 12, height: 8, unit: "short", see: "runbooks/ClockSourceSuspicious.md",
+			title: "Sources by state", width: 12, height: 8, unit: "none", none: "chronyd tells of no source", see: "runbooks/ClockSourceSuspicious.md",
 			about:   "How many sources are selected, combined with that one, good but not needed, jittery, falsetickers (they contradict the others), or not usable.",
 			queries: []query{{expr: by("state", "chrony_sources_by_state") + ` > 0`, legend: "{{state}}"}},
+			overrides: tints(tint{"selected", "green"}, tint{"combined", "light-green"}, tint{"selectable", "blue"},
+				tint{"nonselectable", "yellow"}, tint{"jittery", "orange"}, tint{"falseticker", "red"}),
 		}),
 		timeline(panel{
 			title: "Verdicts", width: 24, height: 6, unit: "none", see: "metrics.md",
-			about:   "Whether chronyd would select a source, and why not. Only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
-			queries: []query{{expr: by("source_name", "chrony_sources_selection"), legend: "{{source_name}}"}},
+			about:   "Whether chronyd would select a source, and why not. It is told over chronyd's socket, or by opencommands from 4.7 on.",
+			queries: []query{{expr: by("source_name", "chrony_sources_selection") + ` or on () label_replace(vector(` + nothing + `), "source_name", "sources", "", "")`, legend: "{{source_name}}"}},
 		}, selectionNames()),
 	}
 }
 
 func offsets() panel {
 	return lines(panel{
-		title: "Offset", width: 8, height: 8, unit: "s", see: "metrics.md",
+		title: "Offset", width: 8, height: 8, unit: "s", none: "chronyd gives no answer", see: "metrics.md",
 		about: "What is still to be corrected (above zero: the clock is behind), what the last update found (above zero: it was ahead), and the long-term average.",
 		queries: []query{
 			{expr: raw("chrony_tracking_system_time_seconds"), legend: "to be corrected"},
 			{expr: raw("chrony_tracking_last_offset_seconds"), legend: "last"},
 			{expr: raw("chrony_tracking_rms_offset_seconds"), legend: "average"},
 		},
-	}, "")
+	}, linear)
 }
 
 func frequencies() panel {
@@ -179,59 +184,62 @@ func frequencies() panel {
 			{expr: `1e6 * ` + raw("chrony_clock_kernel_frequency_ratio"), legend: "kernel"},
 			{expr: `1e6 * max(deriv(chrony_clock_steering_seconds{` + one + `}[$__rate_interval]))`, legend: "steered"},
 		},
-	}, "")
+	}, linear)
 }
 
 func skew() panel {
 	return lines(panel{
-		title: "Skew", width: 8, height: 8, unit: "ppm", see: "metrics.md",
+		title: "Skew", width: 8, height: 8, unit: "ppm", none: "chronyd gives no answer", see: "metrics.md",
 		about: "How uncertain the frequency is: the bound grows by so much between two samples. Beside it, how far the source's frequency is from the one in use.",
 		queries: []query{
 			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
 			{expr: `abs(` + raw("chrony_tracking_residual_frequency_ppms") + `)`, legend: "residual"},
 		},
-	}, "")
+	}, linear)
 }
 
 func events() panel {
 	return bars(panel{
-		title: "Events", width: 12, height: 8, unit: "short", see: "watch.md#what-happens-to-the-clocks",
+		title: "Events", width: 12, height: 8, unit: "short", none: "None counted", see: "watch.md#what-happens-to-the-clocks",
 		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last hundred with their times.",
 		queries: []query{{expr: growth("event", "chrony_clock_events_total") + ` > 0`, legend: "{{event}}"}},
 	})
 }
 
-func stateSeconds() panel {
-	return bars(panel{
-		title: "Seconds in each state", width: 12, height: 8, unit: "s", see: "watch.md",
-		about:   "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
-		queries: []query{{expr: growth("state", "chrony_clock_state_seconds_total") + ` > 0`, legend: "{{state}}"}},
+func stateShares() panel {
+	p := areas(panel{
+		title: "Share of the time in each state", width: 12, height: 8, unit: "percentunit", none: "not scraped", see: "watch.md",
+		about:     "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
+		queries:   []query{{expr: `max by (state) (rate(chrony_clock_state_seconds_total{` + one + `}[$__rate_interval])) > 0`, legend: "{{state}}"}},
+		overrides: stateTints(),
 	})
+	p.defaults["max"] = 1
+	return p
 }
 
 func trackerHealth() []panel {
 	return []panel{
 		lines(panel{
-			title: "Exchange with chronyd", width: 8, height: 7, unit: "s", see: "metrics.md",
+			title: "Exchange with chronyd", width: 6, height: 7, unit: "s", see: "metrics.md",
 			about:   "How long chronyd took to answer a scrape. It has a second (--chrony.timeout).",
 			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
-		}, "log"),
+		}, logarithm),
 		bars(panel{
-			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", see: "runbooks/ClockTrackerUnhealthy.md",
-			about: "What went wrong between the tracker and chronyd. Nothing at all is as it should be.",
+			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", none: "None counted", see: "runbooks/ClockTrackerUnhealthy.md",
+			about: "What went wrong between the tracker and chronyd. None is as it should be.",
 			queries: []query{
 				{expr: growth("reason", "chrony_tracker_exchange_failures_total") + ` > 0`, legend: "failed: {{reason}}"},
 				{expr: growth("reason", "chrony_tracker_dropped_packets_total") + ` > 0`, legend: "dropped: {{reason}}"},
 			},
 		}),
 		lines(panel{
-			title: "Samples a second", width: 4, height: 7, unit: "short", see: "watch.md",
+			title: "Samples a second", width: 5, height: 7, unit: "short", see: "watch.md",
 			about:   "One is usual (--sample.interval). Fewer: the tracker is starved.",
 			queries: []query{{expr: `max(rate(chrony_tracker_samples_total{` + one + `}[$__rate_interval]))`, legend: "samples"}},
-		}, ""),
+		}, linear),
 		table(panel{
-			title: "Reports that chronyd refuses", width: 4, height: 7, unit: "none", see: "metrics.md",
-			about:   "Each costs its own series and no others. The tracker's page says how to get them.",
+			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None known", see: "metrics.md",
+			about:   "What chronyd does not tell over this connection. Each costs its own series and no others. The tracker's page says how to get them.",
 			queries: []query{{expr: by("report", "chrony_tracker_report_readable") + ` == 0`}},
 		}, column{"report", "Report", nil}),
 	}

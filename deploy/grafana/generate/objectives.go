@@ -31,7 +31,7 @@ func objectives() dashboard {
 
 func compliance() panel {
 	return tile(panel{
-		title: "Kept", width: 10, unit: "percentunit", see: "watch.md#objectives",
+		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "watch.md#objectives",
 		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Clusters count alike.",
 		defaults: object{"decimals": 3, "thresholds": steps("red", 0.99, "orange", 0.999, "green")},
 		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range]))`, legend: "{{objective}}"}},
@@ -40,27 +40,27 @@ func compliance() panel {
 
 func budget() panel {
 	return tile(panel{
-		title: "Error budget left", width: 10, unit: "percentunit", see: "runbooks/ClockBudgetBurning.md",
-		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. Below zero: overspent.",
-		defaults: object{"decimals": 0, "thresholds": steps("red", 0, "orange", 0.5, "green")},
+		title: "Error budget left", width: 10, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
+		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. By how much it was overspent, the burn rate tells.",
+		defaults: budgetLeft(),
 		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range])) / (1 - $target)`, legend: "{{objective}}"}},
 	}, "value_and_name")
 }
 
 func limits() panel {
 	return tile(panel{
-		title: "Limits", width: 4, unit: "s", see: "watch.md#objectives", defaults: object{"thresholds": steps("blue")},
+		title: "Limits", width: 4, unit: "s", none: "unknown", see: "watch.md#objectives", defaults: object{"thresholds": steps("blue")},
 		about:   "What each objective allows: chrony_objective_limit_seconds, or the rules' own where none is set.",
 		queries: []query{{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + held + `})`, legend: "{{objective}}"}},
 	}, "value_and_name")
 }
 
 func badShare() panel {
-	return lines(panel{
+	return shares(panel{
 		title: "Outside", width: 12, height: 9, unit: "percentunit", see: "runbooks/ClockBudgetBurning.md",
 		about:   "The share of the clocks' time that was outside of each objective, over five minutes. Unknown clocks and nodes without a tracker are in it.",
 		queries: []query{{expr: `max by (objective) (` + bad + `)`, legend: "{{objective}}"}},
-	}, "")
+	})
 }
 
 func burnRates() panel {
@@ -72,18 +72,18 @@ func burnRates() panel {
 			{expr: burn("6h"), legend: "{{objective}}, 6 h"},
 			{expr: burn("3d"), legend: "{{objective}}, 3 d"},
 		},
-		defaults: object{"thresholds": steps("transparent", 1, "yellow", 6, "orange", 14.4, "red")},
-	}, "")
-	p.custom["thresholdsStyle"] = object{"mode": "dashed"}
+	}, fromOne)
+	p.defaults = object{"min": 0, "thresholds": steps("transparent", 1, "yellow", 6, "orange", 14.4, "red")}
+	p.custom["thresholdsStyle"], p.custom["axisSoftMax"] = object{"mode": "dashed"}, 20
 	return p
 }
 
 func exceeded() panel {
-	return lines(panel{
+	return shares(panel{
 		title: "Clocks that are too wrong", width: 12, height: 8, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
 		about:   "The share of the clocks that had a bound within the last minute, but one above the limit. Those without a bound are not in it: see the states beside it.",
 		queries: []query{{expr: `max by (objective) (cluster:chrony_objective_exceeded:ratio{` + held + `})`, legend: "{{objective}}"}},
-	}, "")
+	})
 }
 
 func statesBeside() panel {
@@ -96,7 +96,7 @@ func offenders() panel {
 	const good = `node:chrony_objective_good:ratio_rate5m{` + held + `}`
 	const worst = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
 	return sorted(table(panel{
-		title: "Worst offenders", width: 24, height: 10, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
+		title: "Worst offenders", width: 24, height: 12, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
 		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now.",
 		queries: []query{
 			{expr: worst},
@@ -107,8 +107,8 @@ func offenders() panel {
 		column{"cluster", "Cluster", nil},
 		column{"node", "Node", []object{toNode()}},
 		column{"objective", "Objective", nil},
-		column{"Value #A", "Outside", []object{property("decimals", 2), property("thresholds", steps("transparent", 0.001, "orange", 0.01, "red")), colored()}},
-		column{"Value #B", "Limit", []object{property("unit", "s")}},
-		column{"Value #C", "Bound now", []object{property("unit", "s")}},
+		column{"Value #A", "Outside", append(colored(steps("transparent", 0.001, "orange", 0.01, "red")), property("decimals", 2))},
+		column{"Value #B", "Limit", inSeconds()},
+		column{"Value #C", "Bound now", inSeconds()},
 	), "Outside")
 }
