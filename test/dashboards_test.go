@@ -87,7 +87,7 @@ func questions(t *testing.T, dashboard string) []*question {
 }
 
 // fallback is what a query answers where there is nothing.
-var fallback = regexp.MustCompile(` or (vector\(-1\)|on \(\) label_replace\(vector\(.*\))$`)
+var fallback = regexp.MustCompile(` or (vector\(-1\)|\(vector\(-1\) unless .*\)|on \(\) label_replace\(vector\(.*\))$`)
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 

@@ -180,7 +180,7 @@ func nodesInDoubt() panel {
 		about: "When a node was not synchronized, and why; at most twenty at a time. A node that is not here was synchronized.",
 		queries: []query{
 			{expr: `topk(20, ` + doubt + `)`, legend: "{{node}}"},
-			{expr: `0 * (count(` + bound + `) - (count(` + doubt + `) or vector(0)) > 0) or vector(` + nothing + `)`, legend: "all others"},
+			{expr: `0 * (sum(cluster:chrony_clock_nodes:count{` + of + `,state="synchronized"}) > 0) or (vector(` + nothing + `) unless sum(cluster:chrony_clock_nodes:count{` + of + `}))`, legend: "all others"},
 		},
 	}, stateNames())
 }

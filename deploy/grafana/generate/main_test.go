@@ -163,7 +163,7 @@ func lintPanel(t *testing.T, p found) {
 
 var (
 	filters = regexp.MustCompile(`[<>=] \S+$`)
-	answers = regexp.MustCompile(`\bor (on \(\) label_replace\()?vector\(`)
+	answers = regexp.MustCompile(`\bor (on \(\) label_replace)?\(?vector\(`)
 )
 
 // lintAbsence wants nothing that is not there to look as if all were well.
