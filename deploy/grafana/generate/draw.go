@@ -14,6 +14,9 @@ var states = []tint{
 	{"unreachable", "purple"},
 }
 
+// grey is for what is neither good nor bad.
+const grey = "#808080"
+
 // nothing is a number for what no series tells. A timeline takes it in words, as a
 // gap could be overlooked, and no series at all is an error to Grafana.
 const nothing = "-1"
@@ -49,7 +52,7 @@ var selections = []string{
 }
 
 func selectionNames() list {
-	options := object{nothing: object{"text": "not told", "color": "#808080", "index": len(selections)}}
+	options := object{nothing: object{"text": "not told", "color": grey, "index": len(selections)}}
 	for i, name := range selections {
 		color := "yellow"
 		switch name {

@@ -50,10 +50,16 @@ func tileSeconds() object {
 	return object{"decimals": 2, "thresholds": steps("red", 0, "green", 0.05, "orange", 0.5, "red")}
 }
 
+// Where no objective is set, none is kept and none is broken.
+const (
+	noObjective    = "no objective"
+	whyNoObjective = "no objective: none is set (--objective), or nothing has been scraped for five minutes."
+)
+
 // budgetLeft are the words and colours of an error budget.
 func budgetLeft() object {
 	overspent := object{"type": "range", "options": object{"from": nil, "to": -1e-9, "result": object{"text": "overspent", "color": "red", "index": 0}}}
-	return object{"decimals": 0, "mappings": list{overspent}, "thresholds": steps("red", 0, "orange", 0.5, "green")}
+	return object{"decimals": 0, "mappings": list{overspent}, "thresholds": steps(grey, -1e9, "red", 0, "orange", 0.5, "green")}
 }
 
 func fleetTiles() []panel {
@@ -69,8 +75,8 @@ func fleetTiles() []panel {
 			queries: []query{{expr: `max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
 		}, "value"),
 		tile(panel{
-			title: "Budget left", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
-			about:    "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. Unknown clocks and missing trackers spend it, too.",
+			title: "Budget left", width: 4, unit: "percentunit", none: noObjective, see: "runbooks/ClockBudgetBurning.md",
+			about:    "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. Unknown clocks and missing trackers spend it, too. " + whyNoObjective,
 			defaults: budgetLeft(),
 			queries:  []query{{expr: `min(1 - avg_over_time(cluster:chrony_objective_bad:ratio_rate5m{` + of + `}[$__range]) / (1 - $target))`}},
 		}, "value"),
@@ -107,7 +113,8 @@ func nodeCounts() panel {
 func worstNodes() panel {
 	queries := []query{
 		{expr: `topk(10, ` + bound + `)`},
-		{expr: worstTen(doubt) + ` or 0 * group by (cluster, node) (topk(10, ` + bound + `))`},
+		// Who is not in doubt is synchronized, but for who has no bound.
+		{expr: worstTen(doubt) + ` or 0 * group by (cluster, node) (topk(10, ` + bound + `) < +Inf)`},
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
 	}

@@ -64,7 +64,7 @@ func nodeTiles() []panel {
 			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
 		}, "value"),
 		tile(panel{
-			title: "Steps", width: 3, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps("text", 0, "green", 1, "orange")},
+			title: "Steps", width: 3, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps(grey, 0, "green", 1, "orange")},
 			about:   "How often the clock was set in the chosen range.",
 			queries: []query{{expr: `ceil(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
 		}, "value"),
@@ -232,11 +232,11 @@ func trackerHealth() []panel {
 				{expr: growth("reason", "chrony_tracker_dropped_packets_total") + ` > 0`, legend: "dropped: {{reason}}"},
 			},
 		}),
-		lines(panel{
+		fromZero(lines(panel{
 			title: "Samples a second", width: 5, height: 7, unit: "short", see: "watch.md",
 			about:   "One is usual (--sample.interval). Fewer: the tracker is starved.",
 			queries: []query{{expr: `max(rate(chrony_tracker_samples_total{` + one + `}[$__rate_interval]))`, legend: "samples"}},
-		}, linear),
+		}, linear)),
 		table(panel{
 			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None known", see: "metrics.md",
 			about:   "What chronyd does not tell over this connection. Each costs its own series and no others. The tracker's page says how to get them.",
