@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,8 +20,9 @@ import (
 
 // mayBeEmpty are the queries of panels that show nothing while all is well.
 var mayBeEmpty = map[string]bool{
-	"Nodes in doubt A": true, "Silent nodes A": true, "Events A": true,
-	"Failures, dropped packets A": true, "Failures, dropped packets B": true,
+	"Nodes C": true, "Nodes D": true, "Nodes E": true,
+	"How many nodes are in doubt A": true, "Which nodes are in doubt A": true, "Silent nodes A": true,
+	"Events A": true, "Last step A": true, "Failures, dropped packets A": true, "Failures, dropped packets B": true,
 	"The terms of the bound B": true, // limits far above the bound
 }
 
@@ -31,6 +33,10 @@ func TestDashboards(t *testing.T) {
 	var asked []*question
 	for _, name := range []string{"fleet", "node", "objectives"} {
 		asked = append(asked, questions(t, name)...)
+	}
+	expr := make(map[string]string) // by the name of the query, or of the last one with it
+	for _, q := range asked {
+		expr[q.name] = strings.NewReplacer("$cluster", "broken", "$__range", "5s").Replace(q.expr)
 	}
 	for _, fleet := range []struct{ name, cluster string }{{"healthy", ""}, {"broken", "broken"}} {
 		t.Run(fleet.name, func(t *testing.T) {
@@ -43,6 +49,43 @@ func TestDashboards(t *testing.T) {
 			}
 		})
 	}
+	t.Run("states", func(t *testing.T) {
+		await(t, "the states of the worst nodes", func() bool {
+			states := p.byNode(t, expr["Ten worst nodes, and why B"])
+			return states["node-0005"] == 4 && states["node-0007"] == 3 && states["node-0006"] == 2 && has(states, "node-0008", 0)
+		})
+		for node, state := range map[string]float64{"node-0005": 4, "node-0006": 2, "node-0008": 0, "nobody": -1} {
+			if got := p.byNode(t, strings.ReplaceAll(expr["State A"], "$node", node)); !has(got, "", state) {
+				t.Errorf("%s: state %v, want %v", node, got, state)
+			}
+		}
+		for limit, others := range map[string]float64{"> 20": 0, "> 2": 99} {
+			if got := p.byNode(t, strings.Replace(expr["Which nodes are in doubt B"], "> 20", limit, 1)); !has(got, "", others) {
+				t.Errorf("%s in doubt: %v, want %v", limit, got, others)
+			}
+		}
+		if got := p.byNode(t, expr["Worst pair A"]); !math.IsInf(got[""], 1) {
+			t.Errorf("a pair with an unknown clock is said to be %v apart", got)
+		}
+	})
+	t.Run("gone", func(t *testing.T) {
+		gone := strings.ReplaceAll(expr["Silent nodes A"], "broken", "gone")
+		t.Run("watched", func(t *testing.T) {
+			runDemo(t, p.demo, p.later, 1, "-healthy")
+			await(t, "the node", func() bool {
+				return has(p.byNode(t, `group by (node) (node:chrony_clock_error_bound_seconds:max{cluster="gone"})`), "node-0001", 1)
+			})
+			if got := p.byNode(t, gone); len(got) != 0 {
+				t.Errorf("a node that is watched has gone: %v", got)
+			}
+		})
+		await(t, "the node that has gone", func() bool { return has(p.byNode(t, gone), "node-0001", 1) })
+	})
+}
+
+func has(values map[string]float64, node string, want float64) bool {
+	got, ok := values[node]
+	return ok && got == want
 }
 
 // A question is a query of a panel, by its title and letter, or a variable's.
@@ -87,7 +130,7 @@ func questions(t *testing.T, dashboard string) []*question {
 }
 
 // fallback is what a query answers where there is nothing.
-var fallback = regexp.MustCompile(` or (vector\(-1\)|\(vector\(-1\) unless .*\)|on \(\) label_replace\(vector\(.*\))$`)
+var fallback = regexp.MustCompile(` or (0 \* count\(|\(?vector\(-1\)|on \(\) label_replace\().*$`)
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 
@@ -95,7 +138,11 @@ var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 const fleetNodes = 12
 
 // A prometheus is one that runs, and what is asked of it.
-type prometheus struct{ url string }
+type prometheus struct {
+	url   string
+	demo  string // the program that simulates fleets
+	later string // where one more is scraped, as the cluster gone
+}
 
 // answer reports whether there is any series in the answer, for some node if the
 // query is about one. It fails if Prometheus does.
@@ -154,7 +201,7 @@ func watchFleets(t *testing.T) *prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := buildDemo(t, dir)
+	program, later := buildDemo(t, dir), freeAddress(t)
 	config := fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 rule_files: [rules.yml]
@@ -165,13 +212,18 @@ scrape_configs:
   - job_name: broken
     http_sd_configs: [{url: "http://%s/targets"}]
     relabel_configs: [{target_label: cluster, replacement: broken}]
-`, startDemo(t, program, fleetNodes, "-healthy"), startDemo(t, program, fleetNodes))
+  - job_name: gone
+    http_sd_configs: [{url: "http://%s/targets", refresh_interval: 1s}]
+    relabel_configs: [{target_label: cluster, replacement: gone}]
+`, startDemo(t, program, fleetNodes, "-healthy"), startDemo(t, program, fleetNodes), later)
 	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": string(rules)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return startPrometheusIn(t, dir)
+	p := startPrometheusIn(t, dir)
+	p.demo, p.later = program, later
+	return p
 }
 
 func buildDemo(t *testing.T, dir string) string {
@@ -186,14 +238,25 @@ func buildDemo(t *testing.T, dir string) string {
 // startDemo runs a fleet of so many nodes and returns its address.
 func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 	t.Helper()
+	address := freeAddress(t)
+	runDemo(t, program, address, nodes, args...)
+	return address
+}
+
+// runDemo runs one at an address, until the end of the test.
+func runDemo(t *testing.T, program, address string, nodes int, args ...string) {
+	t.Helper()
+	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
+	await(t, "the fleet", func() bool { return isServed("http://" + address) })
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	port, err := chronytest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
-	await(t, "the fleet", func() bool { return isServed("http://" + address) })
-	return address
+	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
 // startPrometheusIn runs a Prometheus with the files of a folder.
@@ -203,13 +266,9 @@ func startPrometheusIn(t *testing.T, dir string) *prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := chronytest.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
+	address := freeAddress(t)
 	startProcess(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
-	p := &prometheus{"http://" + address}
+	p := &prometheus{url: "http://" + address}
 	await(t, "Prometheus", func() bool { return isServed(p.url + "/-/ready") })
 	return p
 }

@@ -68,27 +68,36 @@ scrape_configs: [{job_name: fleet, http_sd_configs: [{url: "http://%[2]s/targets
 // value asks for a single number; it is 0 while there is none.
 func (p *prometheus) value(t *testing.T, expr string) float64 {
 	t.Helper()
+	return p.byNode(t, expr)[""]
+}
+
+// byNode asks for a number for each node, or for none.
+func (p *prometheus) byNode(t *testing.T, expr string) map[string]float64 {
+	t.Helper()
 	response, err := http.PostForm(p.url+"/api/v1/query", url.Values{"query": {expr}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	var answer struct {
-		Data struct {
-			Result []struct{ Value [2]any }
+		Error string
+		Data  struct {
+			Result []struct {
+				Metric struct{ Node string }
+				Value  [2]any
+			}
 		}
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Error != "" {
+		t.Fatalf("%s: %s%v", expr, answer.Error, err)
 	}
-	if len(answer.Data.Result) == 0 {
-		return 0
+	values := make(map[string]float64)
+	for _, r := range answer.Data.Result {
+		if values[r.Metric.Node], err = strconv.ParseFloat(r.Value[1].(string), 64); err != nil {
+			t.Fatal(err)
+		}
 	}
-	value, err := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
+	return values
 }
 
 // time returns how long a query takes, the median of five.

@@ -17,17 +17,26 @@ var states = []tint{
 // grey is for what is neither good nor bad.
 const grey = "#808080"
 
-// nothing is a number for what no series tells. A timeline takes it in words, as a
-// gap could be overlooked, and no series at all is an error to Grafana.
-const nothing = "-1"
+// nothing is a number for what no series tells, to be put into words: a count of 0
+// would be made up, a gap in a timeline could be overlooked, and a timeline without
+// a series is an error to Grafana.
+const (
+	nothing   = "-1"
+	orNothing = ` or vector(` + nothing + `)`
+)
+
+// inWords maps a number, or a label's value, to words and a colour.
+func inWords(value, text, color string) object {
+	return object{"type": "value", "options": object{value: object{"text": text, "color": color, "index": 0}}}
+}
 
 // stateNames maps the numbers to names and colours.
 func stateNames() list {
-	options := object{nothing: object{"text": "not scraped", "color": "dark-red", "index": len(states)}}
+	options := object{}
 	for i, s := range states {
 		options[strconv.Itoa(i)] = object{"text": s.name, "color": s.color, "index": i}
 	}
-	return list{object{"type": "value", "options": options}}
+	return list{object{"type": "value", "options": options}, inWords(nothing, "nothing known", "dark-red")}
 }
 
 // A tint is the colour of what has a name.
@@ -52,7 +61,7 @@ var selections = []string{
 }
 
 func selectionNames() list {
-	options := object{nothing: object{"text": "not told", "color": grey, "index": len(selections)}}
+	options := object{}
 	for i, name := range selections {
 		color := "yellow"
 		switch name {
@@ -63,7 +72,12 @@ func selectionNames() list {
 		}
 		options[strconv.Itoa(i)] = object{"text": name, "color": color, "index": i}
 	}
-	return list{object{"type": "value", "options": options}}
+	return list{object{"type": "value", "options": options}, inWords(nothing, "not told", grey)}
+}
+
+// troubles colours what chrony_exporter calls the states of sources that are not used.
+func troubles() list {
+	return list{inWords("falseticker", "falseticker", "red"), inWords("jittery", "jittery", "orange"), inWords("unreach", "unreach", "orange")}
 }
 
 // steps are thresholds: a colour, then pairs of a value and the colour from there.
@@ -99,15 +113,18 @@ var (
 	fromOne   = object{"type": "symlog", "log": 10, "linearThreshold": 1} // a logarithm above 1
 )
 
-// narrow is how wide a graph may be without room for a legend beside it.
-const narrow = 8
+// half is how wide a graph is that has its legend beside it. A narrower one has no
+// room there, and a wider one is to be compared with what is below it, which takes
+// the same axis of time.
+const half = columns / 2
 
 // lines makes a graph. A gap is drawn as one: it may be the worst moment of all.
 func lines(p panel, scale object) panel {
 	p.kind = "timeseries"
 	p.custom = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "auto", "spanNulls": false, "scaleDistribution": scale}
-	legend := object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"lastNotNull", "max"}}
-	if p.width <= narrow {
+	// A legend tells no latest value: it would be that of a series which ended long ago.
+	legend := object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"max"}}
+	if p.width != half {
 		legend["displayMode"], legend["placement"], legend["calcs"] = "list", "bottom", list{}
 	}
 	p.options = object{"legend": legend, "tooltip": object{"mode": "multi", "sort": "desc"}}
@@ -136,13 +153,21 @@ func areas(p panel) panel {
 	return p
 }
 
-// bars makes a graph of what happened in each interval. The intervals are long
-// compared with those of the scrapes, by which neighbours overlap.
+// bars makes a graph of what happened in each interval. The intervals are as long as
+// $__rate_interval is where nodes are scraped each minute, so that neighbours overlap
+// by one scrape at most.
 func bars(p panel) panel {
 	p = areas(p)
-	p.interval = "2m"
+	p.interval = "4m"
 	p.custom["drawStyle"], p.custom["fillOpacity"] = "bars", 80
 	p.defaults["decimals"] = 0
+	return p
+}
+
+// failures makes one of what should not happen.
+func failures(p panel) panel {
+	p = bars(p)
+	p.defaults["color"] = object{"mode": "shades", "fixedColor": "red"}
 	return p
 }
 
@@ -190,9 +215,14 @@ func table(p panel, columns ...column) panel {
 	return p
 }
 
-// sorted has a table begin with the largest value of a column.
-func sorted(p panel, by string) panel {
-	p.options["sortBy"] = list{object{"displayName": by, "desc": true}}
+// largestFirst has a table begin with the largest value of a column.
+func largestFirst(p panel, by string) panel { return sorted(p, by, true) }
+
+// smallestFirst has it begin with the smallest.
+func smallestFirst(p panel, by string) panel { return sorted(p, by, false) }
+
+func sorted(p panel, by string, descending bool) panel {
+	p.options["sortBy"] = list{object{"displayName": by, "desc": descending}}
 	return p
 }
 
@@ -235,9 +265,8 @@ func named(names list) []object {
 	return append(colored(steps("transparent")), property("unit", "none"), property("mappings", names))
 }
 
-func inSeconds() []object { return []object{property("unit", "s")} }
-
-// toNode leads from a cell with a node's name to its dashboard.
+// toNode leads from a cell with a node's name to its dashboard. Two clusters may
+// have nodes of one name; without a cluster, that of the row is empty.
 func toNode() object {
-	return property("links", list{object{"title": "Why", "url": "/d/chrony-tracker-node?${datasource:queryparam}&${cluster:queryparam}&var-node=${__value.raw}&${__url_time_range}"}})
+	return property("links", list{object{"title": "Why", "url": "/d/chrony-tracker-node?${datasource:queryparam}&var-cluster=${__data.fields.Cluster}&var-node=${__value.raw}&${__url_time_range}"}})
 }

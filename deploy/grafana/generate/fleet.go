@@ -39,22 +39,26 @@ func fleet() dashboard {
 		sections: []section{
 			{"Now", fleetTiles()},
 			{"The worst nodes", []panel{worstNodes()}},
-			{"All nodes over time", []panel{allBounds(), knownBounds(), nodesByState(), nodesInDoubt()}},
+			{"All nodes over time", []panel{allBounds(), knownBounds(), howManyInDoubt(), whichAreInDoubt()}},
 			{"Nodes that nobody watches", []panel{silentNodes()}},
 		},
 	}
 }
 
-// tileSeconds are the colours of a bound. One that is missing is not green.
-func tileSeconds() object {
-	return object{"decimals": 2, "thresholds": steps("red", 0, "green", 0.05, "orange", 0.5, "red")}
+// known are the colours of a bound: that it is known. Whether it is good, its share of
+// the limit tells.
+func known() object { return object{"decimals": 2, "thresholds": steps("red", 0, "blue")} }
+
+// limitUsed are the colours of a bound's share of its limit.
+func limitUsed() object { return steps("red", 0, "green", 0.8, "orange", 1, "red") }
+
+// share is the bound of each node that the labels choose, as a share of its limits.
+func share(labels string) string {
+	return `max by (cluster, node) (node:chrony_clock_error_bound_seconds:max{` + labels + `} / on (cluster, node) group_right () node:chrony_objective_limit_seconds:max{` + labels + `})`
 }
 
-// Where no objective is set, none is kept and none is broken.
-const (
-	noObjective    = "no objective"
-	whyNoObjective = "no objective: none is set (--objective), or nothing has been scraped for five minutes."
-)
+// whyUnknown is where nothing is said of objectives.
+const whyUnknown = "unknown: no objective is set (--objective), or nothing has been scraped for five minutes."
 
 // budgetLeft are the words and colours of an error budget.
 func budgetLeft() object {
@@ -62,49 +66,65 @@ func budgetLeft() object {
 	return object{"decimals": 0, "mappings": list{overspent}, "thresholds": steps(grey, -1e9, "red", 0, "orange", 0.5, "green")}
 }
 
+// overRange is the average of a series over the chosen range, if it has not ended.
+func overRange(series string) string {
+	return `(avg_over_time(` + series + `[$__range]) and ` + series + `)`
+}
+
 func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
-			title: "Worst node", width: 6, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: tileSeconds(),
+			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: known(),
 			about:   "The node whose clock can be most wrong. No bound: nothing vouches for its clock.",
-			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{node}}"}},
+			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
-			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: tileSeconds(),
-			about:   "How far apart the clocks of two nodes of a cluster can be: the two largest known bounds together. Databases that compare their nodes stop at their limit.",
-			queries: []query{{expr: `max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
+			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitUsed()},
+			about:   "The largest share that a bound is of its limit, an objective's or the rules' own. Above 100 %, a clock can be more wrong than it may.",
+			queries: []query{{expr: `max(` + share(of) + `)`}},
 		}, "value"),
 		tile(panel{
-			title: "Budget left", width: 4, unit: "percentunit", none: noObjective, see: "runbooks/ClockBudgetBurning.md",
-			about:    "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. Unknown clocks and missing trackers spend it, too. " + whyNoObjective,
+			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: known(),
+			about: "How far apart the clocks of two nodes of a cluster can be: the two largest bounds together. No bound: one of them can be wrong by any amount. " +
+				"Databases that compare their nodes stop at their limit.",
+			queries: []query{{expr: `max(` + bound + ` == +Inf and on (cluster) count by (cluster) (` + bound + `) > 1) or max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
+		}, "value"),
+		tile(panel{
+			title: "Budget left", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
+			about: "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. " +
+				"Unknown clocks and missing trackers spend it, too. " + whyUnknown,
 			defaults: budgetLeft(),
-			queries:  []query{{expr: `min(1 - avg_over_time(cluster:chrony_objective_bad:ratio_rate5m{` + of + `}[$__range]) / (1 - $target))`}},
+			queries:  []query{{expr: `min(1 - ` + overRange(`cluster:chrony_objective_bad:ratio_rate5m{`+of+`}`) + ` / (1 - $target))`}},
 		}, "value"),
 		nodeCounts(),
 	}
 }
 
 func nodeCounts() panel {
-	// A count is of so many nodes, in the colours of the thresholds.
-	count := func(name string, runbook string, thresholds object) object {
+	// A count of nodes is 0 only where there are nodes.
+	counted := func(some string) string { return some + ` or 0 * count(` + bound + `)` + orNothing }
+	colors := func(name, runbook string, thresholds object) object {
 		return byName(name, property("thresholds", thresholds), property("links", list{object{"title": "Runbook", "url": docs + runbook, "targetBlank": true}}))
 	}
 	return tile(panel{
-		title: "Nodes", width: 10, unit: "none", see: "metrics.md", defaults: object{"decimals": 0},
-		about: "watched: with a tracker that was scraped within two minutes. with a bound: of whose clock it is known how wrong it can be. " +
+		title: "Nodes", width: 8, unit: "none", see: "metrics.md",
+		defaults: object{"decimals": 0, "mappings": list{inWords(nothing, "?", grey)}},
+		about: "watched: with a tracker that was scraped within two minutes. bound: of whose clock it is known how wrong it can be. " +
 			"no bound: whose clock can be wrong by any amount, as chronyd follows nothing, or itself, or does not answer. " +
-			"silent: without a tracker, by kube_node_info; 0 also where there is none of that.",
+			"silent: without a tracker, by kube_node_info. falsetickers: with a source that contradicts the others. ?: nothing is known.",
 		queries: []query{
-			{expr: `count(` + bound + `) or vector(0)`, legend: "watched"},
-			{expr: `count(` + bound + ` < +Inf) or vector(0)`, legend: "with a bound"},
-			{expr: `count(` + bound + ` == +Inf) or vector(0)`, legend: "no bound"},
-			{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `}) or vector(0)`, legend: "silent"},
+			{expr: `count(` + bound + `)` + orNothing, legend: "watched"},
+			{expr: counted(`count(` + bound + ` < +Inf)`), legend: "bound"},
+			{expr: counted(`count(` + bound + ` == +Inf)`), legend: "no bound"},
+			{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `} and on (cluster) group by (cluster) (kube_node_info{` + of + `}))` + orNothing, legend: "silent"},
+			{expr: counted(`count(node:chrony_sources:max{` + of + `,state="falseticker"} > 0)`), legend: "falsetickers"},
 		},
 		overrides: []object{
-			count("watched", "runbooks/README.md", steps("red", 1, "blue")),
-			count("with a bound", "runbooks/ClockErrorLarge.md", steps("red", 1, "green")),
-			count("no bound", "runbooks/ClockErrorUnknown.md", steps("green", 1, "red")),
-			count("silent", "runbooks/ClockTrackerMissing.md", steps("green", 1, "red")),
+			colors("watched", "runbooks/README.md", steps("red", 1, "blue")),
+			colors("bound", "runbooks/ClockErrorLarge.md", steps("red", 1, "blue")),
+			colors("no bound", "runbooks/ClockErrorUnknown.md", steps("green", 1, "red")),
+			colors("silent", "runbooks/ClockTrackerMissing.md", steps("green", 1, "red")),
+			colors("falsetickers", "runbooks/ClockSourceSuspicious.md", steps("green", 1, "orange")),
 		},
 	}, "value_and_name")
 }
@@ -113,27 +133,28 @@ func nodeCounts() panel {
 func worstNodes() panel {
 	queries := []query{
 		{expr: `topk(10, ` + bound + `)`},
-		// Who is not in doubt is synchronized, but for who has no bound.
-		{expr: worstTen(doubt) + ` or 0 * group by (cluster, node) (topk(10, ` + bound + `) < +Inf)`},
+		{expr: worstTen(doubt) + ` or ` + worstTen(`0 * `+perNode(`chrony_clock_state{`+of+`,state="synchronized"} == 1`))},
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
+		{expr: worstTen(share(of))},
 	}
 	columns := []column{
 		{"cluster", "Cluster", nil},
 		{"node", "Node", []object{toNode()}},
-		{"Value #A", "Bound", colored(steps("transparent", 0.05, "orange", 0.5, "red"))},
-		{"Value #B", "State", append(named(stateNames()), property("custom.minWidth", 115))},
-		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.minWidth", 130)}},
+		{"Value #A", "Bound", colored(steps("transparent"))},
+		{"Value #E", "Limit used", append(colored(steps("transparent", 0.8, "orange", 1, "red")), property("unit", "percentunit"), property("decimals", 0))},
+		{"Value #B", "State", append(named(stateNames()), property("custom.width", 125))},
+		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.width", 145)}},
 		{"tracking_name", "Source", nil},
 	}
 	for i, term := range []string{"offset", "dispersion", "delay", "drift", "reference"} {
 		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term + `"}`))})
-		columns = append(columns, column{fmt.Sprintf("Value #%c", 'E'+i), term, nil})
+		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term, nil})
 	}
-	return sorted(table(panel{
+	return largestFirst(table(panel{
 		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", see: "metrics.md",
 		about: "The bound is the sum of its terms: offset (still to be slewed), dispersion (errors on the way from the reference), delay (half the network delay), " +
-			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why.",
+			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
 		queries: queries,
 	}, columns...), "Bound")
 }
@@ -146,8 +167,8 @@ func allBounds() panel {
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
 		custom:  object{"scaleDistribution": object{"type": "linear"}},
 		options: object{
-			"calculate": false, "cellGap": 1, "filterValues": object{"le": 1e-9}, "showValue": "never",
-			"color":     object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange", "scale": "exponential", "reverse": false},
+			"calculate": false, "cellGap": 0, "filterValues": object{"le": 1e-9}, "showValue": "never",
+			"color":     object{"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.2, "fill": "dark-orange", "scale": "exponential", "reverse": false},
 			"yAxis":     object{"axisPlacement": "left", "unit": "s", "reverse": false},
 			"rowsFrame": object{"layout": "auto"}, "cellValues": object{"unit": "short", "decimals": 1},
 			"legend": object{"show": true}, "tooltip": object{"mode": "single", "yHistogram": false}, "exemplars": object{"color": "rgba(255,0,255,0.7)"},
@@ -161,7 +182,7 @@ func knownBounds() panel {
 	}
 	return lines(panel{
 		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "watch.md",
-		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
+		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle; these two are read off the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
 		queries: []query{
 			{expr: `max(cluster:chrony_clock_error_bound_seconds:max{` + of + `})`, legend: "largest"},
 			{expr: quantile("0.99"), legend: "99 %"},
@@ -172,30 +193,49 @@ func knownBounds() panel {
 	}, logarithm)
 }
 
-func nodesByState() panel {
-	return areas(panel{
-		title: "Nodes by state", width: 12, height: 8, unit: "none", see: "architecture.md#the-states",
-		about:     "How many nodes are in each state. All but synchronized and holdover have no bound, and are in no graph of it.",
-		queries:   []query{{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + `})`, legend: "{{state}}"}},
-		overrides: stateTints(),
+// nodes is how many nodes there are in some of the states.
+func nodes(some string) string { return `sum(cluster:chrony_clock_nodes:count{` + of + some + `})` }
+
+const (
+	inDoubt      = `,state!="synchronized"`
+	synchronized = `,state="synchronized"`
+)
+
+func howManyInDoubt() panel {
+	p := areas(panel{
+		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", see: "architecture.md#the-states",
+		about: "Nodes that are not synchronized, by state. All but those in holdover have no bound, and are in no graph of it.",
+		queries: []query{
+			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},
+			{expr: nodes(inDoubt) + ` or 0 * ` + nodes(""), legend: "all in doubt"},
+		},
+		overrides: append(stateTints(), byName("all in doubt",
+			property("custom.stacking", object{"mode": "none"}), property("custom.fillOpacity", 0), property("custom.lineWidth", 1), property("color", object{"mode": "fixed", "fixedColor": grey}))),
 	})
+	p.custom["axisSoftMax"] = 4
+	return p
 }
 
-func nodesInDoubt() panel {
+func whichAreInDoubt() panel {
+	const more = "99"
 	return timeline(panel{
-		title: "Nodes in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
-		about: "When a node was not synchronized, and why; at most twenty at a time. A node that is not here was synchronized.",
+		title: "Which nodes are in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
+		about: "When a node was not synchronized, and why; at most twenty at a time. A watched node that is not here was synchronized, unless the last row says that there are more.",
 		queries: []query{
-			{expr: `topk(20, ` + doubt + `)`, legend: "{{node}}"},
-			{expr: `0 * (sum(cluster:chrony_clock_nodes:count{` + of + `,state="synchronized"}) > 0) or (vector(` + nothing + `) unless sum(cluster:chrony_clock_nodes:count{` + of + `}))`, legend: "all others"},
+			{expr: `topk(20, ` + doubt + `)`, legend: "{{cluster}} {{node}}"},
+			{expr: more + ` * group(` + nodes(inDoubt) + ` > 20) or 0 * group(` + nodes(synchronized) + ` > 0) or (vector(` + nothing + `) unless ` + nodes("") + `)`, legend: "all others watched"},
 		},
-	}, stateNames())
+	}, append(stateNames(), inWords(more, "more in doubt", "dark-red")))
 }
 
 func silentNodes() panel {
+	why := func(nodes, text string) string {
+		return `label_replace(topk(50, ` + nodes + `), "why", "` + text + `", "", "")`
+	}
 	return table(panel{
-		title: "Silent nodes", width: 24, height: 6, unit: "none", none: "None of those that kube_node_info knows", see: "runbooks/ClockTrackerMissing.md",
-		about:   "Nodes that kube-state-metrics knows and that have no tracker; fifty at most. Empty where all have one, and where there is no kube-state-metrics.",
-		queries: []query{{expr: `topk(50, node:chrony_tracker_missing:bool{` + of + `})`}},
-	}, column{"cluster", "Cluster", nil}, column{"node", "Node", nil})
+		title: "Silent nodes", width: 24, height: 6, unit: "none", none: "None that kube_node_info knows, and none that was watched before", see: "runbooks/ClockTrackerMissing.md",
+		about: "Nodes that kube-state-metrics knows and that have no tracker, and nodes that had one when the chosen range began and are in no series now: silent, or gone. Fifty of each at most.",
+		queries: []query{{expr: why(`node:chrony_tracker_missing:bool{`+of+`}`, "in Kubernetes, without a tracker") + ` or ` +
+			why(`group by (cluster, node) (`+bound+` offset $__range) unless on (cluster, node) `+bound, "watched when the range began, and not now")}},
+	}, column{"cluster", "Cluster", nil}, column{"node", "Node", []object{toNode()}}, column{"why", "Why", nil})
 }

@@ -15,13 +15,13 @@ func growth(labels, metric string) string {
 }
 
 func node() dashboard {
-	const nodes = `label_values(node:chrony_clock_error_bound_seconds:max{` + of + `}, node)`
+	const names = `label_values(chrony_clock_error_bound_seconds{` + of + `}, node)`
 	return dashboard{
 		uid: "chrony-tracker-node", title: "Clocks: node",
 		about: "How wrong the clock of one node can be, why, and what has happened to it.",
 		variables: []object{{
 			"name": "node", "label": "Node", "type": "query", "datasource": datasource,
-			"definition": nodes, "query": object{"query": nodes, "refId": "node"}, "current": object{},
+			"definition": names, "query": object{"query": names, "refId": "node"}, "current": object{},
 			"includeAll": false, "multi": false, "refresh": 2, "sort": 1, "hide": 0, "regex": "",
 		}},
 		sections: []section{
@@ -29,7 +29,7 @@ func node() dashboard {
 			{"How wrong, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
 			{"Sources", nodeSources()},
 			{"How the clock runs", []panel{offsets(), frequencies(), skew()}},
-			{"What happened", []panel{events(), stateShares()}},
+			{"What happened", []panel{events(), stepSizes(), stateShares()}},
 			{"The tracker itself", trackerHealth()},
 		},
 	}
@@ -38,12 +38,17 @@ func node() dashboard {
 func nodeTiles() []panel {
 	return []panel{
 		tile(panel{
-			title: "Bound", width: 4, unit: "s", none: "not scraped", see: "architecture.md#the-error-and-the-bound", defaults: tileSeconds(),
+			title: "Bound", width: 6, unit: "s", none: "unknown", see: "architecture.md#the-error-and-the-bound", defaults: known(),
 			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
 		tile(panel{
-			title: "State", width: 5, unit: "none", see: "architecture.md#the-states",
+			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitUsed()},
+			about:   "The bound as a share of its tightest limit, an objective's or the rules' own.",
+			queries: []query{{expr: `max(` + share(one) + `)`}},
+		}, "value"),
+		tile(panel{
+			title: "State", width: 6, unit: "none", see: "architecture.md#the-states",
 			defaults: object{"mappings": stateNames()},
 			about:    "Whether, and by what, the clock is vouched for.",
 			queries:  []query{{expr: stateOfNode}},
@@ -54,30 +59,20 @@ func nodeTiles() []panel {
 			queries: []query{{expr: `1000 * ` + raw("chrony_clock_state_since_timestamp_seconds")}},
 		}, "value"),
 		tile(panel{
-			title: "Source", width: 4, unit: "none", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
-			about:   "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. none: chronyd follows no source, or does not tell.",
-			queries: []query{{expr: `max by (tracking_name) (chrony_tracking_info{` + one + `,tracking_name!=""}) or on () label_replace(vector(0), "tracking_name", "none", "", "")`, legend: "{{tracking_name}}"}},
-		}, "name"),
-		tile(panel{
-			title: "Last sample", width: 4, unit: "s", none: "none", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
-			about:   "Age of the last sample that the clock was steered by.",
-			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
-		}, "value"),
-		tile(panel{
-			title: "Steps", width: 3, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps(grey, 0, "green", 1, "orange")},
+			title: "Steps", width: 4, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps(grey, 0, "green", 1, "orange")},
 			about:   "How often the clock was set in the chosen range.",
-			queries: []query{{expr: `ceil(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
+			queries: []query{{expr: `round(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
 		}, "value"),
 	}
 }
 
 // stateOfNode also has a number for the time in which there was nothing to tell it.
-var stateOfNode = `max(` + code(one) + `) or vector(` + nothing + `)`
+var stateOfNode = `max(` + code(one) + `)` + orNothing
 
 func boundTerms() panel {
 	terms := tints(tint{"offset", "blue"}, tint{"dispersion", "green"}, tint{"delay", "purple"}, tint{"drift", "orange"}, tint{"reference", "yellow"})
 	return areas(panel{
-		title: "The terms of the bound", width: 24, height: 9, unit: "s", none: "No bound: see the state below", see: "architecture.md#the-error-and-the-bound",
+		title: "The terms of the bound", width: 24, height: 10, unit: "s", none: "No bound: see the state below", see: "architecture.md#the-error-and-the-bound",
 		about: "Their sum is the bound. offset: still to be slewed away; dispersion: errors on the way from the reference clock; delay: half the network delay; " +
 			"drift: since samples stopped to arrive; reference: its own error, as assumed. A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
 		queries: []query{
@@ -98,7 +93,7 @@ func nodeState() panel {
 
 func largestBounds() panel {
 	return lines(panel{
-		title: "Between the scrapes", width: 24, height: 8, unit: "s", none: "No bound: see the state above", see: "watch.md",
+		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "watch.md",
 		about: "The bound at each scrape, the largest of the minute before it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
@@ -109,19 +104,34 @@ func largestBounds() panel {
 }
 
 func nodeSources() []panel {
-	const source = "source_name, source_address"
+	const source, there = "source_name, source_address", `group(chrony_clock_state{` + one + `})`
 	bySource := func(metric string) query { return query{expr: by(source, metric)} }
+	const offset, margin = "chrony_sources_last_sample_offset_seconds", "chrony_sources_last_sample_error_margin_seconds"
 	return []panel{
-		sorted(table(panel{
+		tile(panel{
+			title: "Source", width: 12, unit: "none", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			about: "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. none: chronyd follows no source, or does not tell.",
+			queries: []query{{
+				expr: `max by (tracking_name) (chrony_tracking_info{` + one + `,tracking_name!=""}) or on () label_replace(` + there + `, "tracking_name", "none", "", "")` +
+					` or on () label_replace(vector(` + nothing + `), "tracking_name", "unknown", "", "")`,
+				legend: "{{tracking_name}}",
+			}},
+		}, "name"),
+		tile(panel{
+			title: "Sample age", width: 12, unit: "s", none: "none known", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
+			about:   "How long ago the last sample was taken by which the clock was steered.",
+			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
+		}, "value"),
+		smallestFirst(table(panel{
 			title: "Sources", width: 24, height: 7, unit: "s", see: "runbooks/ClockSourceSuspicious.md",
 			about: "What chronyd thinks of each source, how many of its last eight polls were answered, and by how much the clock is ahead of it, give or take the margin. " +
 				"The verdict is only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
 			queries: []query{
-				{expr: by(source+", source_state", "chrony_sources_state_info")},
+				{expr: by(source+", source_state", "chrony_sources_state_info") + ` or on () label_replace(vector(` + nothing + `), "source_name", "none is told", "", "")`},
 				bySource("chrony_sources_selection"),
 				bySource("chrony_sources_reachability_ratio"),
-				bySource("chrony_sources_last_sample_offset_seconds"),
-				bySource("chrony_sources_last_sample_error_margin_seconds"),
+				bySource(offset),
+				bySource(margin),
 				bySource("chrony_sources_last_sample_age_seconds"),
 				bySource("chrony_sources_polling_interval_seconds"),
 				bySource("chrony_sources_stratum"),
@@ -129,9 +139,9 @@ func nodeSources() []panel {
 		},
 			column{"source_name", "Source", nil},
 			column{"source_address", "Address", nil},
-			column{"source_state", "State", nil},
+			column{"source_state", "State", append(colored(steps("transparent")), property("mappings", troubles()))},
 			column{"Value #B", "Verdict", named(selectionNames())},
-			column{"Value #C", "Reach", append(colored(steps("red", 0.5, "orange", 1, "transparent")), property("unit", "percentunit"))},
+			column{"Value #C", "Reach", append(colored(steps("transparent", 0, "red", 0.5, "orange", 1, "transparent")), property("unit", "percentunit"))},
 			column{"Value #D", "Offset", nil},
 			column{"Value #E", "Margin", nil},
 			column{"Value #F", "Last sample", nil},
@@ -140,11 +150,11 @@ func nodeSources() []panel {
 		), "Reach"),
 		lines(panel{
 			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "chronyd tells of no sample", see: "metrics.md",
-			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. A source whose band lies apart from the others' lies.",
+			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. Of two sources whose bands lie apart, one is wrong.",
 			queries: []query{
-				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds"), legend: "{{source_name}}"},
-				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` + ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at most"},
-				{expr: by("source_name", "chrony_sources_last_sample_offset_seconds") + ` - ` + by("source_name", "chrony_sources_last_sample_error_margin_seconds"), legend: "{{source_name}} at least"},
+				{expr: by(source, offset), legend: "{{source_name}}"},
+				{expr: by(source, offset) + ` + ` + by(source, margin), legend: "{{source_name}} at most"},
+				{expr: by(source, offset) + ` - ` + by(source, margin), legend: "{{source_name}} at least"},
 			},
 			overrides: []object{byQuery("B", dashed()), byQuery("C", dashed())},
 		}, linear),
@@ -158,7 +168,7 @@ func nodeSources() []panel {
 		timeline(panel{
 			title: "Verdicts", width: 24, height: 6, unit: "none", see: "metrics.md",
 			about:   "Whether chronyd would select a source, and why not. It is told over chronyd's socket, or by opencommands from 4.7 on.",
-			queries: []query{{expr: by("source_name", "chrony_sources_selection") + ` or on () label_replace(vector(` + nothing + `), "source_name", "sources", "", "")`, legend: "{{source_name}}"}},
+			queries: []query{{expr: by(source, "chrony_sources_selection") + ` or on () label_replace(vector(` + nothing + `), "source_name", "sources", "", "")`, legend: "{{source_name}}"}},
 		}, selectionNames()),
 	}
 }
@@ -200,15 +210,23 @@ func skew() panel {
 
 func events() panel {
 	return bars(panel{
-		title: "Events", width: 12, height: 8, unit: "short", none: "None counted", see: "watch.md#what-happens-to-the-clocks",
+		title: "Events", width: 8, height: 8, unit: "short", none: "None counted", see: "watch.md#what-happens-to-the-clocks",
 		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last hundred with their times.",
 		queries: []query{{expr: growth("event", "chrony_clock_events_total") + ` > 0`, legend: "{{event}}"}},
 	})
 }
 
+func stepSizes() panel {
+	return lines(panel{
+		title: "Last step", width: 8, height: 8, unit: "s", none: "No step since the tracker's start", see: "runbooks/ClockStepped.md",
+		about:   "By how much the clock was last set: above zero, forward.",
+		queries: []query{{expr: raw("chrony_clock_last_step_seconds"), legend: "last step"}},
+	}, linear)
+}
+
 func stateShares() panel {
 	p := areas(panel{
-		title: "Share of the time in each state", width: 12, height: 8, unit: "percentunit", none: "not scraped", see: "watch.md",
+		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "not scraped", see: "watch.md",
 		about:     "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
 		queries:   []query{{expr: `max by (state) (rate(chrony_clock_state_seconds_total{` + one + `}[$__rate_interval])) > 0`, legend: "{{state}}"}},
 		overrides: stateTints(),
@@ -224,7 +242,7 @@ func trackerHealth() []panel {
 			about:   "How long chronyd took to answer a scrape. It has a second (--chrony.timeout).",
 			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
 		}, logarithm),
-		bars(panel{
+		failures(panel{
 			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", none: "None counted", see: "runbooks/ClockTrackerUnhealthy.md",
 			about: "What went wrong between the tracker and chronyd. None is as it should be.",
 			queries: []query{

@@ -31,19 +31,19 @@ func objectives() dashboard {
 
 func compliance() panel {
 	return tile(panel{
-		title: "Kept", width: 10, unit: "percentunit", none: noObjective, see: "watch.md#objectives",
-		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Clusters count alike. " + whyNoObjective,
+		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "watch.md#objectives",
+		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Of several clusters, that of the one that keeps it worst. " + whyUnknown,
 		defaults: object{"decimals": 3, "thresholds": steps(grey, 0, "red", 0.99, "orange", 0.999, "green")},
-		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range]))`, legend: "{{objective}}"}},
+		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + `)`, legend: "{{objective}}"}},
 	}, "value_and_name")
 }
 
 func budget() panel {
 	return tile(panel{
-		title: "Error budget left", width: 10, unit: "percentunit", none: noObjective, see: "runbooks/ClockBudgetBurning.md",
-		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. By how much it was overspent, the burn rate tells. " + whyNoObjective,
+		title: "Error budget left", width: 10, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
+		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. By how much it was overspent, the burn rate tells. " + whyUnknown,
 		defaults: budgetLeft(),
-		queries:  []query{{expr: `1 - avg by (objective) (avg_over_time(` + bad + `[$__range])) / (1 - $target)`, legend: "{{objective}}"}},
+		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + ` / (1 - $target))`, legend: "{{objective}}"}},
 	}, "value_and_name")
 }
 
@@ -57,7 +57,7 @@ func limits() panel {
 
 func badShare() panel {
 	return shares(panel{
-		title: "Outside", width: 12, height: 9, unit: "percentunit", none: noObjective, see: "runbooks/ClockBudgetBurning.md",
+		title: "Outside", width: 12, height: 9, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
 		about:   "The share of the clocks' time that was outside of each objective, over five minutes. Unknown clocks and nodes without a tracker are in it.",
 		queries: []query{{expr: `max by (objective) (` + bad + `)`, legend: "{{objective}}"}},
 	})
@@ -65,7 +65,7 @@ func badShare() panel {
 
 func burnRates() panel {
 	p := lines(panel{
-		title: "Burn rate", width: 12, height: 9, unit: "short", none: noObjective, see: "runbooks/ClockBudgetBurning.md",
+		title: "Burn rate", width: 12, height: 9, unit: "short", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
 		about: "How many times faster than the target allows the budget is spent. Someone is called at 14.4 over an hour or 6 over six hours, and told at 1 over three days, while some clock is really too wrong.",
 		queries: []query{
 			{expr: burn("1h"), legend: "{{objective}}, 1 h"},
@@ -87,7 +87,7 @@ func exceeded() panel {
 }
 
 func statesBeside() panel {
-	p := nodesByState()
+	p := howManyInDoubt()
 	p.about = "What else spends the budget: nodes that are not synchronized have no bound, or soon a large one."
 	return p
 }
@@ -95,9 +95,9 @@ func statesBeside() panel {
 func offenders() panel {
 	const good = `node:chrony_objective_good:ratio_rate5m{` + held + `}`
 	const worst = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
-	return sorted(table(panel{
-		title: "Worst offenders", width: 24, height: 12, unit: "percentunit", none: noObjective, see: "runbooks/ClockErrorLarge.md",
-		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now.",
+	return largestFirst(table(panel{
+		title: "Worst offenders", width: 24, height: 12, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md",
+		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now. Nodes without a tracker spend the budget as well: the fleet's dashboard names them.",
 		queries: []query{
 			{expr: worst},
 			{expr: `max by (cluster, node, objective) (node:chrony_objective_limit_seconds:max{` + held + `}) and on (cluster, node, objective) ` + worst},
@@ -108,7 +108,7 @@ func offenders() panel {
 		column{"node", "Node", []object{toNode()}},
 		column{"objective", "Objective", nil},
 		column{"Value #A", "Outside", append(colored(steps("transparent", 0.001, "orange", 0.01, "red")), property("decimals", 2))},
-		column{"Value #B", "Limit", inSeconds()},
-		column{"Value #C", "Bound now", inSeconds()},
+		column{"Value #B", "Limit", []object{property("unit", "s")}},
+		column{"Value #C", "Bound now", append(colored(steps("transparent")), property("unit", "s"))},
 	), "Outside")
 }
