@@ -106,7 +106,7 @@ func tile(p panel, text string) panel {
 	return p
 }
 
-// The scales of a graph. That of shares and counts begins at nought.
+// The scales of a graph.
 var (
 	linear    = object{"type": "linear"}
 	logarithm = object{"type": "log", "log": 10}

@@ -57,7 +57,10 @@ func share(labels string) string {
 	return `max by (cluster, node) (node:chrony_clock_error_bound_seconds:max{` + labels + `} / on (cluster, node) group_right () node:chrony_objective_limit_seconds:max{` + labels + `})`
 }
 
-// whyUnknown is where nothing is said of objectives.
+// noRules is said where there should always be something.
+const noRules = "Nothing. Are the recording rules loaded?"
+
+// whyUnknown tells why there may be nothing to say of objectives.
 const whyUnknown = "unknown: no objective is set (--objective), or nothing has been scraped for five minutes."
 
 // budgetLeft are the words and colours of an error budget.
@@ -161,7 +164,7 @@ func worstNodes() panel {
 
 func allBounds() panel {
 	return panel{
-		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "watch.md",
+		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", none: noRules, see: "watch.md",
 		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
 			"Nodes without a bound are in none: the states below tell how many.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
@@ -203,7 +206,7 @@ const (
 
 func howManyInDoubt() panel {
 	p := areas(panel{
-		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", see: "architecture.md#the-states",
+		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "architecture.md#the-states",
 		about: "Nodes that are not synchronized, by state. All but those in holdover have no bound, and are in no graph of it.",
 		queries: []query{
 			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},

@@ -149,7 +149,7 @@ func nodeSources() []panel {
 			column{"Value #H", "Stratum", []object{property("unit", "none")}},
 		), "Reach"),
 		lines(panel{
-			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "chronyd tells of no sample", see: "metrics.md",
+			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "No sample known", see: "metrics.md",
 			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. Of two sources whose bands lie apart, one is wrong.",
 			queries: []query{
 				{expr: by(source, offset), legend: "{{source_name}}"},
@@ -159,7 +159,7 @@ func nodeSources() []panel {
 			overrides: []object{byQuery("B", dashed()), byQuery("C", dashed())},
 		}, linear),
 		areas(panel{
-			title: "Sources by state", width: 12, height: 8, unit: "none", none: "chronyd tells of no source", see: "runbooks/ClockSourceSuspicious.md",
+			title: "Sources by state", width: 12, height: 8, unit: "none", none: "No source known", see: "runbooks/ClockSourceSuspicious.md",
 			about:   "How many sources are selected, combined with that one, good but not needed, jittery, falsetickers (they contradict the others), or not usable.",
 			queries: []query{{expr: by("state", "chrony_sources_by_state") + ` > 0`, legend: "{{state}}"}},
 			overrides: tints(tint{"selected", "green"}, tint{"combined", "light-green"}, tint{"selectable", "blue"},
@@ -175,7 +175,7 @@ func nodeSources() []panel {
 
 func offsets() panel {
 	return lines(panel{
-		title: "Offset", width: 8, height: 8, unit: "s", none: "chronyd gives no answer", see: "metrics.md",
+		title: "Offset", width: 8, height: 8, unit: "s", none: "Nothing known", see: "metrics.md",
 		about: "What is still to be corrected (above zero: the clock is behind), what the last update found (above zero: it was ahead), and the long-term average.",
 		queries: []query{
 			{expr: raw("chrony_tracking_system_time_seconds"), legend: "to be corrected"},
@@ -199,7 +199,7 @@ func frequencies() panel {
 
 func skew() panel {
 	return lines(panel{
-		title: "Skew", width: 8, height: 8, unit: "ppm", none: "chronyd gives no answer", see: "metrics.md",
+		title: "Skew", width: 8, height: 8, unit: "ppm", none: "Nothing known", see: "metrics.md",
 		about: "How uncertain the frequency is: the bound grows by so much between two samples. Beside it, how far the source's frequency is from the one in use.",
 		queries: []query{
 			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
@@ -218,7 +218,7 @@ func events() panel {
 
 func stepSizes() panel {
 	return lines(panel{
-		title: "Last step", width: 8, height: 8, unit: "s", none: "No step since the tracker's start", see: "runbooks/ClockStepped.md",
+		title: "Last step", width: 8, height: 8, unit: "s", none: "No step known", see: "runbooks/ClockStepped.md",
 		about:   "By how much the clock was last set: above zero, forward.",
 		queries: []query{{expr: raw("chrony_clock_last_step_seconds"), legend: "last step"}},
 	}, linear)
@@ -226,7 +226,7 @@ func stepSizes() panel {
 
 func stateShares() panel {
 	p := areas(panel{
-		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "not scraped", see: "watch.md",
+		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "Nothing known", see: "watch.md",
 		about:     "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
 		queries:   []query{{expr: `max by (state) (rate(chrony_clock_state_seconds_total{` + one + `}[$__rate_interval])) > 0`, legend: "{{state}}"}},
 		overrides: stateTints(),

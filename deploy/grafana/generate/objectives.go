@@ -80,7 +80,7 @@ func burnRates() panel {
 
 func exceeded() panel {
 	return shares(panel{
-		title: "Clocks that are too wrong", width: 12, height: 8, unit: "percentunit", see: "runbooks/ClockErrorLarge.md",
+		title: "Clocks that are too wrong", width: 12, height: 8, unit: "percentunit", none: noRules, see: "runbooks/ClockErrorLarge.md",
 		about:   "The share of the clocks that had a bound within the last minute, but one above the limit. Those without a bound are not in it: see the states beside it.",
 		queries: []query{{expr: `max by (objective) (cluster:chrony_objective_exceeded:ratio{` + held + `})`, legend: "{{objective}}"}},
 	})
