@@ -36,7 +36,7 @@ func TestDashboards(t *testing.T) {
 	}
 	expr := make(map[string]string) // by the name of the query, or of the last one with it
 	for _, q := range asked {
-		expr[q.name] = strings.NewReplacer("$cluster", "broken", "$__range", "5s").Replace(q.expr)
+		expr[q.name] = variables{cluster: "broken", node: "$node", span: "5s", interval: "8s"}.fill(q.expr)
 	}
 	for _, fleet := range []struct{ name, cluster string }{{"healthy", ""}, {"broken", "broken"}} {
 		t.Run(fleet.name, func(t *testing.T) {
@@ -129,6 +129,17 @@ func questions(t *testing.T, dashboard string) []*question {
 	return all
 }
 
+// variables are what somebody has chosen, and what Grafana makes of the range.
+type variables struct{ cluster, node, span, interval string }
+
+// fill puts them into a query.
+func (v variables) fill(expr string) string {
+	return strings.NewReplacer(
+		"$cluster", v.cluster, "$node", v.node, "$objective", ".*", "$target", "0.999",
+		"$__rate_interval", v.interval, "$__range", v.span,
+	).Replace(expr)
+}
+
 // fallback is what a query answers where there is nothing.
 var fallback = regexp.MustCompile(` or (0 \* count\(|\(?vector\(-1\)|on \(\) label_replace\().*$`)
 
@@ -153,10 +164,8 @@ func (p *prometheus) answer(t *testing.T, q *question, cluster string) bool {
 		nodes = fleetNodes
 	}
 	for i := range nodes {
-		expr := strings.NewReplacer(
-			"$cluster", cluster, "$node", fmt.Sprintf("node-%04d", i+1), "$objective", ".*", "$target", "0.999",
-			"$__rate_interval", "8s", "$__range", "1m",
-		).Replace(fallback.ReplaceAllString(q.expr, ""))
+		values := variables{cluster: cluster, node: fmt.Sprintf("node-%04d", i+1), span: "1m", interval: "8s"}
+		expr := values.fill(fallback.ReplaceAllString(q.expr, ""))
 		if p.askOver(t, expr, q.instant, time.Minute) {
 			return true
 		}

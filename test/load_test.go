@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -57,7 +56,7 @@ scrape_configs: [{job_name: fleet, http_sd_configs: [{url: "http://%[2]s/targets
 		t.Logf("%s: %g", figure.name, p.value(t, figure.query))
 	}
 	for _, q := range questions(t, "fleet") {
-		took := p.time(t, q, max(*loadFor, time.Minute))
+		took := p.time(t, q, max(*loadFor, time.Minute), interval)
 		t.Logf("%v: %s", took, q.name)
 		if took > *loadSlowest {
 			t.Errorf("%s took %v: %s", q.name, took, q.expr)
@@ -100,10 +99,11 @@ func (p *prometheus) byNode(t *testing.T, expr string) map[string]float64 {
 	return values
 }
 
-// time returns how long a query takes, the median of five.
-func (p *prometheus) time(t *testing.T, q *question, span time.Duration) time.Duration {
+// time returns how long a query takes, the median of five, where nodes are scraped
+// every interval, in seconds.
+func (p *prometheus) time(t *testing.T, q *question, span time.Duration, interval int) time.Duration {
 	t.Helper()
-	expr := strings.NewReplacer("$cluster", ".*", "$target", "0.999", "$__range", strconv.Itoa(int(span.Seconds()))+"s").Replace(q.expr)
+	expr := variables{cluster: ".*", span: fmt.Sprintf("%ds", int(span.Seconds())), interval: fmt.Sprintf("%ds", 4*interval)}.fill(q.expr)
 	var took []time.Duration
 	for range 5 {
 		begin := time.Now()

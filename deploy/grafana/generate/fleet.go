@@ -19,17 +19,27 @@ func worstTen(expr string) string {
 // perNode makes one series for each node of what two scrapers may have found.
 func perNode(expr string) string { return `max by (cluster, node) (` + expr + `)` }
 
+// now takes a series as it is.
+func now(series string) string { return series }
+
+// worst takes the largest value since the point before. In a graph of some hours the
+// points are further apart than the scrapes, and what was bad between them would not
+// be seen.
+func worst(series string) string { return `max_over_time(` + series + `[$__rate_interval])` }
+
 // code makes a number of the state of each node that the labels choose.
-func code(labels string) string {
+func code(labels string, when func(series string) string) string {
 	var each []string
 	for i, s := range states {
-		each = append(each, fmt.Sprintf(`%d * chrony_clock_state{%s,state="%s"}`, i, labels, s.name))
+		each = append(each, fmt.Sprintf(`%d * %s`, i, when(fmt.Sprintf(`chrony_clock_state{%s,state="%s"}`, labels, s.name))))
 	}
 	return perNode(strings.Join(each, " or "))
 }
 
 // doubt is the same number, of the nodes that are not synchronized only.
-var doubt = perNode(`node:chrony_clock_doubt:code{` + of + `}`)
+func doubt(when func(series string) string) string {
+	return perNode(when(`node:chrony_clock_doubt:code{` + of + `}`))
+}
 
 func fleet() dashboard {
 	return dashboard{
@@ -136,7 +146,7 @@ func nodeCounts() panel {
 func worstNodes() panel {
 	queries := []query{
 		{expr: `topk(10, ` + bound + `)`},
-		{expr: worstTen(doubt) + ` or ` + worstTen(`0 * `+perNode(`chrony_clock_state{`+of+`,state="synchronized"} == 1`))},
+		{expr: worstTen(doubt(now)) + ` or ` + worstTen(`0 * `+perNode(`chrony_clock_state{`+of+`,state="synchronized"} == 1`))},
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
 		{expr: worstTen(share(of))},
@@ -187,7 +197,7 @@ func knownBounds() panel {
 		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "watch.md",
 		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle; these two are read off the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
 		queries: []query{
-			{expr: `max(cluster:chrony_clock_error_bound_seconds:max{` + of + `})`, legend: "largest"},
+			{expr: `max(` + worst(`cluster:chrony_clock_error_bound_seconds:max{`+of+`}`) + `)`, legend: "largest"},
 			{expr: quantile("0.99"), legend: "99 %"},
 			{expr: quantile("0.5"), legend: "50 %"},
 			{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + of + `})`, legend: "{{objective}}"},
@@ -225,7 +235,7 @@ func whichAreInDoubt() panel {
 		title: "Which nodes are in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
 		about: "When a node was not synchronized, and why; at most twenty at a time. A watched node that is not here was synchronized, unless the last row says that there are more.",
 		queries: []query{
-			{expr: `topk(20, ` + doubt + `)`, legend: "{{cluster}} {{node}}"},
+			{expr: `topk(20, ` + doubt(worst) + `)`, legend: "{{cluster}} {{node}}"},
 			{expr: more + ` * group(` + nodes(inDoubt) + ` > 20) or 0 * group(` + nodes(synchronized) + ` > 0) or (vector(` + nothing + `) unless ` + nodes("") + `)`, legend: "all others watched"},
 		},
 	}, append(stateNames(), inWords(more, "more in doubt", "dark-red")))

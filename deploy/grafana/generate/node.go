@@ -51,7 +51,7 @@ func nodeTiles() []panel {
 			title: "State", width: 6, unit: "none", see: "architecture.md#the-states",
 			defaults: object{"mappings": stateNames()},
 			about:    "Whether, and by what, the clock is vouched for.",
-			queries:  []query{{expr: stateOfNode}},
+			queries:  []query{{expr: stateOfNode(now)}},
 		}, "value"),
 		tile(panel{
 			title: "Since", width: 4, unit: "dateTimeFromNow", none: "unknown", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
@@ -67,7 +67,9 @@ func nodeTiles() []panel {
 }
 
 // stateOfNode also has a number for the time in which there was nothing to tell it.
-var stateOfNode = `max(` + code(one) + `)` + orNothing
+func stateOfNode(when func(series string) string) string {
+	return `max(` + code(one, when) + `)` + orNothing
+}
 
 func boundTerms() panel {
 	terms := tints(tint{"offset", "blue"}, tint{"dispersion", "green"}, tint{"delay", "purple"}, tint{"drift", "orange"}, tint{"reference", "yellow"})
@@ -86,18 +88,18 @@ func boundTerms() panel {
 func nodeState() panel {
 	return timeline(panel{
 		title: "State", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
-		about:   "Whether, and by what, the clock was vouched for.",
-		queries: []query{{expr: stateOfNode, legend: "state"}},
+		about:   "Whether, and by what, the clock was vouched for: at each point, the worst since the one before, and of at least four scrapes.",
+		queries: []query{{expr: stateOfNode(worst), legend: "state"}},
 	}, stateNames())
 }
 
 func largestBounds() panel {
 	return lines(panel{
 		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "watch.md",
-		about: "The bound at each scrape, the largest of the minute before it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
+		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
-			{expr: `max(chrony_clock_error_bound_max_seconds{` + one + `,window="1m"})`, legend: "largest of a minute"},
+			{expr: `max(` + worst(`chrony_clock_error_bound_max_seconds{`+one+`,window="1m"}`) + `)`, legend: "largest"},
 			{expr: raw("chrony_clock_error_ms") + ` / 1000 < +Inf`, legend: "chrony_clock_error_ms"},
 		},
 	}, logarithm)
