@@ -29,14 +29,10 @@ var mayBeEmpty = map[string]bool{
 // TestDashboards puts every query of every dashboard to a real Prometheus that
 // scrapes a healthy fleet, whose series have no label cluster, and a broken one.
 func TestDashboards(t *testing.T) {
-	p := watchFleets(t)
+	p, another := watchFleets(t)
 	var asked []*question
 	for _, name := range []string{"fleet", "node", "objectives"} {
 		asked = append(asked, questions(t, name)...)
-	}
-	expr := make(map[string]string) // by the name of the query, or of the last one with it
-	for _, q := range asked {
-		expr[q.name] = variables{cluster: "broken", node: "$node", span: "5s", interval: "8s"}.fill(q.expr)
 	}
 	for _, fleet := range []struct{ name, cluster string }{{"healthy", ""}, {"broken", "broken"}} {
 		t.Run(fleet.name, func(t *testing.T) {
@@ -49,38 +45,53 @@ func TestDashboards(t *testing.T) {
 			}
 		})
 	}
-	t.Run("states", func(t *testing.T) {
-		await(t, "the states of the worst nodes", func() bool {
-			states := p.byNode(t, expr["Ten worst nodes, and why B"])
-			return states["node-0005"] == 4 && states["node-0007"] == 3 && states["node-0006"] == 2 && has(states, "node-0008", 0)
-		})
-		for node, state := range map[string]float64{"node-0005": 4, "node-0006": 2, "node-0008": 0, "nobody": -1} {
-			if got := p.byNode(t, strings.ReplaceAll(expr["State A"], "$node", node)); !has(got, "", state) {
-				t.Errorf("%s: state %v, want %v", node, got, state)
+	expr := make(map[string]string) // by the name of the query, to be asked of the broken fleet
+	for _, q := range asked {
+		expr[q.name] = variables{cluster: "broken", node: "$node", span: "5s", interval: "8s"}.fill(q.expr)
+	}
+	t.Run("states", func(t *testing.T) { testStates(t, p, expr) })
+	t.Run("gone", func(t *testing.T) { testGone(t, p, expr, another) })
+}
+
+// testStates wants the states of the broken fleet, and of a node that is not there.
+func testStates(t *testing.T, p *prometheus, expr map[string]string) {
+	await(t, "the states of the worst nodes", func() bool {
+		states := p.byNode(t, expr["Ten worst nodes, and why B"])
+		return states["node-0005"] == 4 && states["node-0007"] == 3 && states["node-0006"] == 2 && has(states, "node-0008", 0)
+	})
+	for node, state := range map[string]float64{"node-0005": 4, "node-0006": 2, "node-0008": 0, "nobody": -1} {
+		for _, panel := range []string{"State A", "States A"} {
+			if got := p.byNode(t, strings.ReplaceAll(expr[panel], "$node", node)); !has(got, "", state) {
+				t.Errorf("%s of %s: %v, want %v", panel, node, got, state)
 			}
 		}
-		for limit, others := range map[string]float64{"> 20": 0, "> 2": 99} {
-			if got := p.byNode(t, strings.Replace(expr["Which nodes are in doubt B"], "> 20", limit, 1)); !has(got, "", others) {
-				t.Errorf("%s in doubt: %v, want %v", limit, got, others)
-			}
+	}
+	for limit, others := range map[string]float64{"> 20": 0, "> 2": 99} {
+		if got := p.byNode(t, strings.Replace(expr["Which nodes are in doubt B"], "> 20", limit, 1)); !has(got, "", others) {
+			t.Errorf("%s in doubt: %v, want %v", limit, got, others)
 		}
-		if got := p.byNode(t, expr["Worst pair A"]); !math.IsInf(got[""], 1) {
-			t.Errorf("a pair with an unknown clock is said to be %v apart", got)
+	}
+	if got := p.byNode(t, expr["Worst pair A"]); !math.IsInf(got[""], 1) {
+		t.Errorf("a pair with an unknown clock is said to be %v apart", got)
+	}
+}
+
+// testGone wants a node that goes away to be missed, and nothing to be said of it.
+func testGone(t *testing.T, p *prometheus, expr map[string]string, another func(*testing.T)) {
+	of := strings.NewReplacer("broken", "gone", "$node", "node-0001")
+	silent, state, states := of.Replace(expr["Silent nodes A"]), of.Replace(expr["State A"]), of.Replace(expr["States A"])
+	t.Run("watched", func(t *testing.T) {
+		another(t)
+		await(t, "the node", func() bool { return has(p.byNode(t, states), "", 0) })
+		if got := p.byNode(t, silent); has(got, "node-0001", 1) {
+			t.Error("a node that is watched is missed")
 		}
 	})
-	t.Run("gone", func(t *testing.T) {
-		gone := strings.ReplaceAll(expr["Silent nodes A"], "broken", "gone")
-		t.Run("watched", func(t *testing.T) {
-			runDemo(t, p.demo, p.later, 1, "-healthy")
-			await(t, "the node", func() bool {
-				return has(p.byNode(t, `group by (node) (node:chrony_clock_error_bound_seconds:max{cluster="gone"})`), "node-0001", 1)
-			})
-			if got := p.byNode(t, gone); len(got) != 0 {
-				t.Errorf("a node that is watched has gone: %v", got)
-			}
-		})
-		await(t, "the node that has gone", func() bool { return has(p.byNode(t, gone), "node-0001", 1) })
-	})
+	await(t, "its state to be unknown", func() bool { return has(p.byNode(t, state), "", -1) })
+	if got := p.byNode(t, states); !has(got, "", -1) {
+		t.Errorf("its state is drawn as %v", got)
+	}
+	await(t, "the node to be missed", func() bool { return has(p.byNode(t, silent), "node-0001", 1) })
 }
 
 func has(values map[string]float64, node string, want float64) bool {
@@ -149,11 +160,7 @@ var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 const fleetNodes = 12
 
 // A prometheus is one that runs, and what is asked of it.
-type prometheus struct {
-	url   string
-	demo  string // the program that simulates fleets
-	later string // where one more is scraped, as the cluster gone
-}
+type prometheus struct{ url string }
 
 // answer reports whether there is any series in the answer, for some node if the
 // query is about one. It fails if Prometheus does.
@@ -202,8 +209,9 @@ func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.
 }
 
 // watchFleets starts both fleets, and a Prometheus that scrapes them every second
-// and has the rules, with all their times divided by sixty.
-func watchFleets(t *testing.T) *prometheus {
+// and has the rules, with all their times divided by sixty. Another one, of one node in
+// the cluster gone, lives as long as the test that starts it.
+func watchFleets(t *testing.T) (p *prometheus, another func(*testing.T)) {
 	t.Helper()
 	dir := t.TempDir()
 	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", "60").Output()
@@ -230,9 +238,8 @@ scrape_configs:
 			t.Fatal(err)
 		}
 	}
-	p := startPrometheusIn(t, dir)
-	p.demo, p.later = program, later
-	return p
+	another = func(t *testing.T) { runDemo(t, program, later, 1, "-healthy") }
+	return startPrometheusIn(t, dir), another
 }
 
 func buildDemo(t *testing.T, dir string) string {
@@ -277,7 +284,7 @@ func startPrometheusIn(t *testing.T, dir string) *prometheus {
 	}
 	address := freeAddress(t)
 	startProcess(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
-	p := &prometheus{url: "http://" + address}
+	p := &prometheus{"http://" + address}
 	await(t, "Prometheus", func() bool { return isServed(p.url + "/-/ready") })
 	return p
 }

@@ -1,6 +1,9 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // noBound says in words what else would be "∞ years".
 var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil, "result": object{"text": "no bound", "color": "red", "index": 0}}}
@@ -191,9 +194,14 @@ type column struct {
 }
 
 // table shows instants side by side: one row for each set of labels that the
-// queries share.
+// queries share. Where there is none, a row says so, in the last column of a label
+// that comes before the values: cells that are empty must not say it.
 func table(p panel, columns ...column) panel {
 	p.kind = "table"
+	if p.none != "" {
+		p.queries[0].expr += ` or on () label_replace(vector(` + nothing + `), "` + lastLabel(columns) + `", "` + p.none + `", "", "")`
+		p.none = ""
+	}
 	names, order, shown := object{}, object{}, list{}
 	for i, c := range columns {
 		names[c.field], order[c.field] = c.title, i
@@ -213,6 +221,17 @@ func table(p panel, columns ...column) panel {
 		{"id": "organize", "options": object{"renameByName": names, "indexByName": order, "excludeByName": object{}}},
 	}
 	return p
+}
+
+func lastLabel(columns []column) string {
+	label := columns[0].field
+	for _, c := range columns {
+		if strings.HasPrefix(c.field, "Value #") {
+			break
+		}
+		label = c.field
+	}
+	return label
 }
 
 // largestFirst has a table begin with the largest value of a column.

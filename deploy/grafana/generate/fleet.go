@@ -55,16 +55,15 @@ func fleet() dashboard {
 	}
 }
 
-// known are the colours of a bound: that it is known. Whether it is good, its share of
-// the limit tells.
-func known() object { return object{"decimals": 2, "thresholds": steps("red", 0, "blue")} }
+// boundColors say that a bound is known. Whether it is good, its share of the limit
+// tells.
+func boundColors() object { return object{"decimals": 2, "thresholds": steps("red", 0, "blue")} }
 
-// limitUsed are the colours of a bound's share of its limit.
-func limitUsed() object { return steps("red", 0, "green", 0.8, "orange", 1, "red") }
+func limitColors() object { return steps("red", 0, "green", 0.8, "orange", 1, "red") }
 
-// share is the bound of each node that the labels choose, as a share of its limits.
-func share(labels string) string {
-	return `max by (cluster, node) (node:chrony_clock_error_bound_seconds:max{` + labels + `} / on (cluster, node) group_right () node:chrony_objective_limit_seconds:max{` + labels + `})`
+// limitUsed is the bound of each node as a share of its tightest limit.
+func limitUsed(bound, labels string) string {
+	return perNode(bound + ` / on (cluster, node) group_right () node:chrony_objective_limit_seconds:max{` + labels + `}`)
 }
 
 // noRules is said where there should always be something.
@@ -87,17 +86,17 @@ func overRange(series string) string {
 func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
-			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: known(),
+			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: boundColors(),
 			about:   "The node whose clock can be most wrong. No bound: nothing vouches for its clock.",
 			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
-			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitUsed()},
+			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitColors()},
 			about:   "The largest share that a bound is of its limit, an objective's or the rules' own. Above 100 %, a clock can be more wrong than it may.",
-			queries: []query{{expr: `max(` + share(of) + `)`}},
+			queries: []query{{expr: `max(` + limitUsed(bound, of) + `)`}},
 		}, "value"),
 		tile(panel{
-			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: known(),
+			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: boundColors(),
 			about: "How far apart the clocks of two nodes of a cluster can be: the two largest bounds together. No bound: one of them can be wrong by any amount. " +
 				"Databases that compare their nodes stop at their limit.",
 			queries: []query{{expr: `max(` + bound + ` == +Inf and on (cluster) count by (cluster) (` + bound + `) > 1) or max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
@@ -149,12 +148,12 @@ func worstNodes() panel {
 		{expr: worstTen(doubt(now)) + ` or ` + worstTen(`0 * `+perNode(`chrony_clock_state{`+of+`,state="synchronized"} == 1`))},
 		{expr: worstTen(`1000 * ` + perNode(`chrony_clock_state_since_timestamp_seconds{`+of+`}`))},
 		{expr: worstTen(`max by (cluster, node, tracking_name) (chrony_tracking_info{` + of + `})`)},
-		{expr: worstTen(share(of))},
+		{expr: worstTen(limitUsed(bound, of))},
 	}
 	columns := []column{
 		{"cluster", "Cluster", nil},
 		{"node", "Node", []object{toNode()}},
-		{"Value #A", "Bound", colored(steps("transparent"))},
+		{"Value #A", "Bound", append(colored(steps("transparent")), property("mappings", list{noBound, inWords(nothing, "unknown", grey)}))},
 		{"Value #E", "Limit used", append(colored(steps("transparent", 0.8, "orange", 1, "red")), property("unit", "percentunit"), property("decimals", 0))},
 		{"Value #B", "State", append(named(stateNames()), property("custom.width", 125))},
 		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.width", 145)}},
@@ -165,7 +164,7 @@ func worstNodes() panel {
 		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term, nil})
 	}
 	return largestFirst(table(panel{
-		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", see: "metrics.md",
+		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "metrics.md",
 		about: "The bound is the sum of its terms: offset (still to be slewed), dispersion (errors on the way from the reference), delay (half the network delay), " +
 			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
 		queries: queries,
@@ -174,7 +173,7 @@ func worstNodes() panel {
 
 func allBounds() panel {
 	return panel{
-		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", none: noRules, see: "watch.md",
+		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "watch.md",
 		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
 			"Nodes without a bound are in none: the states below tell how many.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},

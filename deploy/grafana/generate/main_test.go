@@ -42,6 +42,7 @@ type found struct {
 			Unit, NoValue string
 			Color         struct{ Mode string }
 			Thresholds    thresholds
+			Mappings      json.RawMessage
 		}
 		Overrides []struct {
 			Matcher    struct{ ID, Options string }
@@ -116,13 +117,17 @@ func TestLint(t *testing.T) {
 			if v := f.Templating.List; v[0].Name != "datasource" || v[0].Type != "datasource" || v[1].Name != "cluster" || v[1].AllValue != ".*" {
 				t.Errorf("variables %+v", v)
 			}
-			ids := make(map[int]bool)
+			ids, titles := make(map[int]bool), make(map[string]bool)
 			for _, p := range f.Panels {
 				if p.ID == 0 || ids[p.ID] {
 					t.Errorf("%s: id %d", p.Title, p.ID)
 				}
 				ids[p.ID] = true
 				if p.Type != "row" {
+					if titles[p.Title] {
+						t.Errorf("two panels are called %s", p.Title)
+					}
+					titles[p.Title] = true
 					lintPanel(t, p)
 					lintAbsence(t, p)
 					lintNames(t, p)
@@ -172,14 +177,19 @@ func lintPanel(t *testing.T, p found) {
 }
 
 var (
-	filters = regexp.MustCompile(`[<>=] \S+$`)
-	answers = regexp.MustCompile(`\bor (on \(\) label_replace)?\(?vector\(-1\)`)
+	filters  = regexp.MustCompile(`[<>=] \S+$`)
+	numbered = regexp.MustCompile(`\bor \(?vector\(-1\)`)
+	answers  = regexp.MustCompile(`\bor (on \(\) label_replace)?\(?vector\(-1\)`)
 )
 
 // lintAbsence wants nothing that is not there to look as if all were well.
 func lintAbsence(t *testing.T, p found) {
+	d := p.FieldConfig.Defaults
 	var filtered, answered int
 	for _, q := range p.Targets {
+		if numbered.MatchString(q.Expr) && !strings.Contains(string(d.Mappings), `"-1"`) {
+			t.Errorf("%s: says -1, and not what that means", p.Title)
+		}
 		if filters.MatchString(q.Expr) {
 			filtered++
 		}
@@ -187,7 +197,6 @@ func lintAbsence(t *testing.T, p found) {
 			answered++
 		}
 	}
-	d := p.FieldConfig.Defaults
 	if filtered == len(p.Targets) && d.NoValue == "" {
 		t.Errorf("%s: says nothing where there is nothing to show", p.Title)
 	}

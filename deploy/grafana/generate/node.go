@@ -38,14 +38,14 @@ func node() dashboard {
 func nodeTiles() []panel {
 	return []panel{
 		tile(panel{
-			title: "Bound", width: 6, unit: "s", none: "unknown", see: "architecture.md#the-error-and-the-bound", defaults: known(),
+			title: "Bound", width: 6, unit: "s", none: "unknown", see: "architecture.md#the-error-and-the-bound", defaults: boundColors(),
 			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
 		tile(panel{
-			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitUsed()},
+			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitColors()},
 			about:   "The bound as a share of its tightest limit, an objective's or the rules' own.",
-			queries: []query{{expr: `max(` + share(one) + `)`}},
+			queries: []query{{expr: `max(` + limitUsed(perNode(`chrony_clock_error_bound_seconds{`+one+`}`), one) + `)`}},
 		}, "value"),
 		tile(panel{
 			title: "State", width: 6, unit: "none", see: "architecture.md#the-states",
@@ -66,9 +66,10 @@ func nodeTiles() []panel {
 	}
 }
 
-// stateOfNode also has a number for the time in which there was nothing to tell it.
+// stateOfNode also has a number for when there is nothing to tell it, whatever there
+// was before.
 func stateOfNode(when func(series string) string) string {
-	return `max(` + code(one, when) + `)` + orNothing
+	return `max(` + code(one, when) + `) and ` + raw("chrony_clock_state") + orNothing
 }
 
 func boundTerms() panel {
@@ -87,7 +88,7 @@ func boundTerms() panel {
 
 func nodeState() panel {
 	return timeline(panel{
-		title: "State", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
+		title: "States", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
 		about:   "Whether, and by what, the clock was vouched for: at each point, the worst since the one before, and of at least four scrapes.",
 		queries: []query{{expr: stateOfNode(worst), legend: "state"}},
 	}, stateNames())
@@ -125,11 +126,11 @@ func nodeSources() []panel {
 			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
 		}, "value"),
 		smallestFirst(table(panel{
-			title: "Sources", width: 24, height: 7, unit: "s", see: "runbooks/ClockSourceSuspicious.md",
+			title: "Sources", width: 24, height: 7, unit: "s", none: "none is told", see: "runbooks/ClockSourceSuspicious.md",
 			about: "What chronyd thinks of each source, how many of its last eight polls were answered, and by how much the clock is ahead of it, give or take the margin. " +
 				"The verdict is only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
 			queries: []query{
-				{expr: by(source+", source_state", "chrony_sources_state_info") + ` or on () label_replace(vector(` + nothing + `), "source_name", "none is told", "", "")`},
+				{expr: by(source+", source_state", "chrony_sources_state_info")},
 				bySource("chrony_sources_selection"),
 				bySource("chrony_sources_reachability_ratio"),
 				bySource(offset),

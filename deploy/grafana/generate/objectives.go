@@ -94,20 +94,20 @@ func statesBeside() panel {
 
 func offenders() panel {
 	const good = `node:chrony_objective_good:ratio_rate5m{` + held + `}`
-	const worst = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
+	const most = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
 	return largestFirst(table(panel{
 		title: "Worst offenders", width: 24, height: 12, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md",
 		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now. Nodes without a tracker spend the budget as well: the fleet's dashboard names them.",
 		queries: []query{
-			{expr: worst},
-			{expr: `max by (cluster, node, objective) (node:chrony_objective_limit_seconds:max{` + held + `}) and on (cluster, node, objective) ` + worst},
-			{expr: `max by (cluster, node, objective) (` + bound + ` * on (cluster, node) group_right () (node:chrony_objective_limit_seconds:max{` + held + `} > bool 0)) and on (cluster, node, objective) ` + worst},
+			{expr: most},
+			{expr: `max by (cluster, node, objective) (node:chrony_objective_limit_seconds:max{` + held + `}) and on (cluster, node, objective) ` + most},
+			{expr: `max by (cluster, node, objective) (` + bound + ` * on (cluster, node) group_right () (node:chrony_objective_limit_seconds:max{` + held + `} > bool 0)) and on (cluster, node, objective) ` + most},
 		},
 	},
 		column{"cluster", "Cluster", nil},
 		column{"node", "Node", []object{toNode()}},
 		column{"objective", "Objective", nil},
-		column{"Value #A", "Outside", append(colored(steps("transparent", 0.001, "orange", 0.01, "red")), property("decimals", 2))},
+		column{"Value #A", "Outside", append(colored(steps("transparent", 0.001, "orange", 0.01, "red")), property("decimals", 2), property("mappings", list{inWords(nothing, "unknown", grey)}))},
 		column{"Value #B", "Limit", []object{property("unit", "s")}},
 		column{"Value #C", "Bound now", append(colored(steps("transparent")), property("unit", "s"))},
 	), "Outside")
