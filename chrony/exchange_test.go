@@ -542,10 +542,10 @@ func TestReplacedSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chronyd.sock")
 	counted := make(chan struct{})
 	first := chronytest.NewFakeSocket(t, path, func(r chronytest.Request) []chronytest.Packet {
-		if r.Command == 14 { // N_SOURCES
+		if r.Number < 2 { // TRACKING, N_SOURCES
 			return []chronytest.Packet{right(r)}
 		}
-		if r.Number == 1 {
+		if r.Number == 2 {
 			close(counted)
 		}
 		return nil

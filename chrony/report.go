@@ -76,14 +76,18 @@ type Report struct {
 	RTC         *RTC
 	Smoothing   *Smoothing
 
+	// SameUpdate says that Tracking and Sources belong to the same clock update:
+	// the reference time was the same before and after the sources were read.
+	SameUpdate bool
+
 	// Refused holds, for each wanted report that chronyd didn't give, why: most
 	// often [ErrUnauthorized]. It is nil when all were given.
 	Refused map[Want]error
 }
 
-// Report reads several reports in as few round trips as the protocol allows: the
-// number of sources is asked first, then everything else in one go, over one
-// connection. That chronyd refuses one report doesn't concern the others: see
+// Report reads several reports over one connection, with as many requests under way
+// at once as is safe. Tracking is asked before and after the sources, so that
+// [Report.SameUpdate] is sure. That chronyd refuses one report doesn't concern the others: see
 // [Report.Refused]. It fails if chronyd doesn't answer, or leaves unanswered what it
 // says of the clock or which sources it has; any other report that is still without
 // an answer when the context's deadline passes counts as refused.
@@ -113,7 +117,9 @@ const maxSources = 1 << 16
 type reading struct {
 	Report
 	ask     func(query)
+	before  Tracking        // what chronyd said before its sources were asked about
 	count   uint32          // of sources
+	left    uint32          // of them, not answered yet
 	sources []sourceReading // by index
 	listed  bool            // chronyd has listed them all
 }
@@ -131,20 +137,41 @@ type sourceReading struct {
 }
 
 func (r *reading) begin() {
-	if r.Want&ofSources == 0 {
+	switch {
+	case r.Want&ofSources == 0:
+		r.askTracking()
 		r.askRest()
-		return
+	case r.Want&WantTracking != 0:
+		r.ask(query{
+			command: &cmdTracking,
+			decode: func(reply uint16, b []byte) {
+				r.before.decode(reply, b)
+				r.askCount()
+			},
+			refuse: func(error) { r.askCount() }, // as it will be in the end
+		})
+	default:
+		r.askCount()
 	}
+}
+
+// askCount asks how many sources there are, and then for everything else.
+func (r *reading) askCount() {
 	r.ask(query{
 		command: &cmdNumSources,
 		decode: func(_ uint16, b []byte) {
-			if r.count = wireUint32(b); r.count <= maxSources {
+			r.count = wireUint32(b)
+			if r.count == 0 || r.count > maxSources {
+				r.askTracking()
+			}
+			if r.count <= maxSources {
 				r.askSources()
 			}
 			r.askRest()
 		},
 		refuse: func(err error) {
 			r.refuseSources(err)
+			r.askTracking()
 			r.askRest()
 		},
 	})
@@ -181,15 +208,18 @@ func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
 	}
 }
 
-// askRest asks for the reports that are not about sources, Tracking first. The
-// sources were asked about before: unless something was lost on the way they are
-// not newer than what it says of the clock.
-func (r *reading) askRest() {
+// askTracking asks what chronyd says of the clock. Where sources are read, that is
+// after the last of them has answered.
+func (r *reading) askTracking() {
 	tracking := into(&r.Tracking)
 	r.single(WantTracking, &cmdTracking, func(reply uint16, b []byte) {
 		r.At = time.Now()
 		tracking(reply, b)
 	})
+}
+
+// askRest asks for the reports that there is one of, but for tracking.
+func (r *reading) askRest() {
 	r.single(WantActivity, &cmdActivity, into(&r.Activity))
 	r.single(WantServerStats, &cmdServerStats, into(&r.ServerStats))
 	r.single(WantRTC, &cmdRTC, into(&r.RTC))
@@ -211,7 +241,7 @@ func into[T any, P interface {
 // askSources asks everything about each source. What is asked by address is
 // asked as soon as that is known.
 func (r *reading) askSources() {
-	r.sources, r.listed = make([]sourceReading, r.count), true
+	r.sources, r.left, r.listed = make([]sourceReading, r.count), r.count, true
 	stats := r.detail(WantSourceStats, func(i int) query {
 		return query{command: &cmdSourceStats, index: uint32(i), decode: func(reply uint16, b []byte) {
 			r.sources[i].stats.decode(reply, b)
@@ -243,6 +273,7 @@ func (r *reading) askSources() {
 			command: &cmdSourceData,
 			index:   uint32(i),
 			decode: func(reply uint16, b []byte) {
+				defer r.answered()
 				s.Source.decode(reply, b)
 				s.present = true
 				if s.Address.IsUnspecified() {
@@ -255,6 +286,7 @@ func (r *reading) askSources() {
 				}
 			},
 			refuse: func(err error) {
+				defer r.answered()
 				if !errors.Is(err, ErrNoSuchSource) {
 					r.refuseSources(err)
 				}
@@ -262,6 +294,13 @@ func (r *reading) askSources() {
 		})
 		stats.about(i)
 		selection.about(i)
+	}
+}
+
+// answered notes that a source is answered for. Tracking follows the last one.
+func (r *reading) answered() {
+	if r.left--; r.left == 0 {
+		r.askTracking()
 	}
 }
 
@@ -329,6 +368,7 @@ func (r *reading) putTogether() {
 		return
 	}
 	r.Given |= r.Want & WantSources
+	r.SameUpdate = r.Tracking != nil && r.Tracking.RefTime.Equal(r.before.RefTime)
 	r.Sources = make([]Source, 0, len(r.sources))
 	seen := make(map[Address]bool)
 	for i := range r.sources {

@@ -148,10 +148,12 @@ func wireTime(b []byte) time.Time {
 // Never is the age of something that has not happened yet.
 const Never = time.Duration(math.MaxInt64)
 
-// wireAge decodes whole seconds since an event, or Never.
+// wireAge decodes whole seconds since an event, or Never. Ages of 2³¹ s and more
+// are unknown, too: chronyd takes the age from the clock, and one below zero, of an
+// event before the clock was set back, wraps.
 func wireAge(b []byte) time.Duration {
 	seconds := wireUint32(b)
-	if seconds == math.MaxUint32 {
+	if seconds > math.MaxInt32 {
 		return Never
 	}
 	return time.Duration(seconds) * time.Second

@@ -1,5 +1,5 @@
-// Package clockerror judges how wrong a clock can be from what chronyd says of
-// it. It is pure: it reads nothing, keeps nothing and knows no clock of its own.
+// Package clockerror computes how far off a clock can be from what chronyd
+// reports about it. It is pure: it does no I/O, keeps nothing, and has no clock.
 //
 //	estimate := clockerror.Of(clockerror.Observation{
 //		Tracking: report.Tracking,
@@ -7,34 +7,86 @@
 //		At:       report.At,
 //	}, clockerror.Assumptions{})
 //
-// An [Estimate] has a bound only while something vouches for it: while chronyd
-// follows, or has lately followed, a source. Else the bound is +Inf, and the
-// [State] says why.
+// An [Estimate] has a bound only while something confirms the clock: while
+// chronyd follows a source, or followed one a known time ago. Otherwise the bound
+// is +Inf, and the [State] says why.
+//
+// # The bound
+//
+//	bound = max(A, chrony's three terms + reference error), or more if other sources prove more
+//	A     = |adjusted offset - system time| + offset error + rate × (sample age + 1 s) + reference error
+//
+// chrony's three terms are |system time| + root dispersion + root delay / 2
+// (chronyc manual, tracking). They are no bound by themselves: they describe a
+// regression over many samples. They omit the gap between that regression and
+// chronyd's own last sample, and they let the error grow by about 1 ppm while a
+// real oscillator changes by 10 ppm between two polls. A is that last sample,
+// aged: where it found the clock, less what was slewed since, and how far the
+// clock may have moved since.
 package clockerror
 
 import (
+	"iter"
 	"math"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// An Observation is what is known of a clock at one instant.
+// An Observation is what is known of a clock at one instant. Tracking and Sources
+// must belong to the same clock update of chronyd: an adjusted offset and a system
+// time of different updates add up to nothing.
 type Observation struct {
-	Tracking *chrony.Tracking // nil if chronyd gave no answer
-	Sources  []chrony.Source  // nil if chronyd refuses to list them
+	Tracking *chrony.Tracking // nil if chronyd did not answer
+	Sources  []chrony.Source  // nil if unknown, for example because chronyd refuses to list them
 	At       time.Time        // when chronyd answered, by the clock that is judged
+
+	// The rest is what only a program that watches the clock can know. The zero
+	// values mean that nothing is known of it.
+
+	// Intervals are the times between the last four samples of the followed
+	// source, in seconds. Zero: no such sample was seen yet.
+	Intervals [3]float64
+
+	// Between StepLow and StepHigh, in seconds, lies by how much other programs
+	// have set the clock since chronyd's last update. Above zero, the clock was
+	// set forward. Both are equal if it is known that chronyd's last update came
+	// before the steps.
+	StepLow, StepHigh float64
+
+	// StepUnknown says that the clock was set, and that nothing is known of
+	// chronyd's update before that. There is no bound then.
+	StepUnknown bool
+
+	// Slewed is how far, in seconds, other programs have slewed the clock since
+	// chronyd's last update, in either direction.
+	Slewed float64
+
+	// ServerLocal says that the followed server follows its own clock, as its
+	// ntpdata had it.
+	ServerLocal bool
 }
 
-// DefaultMaxDrift is how fast, in ppm, an undisciplined clock is taken to
-// drift: what is asked of an ordinary crystal oscillator over its range of
-// temperatures.
-const DefaultMaxDrift = 50
+// The rates at which a clock is assumed to drift, in ppm.
+const (
+	// DefaultMaxDrift is the drift of an undisciplined clock: what is asked of an
+	// ordinary crystal oscillator over its range of temperatures.
+	DefaultMaxDrift = 50
+
+	// DefaultMaxWander is by how much the frequency of a disciplined clock changes
+	// between two samples, beyond what chronyd knows: a machine that gets warm or
+	// busy.
+	DefaultMaxWander = 10
+)
 
 // Assumptions are what chronyd can't know and the operator answers for.
 type Assumptions struct {
-	// MaxDrift is the largest drift of the clock, in ppm, while no samples
-	// arrive. Zero means DefaultMaxDrift: no oscillator is without drift.
+	// MaxWander is the largest change of the clock's frequency, in ppm, since
+	// chronyd's last sample. Zero means DefaultMaxWander.
+	MaxWander float64
+
+	// MaxDrift is the largest drift of the clock, in ppm, in holdover. Zero means
+	// DefaultMaxDrift.
 	MaxDrift float64
 
 	// ReferenceError is the largest error of the reference itself, in seconds.
@@ -43,39 +95,61 @@ type Assumptions struct {
 	ReferenceError float64
 }
 
-// Drift returns how far, in seconds, the clock may drift in so many seconds.
-func (a Assumptions) Drift(seconds float64) float64 {
-	maxDrift := a.MaxDrift
-	if maxDrift == 0 {
-		maxDrift = DefaultMaxDrift
+// wander returns MaxWander in seconds per second.
+func (a Assumptions) wander() float64 { return ppm(a.MaxWander, DefaultMaxWander) }
+
+// drift returns MaxDrift in seconds per second.
+func (a Assumptions) drift() float64 { return ppm(a.MaxDrift, DefaultMaxDrift) }
+
+// Drift returns how far, in seconds, an undisciplined clock may drift in so many
+// seconds.
+func (a Assumptions) Drift(seconds float64) float64 { return a.drift() * max(0, seconds) }
+
+func ppm(v, otherwise float64) float64 {
+	if v == 0 {
+		v = otherwise
 	}
-	return math.Abs(maxDrift) * 1e-6 * max(0, seconds)
+	return math.Abs(v) * 1e-6
 }
 
 // Terms are the parts of a bound, each in seconds and none below zero.
 type Terms struct {
-	Offset     float64 // still to be corrected by slewing: |system time|
-	Dispersion float64 // root dispersion
-	Delay      float64 // half the root delay
-	Drift      float64 // what the clock may have drifted in holdover
-	Reference  float64 // the error of the reference itself, as assumed
+	Offset       float64 `json:"offset"`       // where the last sample found the clock, less what was slewed since
+	Delay        float64 `json:"delay"`        // of the sample's own error: up to half the root delay
+	Dispersion   float64 `json:"dispersion"`   // the rest of the sample's own error
+	Drift        float64 `json:"drift"`        // how far the clock may have moved since the sample
+	Reference    float64 `json:"reference"`    // the error of the reference itself, as assumed
+	Disagreement float64 `json:"disagreement"` // what chrony's own terms or other sources demand beyond these
+}
+
+// All goes through the terms by name, always in the same order.
+func (t Terms) All() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		_ = yield("offset", t.Offset) &&
+			yield("delay", t.Delay) &&
+			yield("dispersion", t.Dispersion) &&
+			yield("drift", t.Drift) &&
+			yield("reference", t.Reference) &&
+			yield("disagreement", t.Disagreement)
+	}
 }
 
 // Sum returns the bound that the terms make, in seconds.
 func (t Terms) Sum() float64 {
-	return t.Offset + t.Dispersion + t.Delay + t.Drift + t.Reference
+	sum := 0.0
+	for _, seconds := range t.All() {
+		sum += seconds
+	}
+	return sum
 }
 
-// An Estimate says how wrong a clock can be, and why.
+// An Estimate says how far off a clock can be, and why.
 type Estimate struct {
 	State State
 
 	// Bound is the largest error that the clock can have, in seconds; +Inf if
-	// there is no bound. While it is finite it is the sum of Terms.
-	//
-	//	|system time| + root dispersion + root delay / 2 + holdover drift + reference error
-	//
-	// The first three terms are chrony's own (chronyc manual, tracking).
+	// there is no bound. While it is finite it is the sum of Terms. See the
+	// package's documentation for the formula.
 	Bound float64
 	Terms Terms
 
@@ -86,18 +160,33 @@ type Estimate struct {
 	//
 	// It is no bound: the last offset is what the latest update found, not what
 	// is left to be corrected. While a large offset is slewed away it can show
-	// microseconds when the clock is a second wrong.
+	// microseconds when the clock is a second off.
 	Error float64
 
-	// Untraced says that the bound is relative to a reference clock, such as the
-	// PTP clock of a virtual machine's host, and not to UTC, since nothing is
-	// assumed of that clock's own error.
+	// Growth is how fast the bound grows, in seconds per second, until the next
+	// sample or a change of state.
+	Growth float64
+
+	// Approximate says that chronyd's last sample is unknown, so that the bound is
+	// made of chrony's own terms. That fails more often: in 0.08 % of simulated
+	// samples.
+	Approximate bool
+
+	// Untraced says that the bound is relative to something that is not traced to
+	// UTC: a reference clock, such as the PTP clock of a virtual machine's host,
+	// whose own error is unknown, or a server that follows its own clock.
 	Untraced bool
 
-	// SampleAge is the age, in seconds, of the last sample that the clock was
-	// steered by, and HoldoverAge the age at which holdover begins. SampleAge is
-	// +Inf if it is unknown. See HasSampleAge.
+	// ServerLocal says that the followed server follows its own clock (directive
+	// local): the bound is relative to that server. It takes the source's ntpdata.
+	ServerLocal bool
+
+	// SampleAge is the age, in seconds, of the last sample of the followed source;
+	// that of chronyd's last update if it is unknown; +Inf if that is, too.
+	// UpdateAge is the age of the last update. Holdover begins when one of them
+	// exceeds HoldoverAge, or when no source is selected. See HasSampleAge.
 	SampleAge   float64
+	UpdateAge   float64
 	HoldoverAge float64
 }
 
@@ -105,8 +194,8 @@ type Estimate struct {
 func (e Estimate) HasBound() bool { return !math.IsInf(e.Bound, 1) }
 
 // HasSampleAge reports whether the clock is steered by samples, so that
-// SampleAge and HoldoverAge mean something.
-func (e Estimate) HasSampleAge() bool { return e.State == Synchronized || e.State == Holdover }
+// SampleAge, UpdateAge and HoldoverAge mean something.
+func (e Estimate) HasSampleAge() bool { return e.State.CanHaveBound() }
 
 // Of judges an observation.
 func Of(o Observation, assume Assumptions) Estimate {
@@ -114,28 +203,113 @@ func Of(o Observation, assume Assumptions) Estimate {
 	if e.State != Synchronized {
 		return e
 	}
-	e.SampleAge, e.HoldoverAge = sampleAge(o)
-	// Written so that an age that is not a number is in holdover, too.
-	if !(e.SampleAge <= e.HoldoverAge) {
-		e.State = Holdover
+	t := o.Tracking
+	followed := Followed(t, o.Sources)
+	e.UpdateAge = referenceAge(t.RefTime, o.At)
+	e.SampleAge = e.UpdateAge
+	if followed != nil {
+		e.SampleAge = sampleAge(followed, o)
 	}
-	if math.IsInf(e.SampleAge, 1) {
-		return e // drift over an unknown time has no bound
+	e.HoldoverAge = holdoverAge(followed, o)
+	wander := assume.wander()
+	// Written so that an age that is not a number is in holdover, too.
+	if !selects(o.Sources) || !(max(e.SampleAge, e.UpdateAge) <= e.HoldoverAge) {
+		e.State = Holdover
+		wander = max(wander, assume.drift())
+	}
+	e.ServerLocal = o.ServerLocal || followed != nil && followed.NTP != nil && followed.NTP.RefID == chrony.RefIDLocal
+	e.Untraced = assume.ReferenceError == 0 && t.Address.IsUnspecified() || e.ServerLocal // the state local is ruled out
+	if o.StepUnknown || math.IsInf(e.SampleAge, 1) {
+		return e // a step of unknown relation to the update, or drift over an unknown time
 	}
 
-	t := o.Tracking
-	// Every term counts by its magnitude. chronyd may report a root delay below
-	// zero, where timestamps are coarser than the network is slow: that makes
-	// nothing else smaller.
-	e.Terms = Terms{
-		Offset:     math.Abs(t.SystemTime),
-		Dispersion: math.Abs(t.RootDispersion),
-		Delay:      math.Abs(t.RootDelay) / 2,
-		Drift:      assume.Drift(e.SampleAge - e.HoldoverAge),
-		Reference:  math.Abs(assume.ReferenceError),
+	j := judgement{Observation: o, assume: assume, wander: wander}
+	j.terms(&e, followed)
+	if j.disagree(&e, followed) {
+		e.State = Contradicted
 	}
 	e.Bound = e.Terms.Sum()
-	e.Untraced = assume.ReferenceError == 0 && t.Address.IsUnspecified() // local is ruled out
 	e.Error = math.Abs(t.LastOffset) + t.RootDispersion + t.RootDelay/2
 	return e
+}
+
+// A judgement is an observation with what is assumed of it.
+type judgement struct {
+	Observation
+	assume Assumptions
+	wander float64 // seconds per second, by the state
+}
+
+// terms fills in the bound's terms but for the disagreement of others.
+func (j *judgement) terms(e *Estimate, followed *chrony.Source) {
+	t := j.Tracking
+	e.Terms.Reference = math.Abs(j.assume.ReferenceError)
+	if followed == nil {
+		// Without the last sample, what the last updates found stands in for the
+		// gap between chronyd's estimate and its samples. chronyd's dispersion
+		// contains its skew.
+		e.Approximate = true
+		e.Growth = j.wander
+		e.Terms.Offset = j.farthest(0)
+		e.Terms.Delay = math.Abs(t.RootDelay) / 2
+		e.Terms.Dispersion = math.Abs(t.RootDispersion) + max(math.Abs(t.LastOffset), math.Abs(t.RMSOffset))
+		e.Terms.Drift = j.wander*(e.UpdateAge+second) + j.Slewed
+		return
+	}
+	margin := math.Abs(followed.OffsetError)
+	e.Growth = j.rate(followed)
+	e.Terms.Offset = j.farthest(followed.AdjustedOffset)
+	e.Terms.Delay = min(math.Abs(t.RootDelay)/2, margin)
+	e.Terms.Dispersion = margin - e.Terms.Delay
+	e.Terms.Drift = e.Growth*(e.SampleAge+second) + j.Slewed
+	own := e.Terms.Offset + margin + e.Terms.Drift
+	e.Terms.Disagreement = max(0, j.chronys()-own) // the reference's error is in both
+}
+
+// disagree raises the bound to what other sources prove, and reports whether
+// measurements contradict what chronyd claims.
+//
+// A claim is contradicted only by a measurement far outside of it. In simulations
+// of honest servers neither three times the claim nor one millisecond alone is
+// enough.
+func (j *judgement) disagree(e *Estimate, followed *chrony.Source) bool {
+	voters := j.voters(followed, e)
+	if far, proven := Outvotes(voters, e.Terms.Sum()); proven {
+		e.Terms.Disagreement += max(0, far-e.Terms.Sum())
+	}
+	const times, least = 3, 1e-3 // seconds
+	claim := j.chronys() + e.Terms.Reference
+	if followed == nil {
+		claim += e.Terms.Drift
+	} else {
+		claim += j.basicRate()*(e.SampleAge+second) + j.Slewed
+	}
+	limit := claim + max(times*claim, least)
+	_, outvoted := Outvotes(voters, limit)
+	return outvoted || followed != nil && j.measure(followed).Near > limit
+}
+
+// chronys returns chrony's own three terms, in seconds. Each counts by its
+// magnitude. chronyd may report a root delay below zero, where timestamps are
+// coarser than the network is slow: that makes nothing else smaller.
+func (j *judgement) chronys() float64 {
+	return j.farthest(0) + math.Abs(j.Tracking.RootDispersion) + math.Abs(j.Tracking.RootDelay)/2
+}
+
+// farthest returns how far the clock is off, in seconds, if it was off by the
+// adjusted offset before chronyd began to correct it by the system time. Above
+// zero, an adjusted offset means that the clock was ahead, and a system time that
+// it is behind.
+func (j *judgement) farthest(adjusted float64) float64 {
+	x := adjusted - j.Tracking.SystemTime
+	return max(math.Abs(x+j.StepLow), math.Abs(x+j.StepHigh))
+}
+
+// nearest is the least that it may be off.
+func (j *judgement) nearest(adjusted float64) float64 {
+	low, high := adjusted-j.Tracking.SystemTime+j.StepLow, adjusted-j.Tracking.SystemTime+j.StepHigh
+	if low <= 0 && high >= 0 {
+		return 0
+	}
+	return min(math.Abs(low), math.Abs(high))
 }

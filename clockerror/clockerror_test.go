@@ -254,7 +254,7 @@ func TestContinuous(t *testing.T) {
 	tracking := following()
 	previous := 0.0
 	for age := range 1000 {
-		e := Of(Observation{&tracking, one(selected(6, time.Duration(age)*second)), now}, Assumptions{})
+		e := Of(Observation{Tracking: &tracking, Sources: one(selected(6, time.Duration(age)*second)), At: now}, Assumptions{})
 		if age > 0 && (e.Bound < previous || e.Bound > previous+50.001e-6) {
 			t.Errorf("at %d s from %v to %v", age, previous, e.Bound)
 		}
@@ -277,7 +277,7 @@ func TestExtremes(t *testing.T) {
 				tracking.SystemTime, tracking.RootDelay, tracking.LastOffset = v, v, w
 				tracking.RootDispersion, tracking.LastUpdateInterval = w, w
 				for _, sources := range [][]chrony.Source{nil, one(selected(6, age))} {
-					e := Of(Observation{&tracking, sources, now}, Assumptions{MaxDrift: 1e6})
+					e := Of(Observation{Tracking: &tracking, Sources: sources, At: now}, Assumptions{MaxDrift: 1e6})
 					for _, term := range []float64{math.Abs(v), math.Abs(w), e.Terms.Drift, 0} {
 						if !(e.Bound >= term) {
 							t.Errorf("%v, %v, %v: bound %v", v, w, age, e.Bound)

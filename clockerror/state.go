@@ -2,65 +2,67 @@ package clockerror
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A State says whether, and by what, the clock is vouched for.
+// A State says whether, and by what, the clock is confirmed.
 type State int
 
-// The states. Only the first two can have a bound.
+// The states. Only the first three can have a bound. Where several hold, the last
+// one of this list counts, but Contradicted is stronger than Holdover.
 const (
 	// Synchronized: chronyd follows a source, and samples arrive.
 	Synchronized State = iota
 
-	// Holdover: chronyd follows a source that has fallen silent. The clock
-	// drifts; the bound grows by as much as it may.
+	// Holdover: samples or updates have stopped, or chronyd has selected no source.
+	// The clock drifts; the bound grows faster.
 	Holdover
 
+	// Contradicted: chronyd's own measurements exclude what it claims. The bound
+	// includes them.
+	Contradicted
+
 	// Local: chronyd follows the clock itself (the local directive). It reports
-	// neither delay nor dispersion, however wrong the clock is.
+	// neither delay nor dispersion, however far off the clock is.
 	Local
 
 	// Unsynchronized: chronyd follows nothing. It reports 1 s of delay and 1 s
-	// of dispersion, however wrong the clock is.
+	// of dispersion, however far off the clock is.
 	Unsynchronized
 
-	// Unreachable: chronyd gives no answer.
+	// Unreachable: chronyd does not answer.
 	Unreachable
 )
 
 // States lists all states.
-var States = []State{Synchronized, Holdover, Local, Unsynchronized, Unreachable}
+var States = []State{Synchronized, Holdover, Contradicted, Local, Unsynchronized, Unreachable}
+
+var stateNames = [...]string{"synchronized", "holdover", "contradicted", "local", "unsynchronized", "unreachable"}
 
 // String returns the state's name, as in the label of chrony_clock_state.
 func (s State) String() string {
-	switch s {
-	case Synchronized:
-		return "synchronized"
-	case Holdover:
-		return "holdover"
-	case Local:
-		return "local"
-	case Unsynchronized:
-		return "unsynchronized"
-	case Unreachable:
-		return "unreachable"
-	default:
+	if s < 0 || int(s) >= len(stateNames) {
 		return "invalid"
 	}
+	return stateNames[s]
 }
 
 // MarshalText returns the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// CanHaveBound reports whether a clock in this state can have a bound: chronyd
+// follows a source, or followed one a known time ago.
+func (s State) CanHaveBound() bool { return s <= Contradicted }
+
 // stratumUnsynchronized is RFC 5905's stratum of a clock that follows nothing
 // (figure 11). chronyd says 0.
 const stratumUnsynchronized = 16
 
-// stateOf tells all states apart but Holdover, which takes more than tracking:
-// chronyd calls itself synchronised for ever once all its sources are dead.
+// stateOf finds the states that tracking alone shows; the others are Synchronized
+// here. chronyd calls itself synchronized forever after all its sources died.
 func stateOf(t *chrony.Tracking) State {
 	switch {
 	case t == nil:
@@ -85,30 +87,40 @@ const (
 	// filteredPolls is the largest number of polls that chronyd is believed to
 	// condense into one sample (the filter option of a source).
 	filteredPolls = 16
+
+	// longestHoldoverAge, in seconds, is the age at which holdover begins at the
+	// latest, however rarely samples have arrived: a day's outage makes an update
+	// interval of a day. Longer poll intervals have at least two polls.
+	longestHoldoverAge = 3600
 )
 
-// sampleAge returns the age of the last sample that the clock was steered by,
-// and the age at which holdover begins, both in seconds.
+// sampleAge returns the age of a source's last sample, in seconds. chronyd takes
+// it from the clock: one that was set back makes it smaller.
+func sampleAge(s *chrony.Source, o Observation) float64 {
+	return s.SampleAge.Seconds() + max(0, -o.StepLow)
+}
+
+// holdoverAge returns the age, in seconds, at which holdover begins.
 //
-// The sample is the selected source's. Other sources being fresh counts for
-// nothing: chronyd may keep a dead source selected for 27 polls while a live one
-// stands by. The interval is the source's poll interval, or the time between two
-// updates if that is longer, as it is with a filter; but chronyd's update
-// interval alone would not do, since right after the first burst it is far
-// shorter than the poll interval.
+// The interval between samples is the followed source's poll interval, or longer
+// where most polls are lost or filtered. chronyd's update interval alone would not
+// do. After the first burst it is far shorter than the poll interval, and after an
+// outage it is as long as the outage. The longer interval counts only once three
+// samples have arrived that rarely, unless no sample was seen yet.
 //
-// Where no source is selected, or chronyd refuses to list them, the reference
-// time stands in for the sample, and the update interval for the poll interval.
-func sampleAge(o Observation) (age, holdover float64) {
+// Other sources being fresh counts for nothing: chronyd may keep a dead source
+// selected for 27 polls while a live one stands by.
+func holdoverAge(followed *chrony.Source, o Observation) float64 {
 	update := max(0, o.Tracking.LastUpdateInterval)
-	for _, s := range o.Sources {
-		if s.State == chrony.StateSelected && s.SampleAge != chrony.Never {
-			poll := pollInterval(s.Poll)
-			interval := max(poll, min(update, filteredPolls*poll))
-			return s.SampleAge.Seconds(), lostPolls*interval + slack
-		}
+	if followed == nil {
+		return min(lostPolls*update+slack, longestHoldoverAge)
 	}
-	return referenceAge(o.Tracking.RefTime, o.At), lostPolls*update + slack
+	poll := pollInterval(followed.Poll)
+	longer := min(update, filteredPolls*poll)
+	if o.Intervals != [3]float64{} {
+		longer = min(longer, slices.Min(o.Intervals[:]))
+	}
+	return min(lostPolls*max(poll, longer)+slack, max(longestHoldoverAge, 2*poll+slack))
 }
 
 // pollInterval returns an interval in seconds. Poll is its binary logarithm; no

@@ -144,12 +144,8 @@ func (f *checkFlags) printPlugin(out io.Writer, severity severity, s *tracker.Sn
 	}
 	line += fmt.Sprintf(" | bound=%s;%s;%s;0", value, decimal(f.warning.Seconds()), decimal(f.critical.Seconds()))
 	if s.Estimate.HasBound() {
-		terms := s.Estimate.Terms
-		for _, term := range []struct {
-			name  string
-			value float64
-		}{{"offset", terms.Offset}, {"dispersion", terms.Dispersion}, {"delay", terms.Delay}, {"drift", terms.Drift}, {"reference", terms.Reference}} {
-			line += fmt.Sprintf(" %s=%ss;;;0", term.name, decimal(term.value))
+		for term, seconds := range s.Estimate.Terms.All() {
+			line += fmt.Sprintf(" %s=%ss;;;0", term, decimal(seconds))
 		}
 	}
 	if _, err := fmt.Fprintln(out, line); err != nil {

@@ -138,11 +138,11 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // sharedFlags are those that every command has.
 type sharedFlags struct {
-	address        string
-	timeout        time.Duration
-	maxDrift       float64
-	referenceError time.Duration
-	log            *promslog.Config
+	address             string
+	timeout             time.Duration
+	maxWander, maxDrift float64 // ppm
+	referenceError      time.Duration
+	log                 *promslog.Config
 }
 
 func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
@@ -151,7 +151,9 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 		StringVar(&f.address)
 	app.Flag("chrony.timeout", "How long chronyd may take to answer.").
 		Default(tracker.DefaultTimeout.String()).DurationVar(&f.timeout)
-	app.Flag("clock.max-drift", "How fast the clock may drift while no samples arrive, in ppm.").
+	app.Flag("clock.max-wander", "How much the clock's frequency may change between two samples, in ppm.").
+		Default(fmt.Sprint(clockerror.DefaultMaxWander)).Float64Var(&f.maxWander)
+	app.Flag("clock.max-drift", "How fast the clock may drift in holdover, in ppm.").
 		Default(fmt.Sprint(clockerror.DefaultMaxDrift)).Float64Var(&f.maxDrift)
 	app.Flag("clock.reference-error", "How wrong the reference itself may be, such as 100us. chronyd takes it for perfect; on AKS it is the clock of the virtual machine's host.").
 		Default("0s").DurationVar(&f.referenceError)
@@ -176,6 +178,8 @@ func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 		return config, usageError{fmt.Errorf("--chrony.timeout=%v: must be above zero", f.timeout)}
 	case !(f.maxDrift > 0) || math.IsInf(f.maxDrift, 0):
 		return config, usageError{fmt.Errorf("--clock.max-drift=%v: must be above zero: every clock drifts", f.maxDrift)}
+	case !(f.maxWander > 0) || math.IsInf(f.maxWander, 0):
+		return config, usageError{fmt.Errorf("--clock.max-wander=%v: must be above zero: every clock's frequency changes", f.maxWander)}
 	case f.referenceError < 0:
 		return config, usageError{fmt.Errorf("--clock.reference-error=%v: must not be below zero", f.referenceError)}
 	}
@@ -184,6 +188,6 @@ func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 		return config, fmt.Errorf("--chrony.address: %w", err)
 	}
 	config.Client, config.Timeout = client, f.timeout
-	config.Assume = clockerror.Assumptions{MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
+	config.Assume = clockerror.Assumptions{MaxWander: f.maxWander, MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
 	return config, nil
 }

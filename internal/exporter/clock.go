@@ -23,31 +23,30 @@ var clockMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_error_bound_seconds", kind: gauge, unit: seconds,
-		help: "The largest error that the clock can have now, in seconds: |system time| + root dispersion + root delay / 2 + holdover drift + reference error. " +
-			"Relative to UTC if the reference is. +Inf when nothing vouches for the clock: chrony_clock_state says why.",
+		help: "The largest error that the clock can have now, in seconds: the larger of chrony's own terms (|system time| + root dispersion + root delay / 2) and its last sample, aged " +
+			"(|adjusted offset - system time| + offset error + drift since the sample), each with --clock.reference-error added, or more if other sources prove more. " +
+			"Relative to UTC if the reference is. +Inf when nothing confirms the clock: chrony_clock_state says why.",
 		values: always(func(s *tracker.Snapshot) float64 { return s.Estimate.Bound }),
 	},
 	{
 		name: "chrony_clock_error_bound_term_seconds", kind: gauge, unit: seconds,
-		help: "The terms whose sum is chrony_clock_error_bound_seconds: offset (|system time|, still to be slewed), dispersion (root dispersion), delay (root delay / 2), " +
-			"drift (what the clock may have drifted in holdover, at --clock.max-drift), reference (--clock.reference-error). Absent when there is no bound.",
+		help: "The terms that sum up to chrony_clock_error_bound_seconds: offset (|adjusted offset - system time| of the last sample), delay (up to root delay / 2) and dispersion of that sample's own error, " +
+			"drift (since the sample: its skew and --clock.max-wander, or --clock.max-drift in holdover), reference (--clock.reference-error), disagreement (what chrony's own terms or other sources demand beyond these). Absent when there is no bound.",
 		labels: []string{"term"},
 		values: func(v *view, f *family) {
 			if !v.Estimate.HasBound() {
 				return
 			}
-			terms := v.Estimate.Terms
-			f.add(terms.Offset, "offset")
-			f.add(terms.Dispersion, "dispersion")
-			f.add(terms.Delay, "delay")
-			f.add(terms.Drift, "drift")
-			f.add(terms.Reference, "reference")
+			for term, seconds := range v.Estimate.Terms.All() {
+				f.add(seconds, term)
+			}
 		},
 	},
 	{
 		name: "chrony_clock_state", kind: gauge,
-		help: "1 for the state that the clock is in, 0 for the others: synchronized; holdover (the selected source has fallen silent); " +
-			"local (chronyd follows the clock itself); unsynchronized (it follows nothing); unreachable (chronyd gives no answer). Only the first two have a bound, and holdover none if there never was a sample.",
+		help: "1 for the state that the clock is in, 0 for the others: synchronized; holdover (samples or updates have stopped, or no source is selected); " +
+			"contradicted (measurements exclude what chronyd claims; the bound includes them); local (chronyd follows the clock itself); unsynchronized (it follows nothing); unreachable (chronyd does not answer). " +
+			"Only the first three have a bound, and holdover has none if there never was a sample.",
 		labels: []string{"state"},
 		values: func(v *view, f *family) {
 			for _, state := range clockerror.States {

@@ -50,7 +50,7 @@ func NewHandler(config Config) http.Handler {
 	scrape := func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := scrapeContext(r)
 		defer cancel()
-		snapshot := config.Tracker.Snapshot(ctx)
+		snapshot := config.Tracker.Scrape(ctx)
 		var p *page
 		select {
 		case p = <-idle:

@@ -73,11 +73,12 @@ func verdictColour(s web.Status) string {
 
 // shades draw the terms of the bound, in a bar and before their names.
 var shades = map[string]struct{ letter, colour string }{
-	"offset":     {"█", "\x1b[35m"},
-	"dispersion": {"▓", "\x1b[36m"},
-	"delay":      {"▒", "\x1b[34m"},
-	"drift":      {"░", red},
-	"reference":  {"▚", yellow},
+	"offset":       {"█", "\x1b[35m"},
+	"dispersion":   {"▓", "\x1b[36m"},
+	"delay":        {"▒", "\x1b[34m"},
+	"drift":        {"░", red},
+	"reference":    {"▚", yellow},
+	"disagreement": {"▞", red},
 }
 
 // writeRows writes what is known in three columns: what, how much, and in words.
@@ -126,21 +127,17 @@ func writeCells(b *bytes.Buffer, value, note string, column, valueWidth, total i
 }
 
 // bar draws the terms in proportion to one another.
-func bar(t web.Terms, length int, style Style) string {
-	terms := []struct {
-		name  string
-		value float64
-	}{{"offset", t.Offset}, {"dispersion", t.Dispersion}, {"delay", t.Delay}, {"drift", t.Drift}, {"reference", t.Reference}}
-	total := t.Offset + t.Dispersion + t.Delay + t.Drift + t.Reference
+func bar(t clockerror.Terms, length int, style Style) string {
+	total := t.Sum()
 	if !(total > 0) {
 		return ""
 	}
 	var drawn strings.Builder
 	sum, done := 0.0, 0
-	for _, term := range terms {
-		sum += term.value
+	for term, seconds := range t.All() {
+		sum += seconds
 		end := int(math.Round(sum / total * float64(length)))
-		shade := shades[term.name]
+		shade := shades[term]
 		drawn.WriteString(style.paint(shade.colour, strings.Repeat(shade.letter, end-done)))
 		done = end
 	}

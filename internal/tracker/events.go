@@ -129,36 +129,3 @@ func isGone(err error) bool {
 	refused := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNRESET)
 	return refused && !errors.Is(err, context.DeadlineExceeded)
 }
-
-const (
-	rivalSamples   = 60     // in a row, and
-	rivalSeconds   = 60     // of them at least: chronyd's own slews take some seconds
-	rivalFrequency = 1      // ppm
-	settledOffset  = 100e-6 // seconds; to slew away more, chronyd itself changes the frequency
-)
-
-// A rival is another program that steers the clock.
-type rival struct {
-	samples int
-	since   Instant // the first of them
-}
-
-// seen takes in a sample, and reports whether there is a rival.
-func (r *rival) seen(o *observation) bool {
-	if o.err != nil || o.kernel == nil || !(abs(o.tracking.SystemTime) < settledOffset) {
-		r.samples = 0
-		return false
-	}
-	// chronyd reports by how much the clock would gain, and corrects by as much.
-	if abs(o.kernel.Frequency+o.tracking.Frequency) > rivalFrequency {
-		if r.samples == 0 {
-			r.since = o.Instant
-		}
-		r.samples++
-	} else {
-		r.samples = 0
-	}
-	return r.samples >= rivalSamples && o.since(r.since) >= rivalSeconds-1
-}
-
-func abs(v float64) float64 { return max(v, -v) }

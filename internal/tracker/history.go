@@ -20,14 +20,16 @@ type Sample struct {
 	Offset  float64 // seconds still to be corrected: above zero, the clock is behind
 }
 
-// A record is a sample as the history keeps it, in 48 bytes.
+// A record is a sample as the history keeps it, in 56 bytes.
 type record struct {
-	real, boot               int64
-	bound, error             float32
-	offset                   float32
-	dispersion, delay, drift float32
-	seconds                  float32
-	state                    uint8
+	real, boot        int64
+	bound, error      float32
+	remaining         float32 // still to be corrected
+	offset, delay     float32 // and the other terms of the bound
+	dispersion, drift float32
+	disagreement      float32
+	seconds           float32
+	state             uint8
 }
 
 // A history is a ring of the latest samples.
@@ -82,12 +84,13 @@ func newRecord(o *observation, seconds float64) record {
 	r := record{
 		real: o.Real, boot: o.Boot,
 		bound: up(e.Bound), error: up(e.Error),
-		dispersion: up(e.Terms.Dispersion), delay: up(e.Terms.Delay), drift: up(e.Terms.Drift),
+		offset: up(e.Terms.Offset), delay: up(e.Terms.Delay), dispersion: up(e.Terms.Dispersion),
+		drift: up(e.Terms.Drift), disagreement: up(e.Terms.Disagreement),
 		seconds: float32(seconds),
 		state:   uint8(e.State),
 	}
 	if o.tracking != nil {
-		r.offset = float32(o.tracking.SystemTime)
+		r.remaining = float32(o.tracking.SystemTime)
 	}
 	return r
 }
@@ -110,15 +113,16 @@ func (r *record) sample(reference float64) Sample {
 		State:   clockerror.State(r.state),
 		Bound:   float64(r.bound),
 		Error:   float64(r.error),
-		Offset:  float64(r.offset),
+		Offset:  float64(r.remaining),
 	}
 	if r.hasBound() {
 		s.Terms = clockerror.Terms{
-			Offset:     math.Abs(s.Offset),
-			Dispersion: float64(r.dispersion),
-			Delay:      float64(r.delay),
-			Drift:      float64(r.drift),
-			Reference:  reference,
+			Offset:       float64(r.offset),
+			Delay:        float64(r.delay),
+			Dispersion:   float64(r.dispersion),
+			Drift:        float64(r.drift),
+			Reference:    reference,
+			Disagreement: float64(r.disagreement),
 		}
 	}
 	return s

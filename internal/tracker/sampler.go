@@ -3,6 +3,7 @@ package tracker
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
@@ -16,6 +17,7 @@ type observation struct {
 	address  string           // of the chronyd that answered
 	err      error            // why there was no answer
 	kernel   *Kernel          // nil if the kernel doesn't tell
+	known    clockerror.Observation
 	estimate clockerror.Estimate
 }
 
@@ -28,83 +30,153 @@ type sampler struct {
 	report   func(context.Context, chrony.Want) (*chrony.Report, error)
 	interval time.Duration // between two samples
 	assume   clockerror.Assumptions
-	correct  func(*chrony.Tracking) *chrony.Tracking // for what chronyd doesn't know of the clock
-
-	followed *chrony.Tracking // when the sources were read; nil if they have to be
-	readAt   int64            // by CLOCK_BOOTTIME
-	sources  []chrony.Source  // as they were read
-	aged     []chrony.Source  // as they are now
+	list     atomic.Pointer[sourceList] // nil if the sources have to be read
+	aged     []chrony.Source            // those of the list as they are now
+	past     past
 }
 
-func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error), interval time.Duration, assume clockerror.Assumptions) sampler {
-	asItIs := func(t *chrony.Tracking) *chrony.Tracking { return t }
-	return sampler{report: report, interval: interval, assume: assume, correct: asItIs}
+// A past is what earlier samples of the followed source have shown.
+type past struct {
+	of          sourceKey
+	sampled     int64 // the last one, by CLOCK_BOOTTIME; zero if there was none
+	intervals   [3]float64
+	serverLocal bool // the server follows its own clock
 }
 
-// sample asks, and judges the answer.
+// A sourceKey tells which source chronyd follows.
+type sourceKey struct {
+	id      chrony.RefID
+	address chrony.Address
+	stratum uint16
+}
+
+func keyOf(t *chrony.Tracking) sourceKey { return sourceKey{t.RefID, t.Address, t.Stratum} }
+
+// A sourceList is what chronyd said of its sources, and in which update. It is
+// never changed.
+type sourceList struct {
+	refTime time.Time
+	readAt  int64           // by CLOCK_BOOTTIME
+	sources []chrony.Source // as they were then; nil if refused
+	poll    float64         // of the followed one, in seconds; 0 if there is none
+	age     time.Duration   // of its last sample
+	past
+}
+
+func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error), interval time.Duration, assume clockerror.Assumptions) *sampler {
+	return &sampler{report: report, interval: interval, assume: assume}
+}
+
+// sample asks. What it returns is not judged yet.
 func (s *sampler) sample(ctx context.Context, now Instant) *observation {
 	o := &observation{Instant: now}
-	var judged clockerror.Observation
+	began := time.Now()
 	report, err := s.ask(ctx, now.Boot)
 	if err != nil {
-		o.err, s.followed = err, nil
-	} else {
-		o.tracking, o.address = s.correct(report.Tracking), report.Address
-		judged = clockerror.Observation{Tracking: o.tracking, Sources: s.grown(now.Boot), At: report.At}
+		o.err = err
+		s.forget()
+		return o
 	}
-	o.estimate = clockerror.Of(judged, s.assume)
+	o.tracking, o.address = report.Tracking, report.Address
+	o.known = clockerror.Observation{Tracking: report.Tracking, At: report.At}
+	if list := s.list.Load(); list != nil {
+		s.aged = list.at(now.Boot+int64(time.Since(began)), s.aged[:0])
+		list.tell(&o.known, s.aged)
+	}
 	return o
 }
 
 // forget has the sources read at the next sample.
-func (s *sampler) forget() { s.followed = nil }
+func (s *sampler) forget() { s.list.Store(nil) }
 
 func (s *sampler) ask(ctx context.Context, now int64) (*chrony.Report, error) {
-	if !s.mustRead(now) {
+	if list := s.list.Load(); list.serves(now, s.interval) {
 		report, err := s.report(ctx, chrony.WantTracking)
-		if err != nil || s.follows(report.Tracking) {
+		if err != nil || list.fits(report.Tracking) {
 			return report, err
 		}
 	}
 	report, err := s.report(ctx, judged)
-	if err == nil {
-		s.followed, s.readAt, s.sources = report.Tracking, now, report.Sources
+	if err != nil {
+		return report, err
 	}
-	return report, err
-}
-
-// follows reports whether the reference is the one that it was when the sources
-// were read.
-func (s *sampler) follows(t *chrony.Tracking) bool {
-	return t.RefID == s.followed.RefID && t.Address == s.followed.Address
-}
-
-// mustRead reports whether the sources have to be read: when they were not, or
-// else would be too old by the next sample, or when the selected one's sample has
-// grown older than its poll interval. There is a newer one then, or it is late.
-func (s *sampler) mustRead(now int64) bool {
-	age := time.Duration(now - s.readAt)
-	if s.followed == nil || age+s.interval > sourcesFor {
-		return true
-	}
-	for _, source := range s.sources {
-		if source.State == chrony.StateSelected && source.SampleAge != chrony.Never {
-			return (source.SampleAge + age).Seconds() > math.Ldexp(1, int(source.Poll))
+	if of := keyOf(report.Tracking); s.past.of != of {
+		s.past = past{of: of}
+		if of.address.IP.IsValid() {
+			// Whether a server follows its own clock is asked once for each. Many a
+			// chronyd refuses that.
+			if report, err = s.report(ctx, judged|chrony.WantNTPData); err != nil {
+				return report, err
+			}
 		}
 	}
-	return false
+	s.keep(report, now)
+	return report, nil
 }
 
-// grown returns the sources with their samples' ages as they are now.
-func (s *sampler) grown(now int64) []chrony.Source {
-	if s.sources == nil {
+// keep keeps the sources, if it is sure that they belong to the update that
+// tracking tells of.
+func (s *sampler) keep(report *chrony.Report, now int64) {
+	if report.Sources != nil && !report.SameUpdate {
+		s.forget()
+		return
+	}
+	list := &sourceList{refTime: report.Tracking.RefTime, readAt: now, sources: report.Sources}
+	if f := clockerror.Followed(report.Tracking, report.Sources); f != nil {
+		list.poll, list.age = math.Ldexp(1, int(f.Poll)), f.SampleAge
+		s.past.add(now - int64(f.SampleAge))
+		s.past.serverLocal = s.past.serverLocal || f.NTP != nil && f.NTP.RefID == chrony.RefIDLocal
+	}
+	list.past = s.past
+	s.list.Store(list)
+}
+
+// add takes in a sample of the followed source, if it is a new one. Ages are
+// rounded down to seconds.
+func (p *past) add(sampled int64) {
+	interval := seconds(sampled - p.sampled)
+	if p.sampled == 0 {
+		p.sampled = sampled
+	} else if interval > 1.5 {
+		p.sampled = sampled
+		p.intervals = [3]float64{interval, p.intervals[0], p.intervals[1]}
+	}
+}
+
+// serves reports whether the list will do for a sample that is taken now and, for
+// as long as the interval, for others: whether it is fresh, and no newer sample of
+// the followed source is due. A nil list does not.
+func (l *sourceList) serves(now int64, interval time.Duration) bool {
+	if l == nil {
+		return false
+	}
+	age := time.Duration(now - l.readAt)
+	return age+interval <= sourcesFor && (l.poll == 0 || (l.age+age).Seconds() <= l.poll)
+}
+
+// fits reports whether the list belongs to the update that tracking tells of.
+func (l *sourceList) fits(t *chrony.Tracking) bool {
+	return l != nil && t.RefTime.Equal(l.refTime) && l.of == keyOf(t)
+}
+
+// at appends the sources to others, with their samples' ages as they are now.
+func (l *sourceList) at(now int64, into []chrony.Source) []chrony.Source {
+	if l.sources == nil {
 		return nil // refused
 	}
-	s.aged = append(s.aged[:0], s.sources...)
-	for i := range s.aged {
-		if source := &s.aged[i]; source.SampleAge != chrony.Never {
-			source.SampleAge += time.Duration(now - s.readAt)
+	into = append(into, l.sources...)
+	for i := range into {
+		if source := &into[i]; source.SampleAge != chrony.Never {
+			source.SampleAge += time.Duration(now - l.readAt)
 		}
 	}
-	return s.aged
+	return into
+}
+
+// tell puts into an observation what earlier samples have shown, and the sources.
+func (l *sourceList) tell(o *clockerror.Observation, sources []chrony.Source) {
+	o.Sources = sources
+	if l.of == keyOf(o.Tracking) {
+		o.Intervals, o.ServerLocal = l.intervals, l.serverLocal
+	}
 }

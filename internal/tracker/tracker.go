@@ -85,7 +85,7 @@ type reading struct {
 
 // New returns a tracker. It must be closed.
 func New(config Config) *Tracker {
-	config.Want |= judged
+	config.Want |= chrony.WantTracking
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
 	t := &Tracker{
 		config:   config,
@@ -178,13 +178,17 @@ func (t *Tracker) Watched() *Watched {
 	return t.watch.watched()
 }
 
-// Snapshot reads all wanted reports from chronyd: what it says of the clock has
-// arrived after it was called. All who ask while an exchange is under way share
-// its result, unless chronyd had answered before they came. Whoever can't wait
-// for it, because the context ends, gets a snapshot that says so.
+// Snapshot reads all wanted reports and the sources from chronyd: what it says of
+// the clock has arrived after it was called. All who ask while an exchange is under
+// way share its result, unless chronyd had answered before they came. Whoever can't
+// wait for it, because the context ends, gets a snapshot that says so.
 //
 // It is no sample: what the watch has found is in it, but does not change by it.
-func (t *Tracker) Snapshot(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want) }
+func (t *Tracker) Snapshot(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want|judged) }
+
+// Scrape is like Snapshot, but reads the sources only if they are wanted, or if the
+// watch has no list of them that belongs to the same clock update.
+func (t *Tracker) Scrape(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want) }
 
 // Judge is like Snapshot, but reads no more than what the clock is judged by.
 func (t *Tracker) Judge(ctx context.Context) *Snapshot { return t.ask(ctx, judged) }
@@ -229,24 +233,52 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.Timeout)
 	defer cancel()
 	start := time.Now()
-	report, err := t.exchange(ctx, t.config.Client, want)
+	list, began := t.known()
+	read := want
+	if !list.serves(began, 0) {
+		read |= chrony.WantSources
+	}
+	report, err := t.exchange(ctx, t.config.Client, read)
+	if err == nil && read&chrony.WantSources == 0 && !list.fits(report.Tracking) {
+		var anew *chrony.Report // chronyd has updated the clock since
+		if anew, err = t.exchange(ctx, t.config.Client, judged); err == nil {
+			report.Tracking, report.Sources, report.At, report.SameUpdate = anew.Tracking, anew.Sources, anew.At, anew.SameUpdate
+		}
+	}
 	took := time.Since(start)
 	ptp := t.ptp(want)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.snapshot = t.snapshot(report, err, took, ptp)
+	r.snapshot = t.snapshot(report, err, began, took, ptp)
 	delete(t.readings, want)
 	close(r.done)
-	if err == nil && want == t.config.Want {
+	if err == nil && want&t.config.Want == t.config.Want {
 		t.logRefusals(report)
 	}
 }
 
+// known returns the sources that the watch knows of, or nil, and CLOCK_BOOTTIME.
+func (t *Tracker) known() (*sourceList, int64) {
+	if t.watch == nil {
+		return nil, 0
+	}
+	now, err := t.watch.look(false) // notices a step before chronyd is asked
+	if err != nil {
+		return nil, 0
+	}
+	return t.watch.sampler.list.Load(), now.Boot
+}
+
 // exchange reads reports from chronyd, for a snapshot or for a sample. Without
 // tracking it has failed; the report then tells at most what else was refused.
+//
+// Sources that belong to another clock update than tracking does are read once more.
 func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chrony.Want) (*chrony.Report, error) {
 	report, err := client.Report(ctx, want)
+	if err == nil && report.Given&judged == judged && !report.SameUpdate {
+		report, err = client.Report(ctx, want)
+	}
 	if err == nil {
 		err = report.Refused[chrony.WantTracking]
 	}
@@ -267,7 +299,7 @@ func (t *Tracker) countFailure(err error) {
 
 // ptp reads the PTP clocks, unless only the judgement is asked for.
 func (t *Tracker) ptp(want chrony.Want) PTP {
-	if want != t.config.Want {
+	if want&t.config.Want != t.config.Want {
 		return PTP{}
 	}
 	return readPTP(sysfs, t.config.PHC)
@@ -280,21 +312,19 @@ func (t *Tracker) abandon(want chrony.Want, cause error) *Snapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.countFailure(err)
-	return t.snapshot(nil, err, 0, ptp)
+	return t.snapshot(nil, err, 0, 0, ptp)
 }
 
-// snapshot judges what was read. The mutex is held.
-func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration, ptp PTP) *Snapshot {
+// snapshot judges what was read, when it was asked for, by CLOCK_BOOTTIME. The mutex
+// is held.
+func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took time.Duration, ptp PTP) *Snapshot {
 	var o clockerror.Observation
 	if err == nil {
-		o = clockerror.Observation{Tracking: report.Tracking, Sources: report.Sources, At: report.At}
+		o = t.observe(report, began)
 	}
 	t.health.Stats = t.config.Client.Stats()
 	if t.watch != nil {
 		t.health.Stats = t.health.Plus(t.watchClient.Stats())
-		if o.Tracking != nil {
-			o.Tracking = t.watch.foreign.correct(o.Tracking)
-		}
 	}
 	return &Snapshot{
 		At:       time.Now(),
@@ -306,4 +336,18 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, took time.Duration,
 		PTP:      ptp,
 		Watched:  t.Watched(),
 	}
+}
+
+// observe puts a report and what the watch knows together.
+func (t *Tracker) observe(report *chrony.Report, began int64) clockerror.Observation {
+	o := clockerror.Observation{Tracking: report.Tracking, At: report.At}
+	if t.watch != nil {
+		t.watch.tell(&o, began)
+	}
+	if report.SameUpdate {
+		o.Sources = report.Sources
+	} else if report.Sources != nil || report.Refused[chrony.WantSources] != nil {
+		o.Sources = nil // of another update, or refused
+	}
+	return o
 }

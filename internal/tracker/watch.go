@@ -59,12 +59,12 @@ type watch struct {
 	interval time.Duration
 	timeout  time.Duration // of an exchange with chronyd
 	clocks   Clocks
-	sampler  sampler
+	sampler  *sampler
 	log      *logQueue
 
 	mu           sync.Mutex
 	course       course
-	foreign      foreignStep
+	steps        foreignSteps
 	latest       *observation // nil before the first
 	samples      uint64
 	stateSeconds []float64
@@ -74,53 +74,12 @@ type watch struct {
 	distribution Distribution
 	objectives   []Progress
 	reference    reference
-	rival        rival
+	discipline   foreignDiscipline
 	hasRival     bool
 	events       events
 }
 
-// A foreignStep is by how much the clock was set by somebody else than chronyd, which
-// knows nothing of it until its next update: what it says until then holds for the
-// clock as it was. When chronyd sets or updates the clock itself, its reference time
-// changes as well.
-type foreignStep struct {
-	mu       sync.Mutex
-	size     float64 // seconds; above zero, the clock was set forward
-	reported time.Time
-}
-
-// add takes in a step that followed the observation.
-func (f *foreignStep) add(size float64, latest *observation) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if latest == nil || latest.tracking == nil {
-		return
-	}
-	f.size, f.reported = f.size+size, latest.tracking.RefTime
-}
-
-// settle forgets the step when chronyd has found the clock anew.
-func (f *foreignStep) settle(t *chrony.Tracking) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !t.RefTime.Equal(f.reported) {
-		f.size = 0
-	}
-}
-
-// correct returns what chronyd would say if it knew of the step.
-func (f *foreignStep) correct(t *chrony.Tracking) *chrony.Tracking {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.size == 0 || !t.RefTime.Equal(f.reported) {
-		return t
-	}
-	known := *t
-	known.SystemTime -= f.size
-	return &known
-}
-
-func newWatch(config WatchConfig, timeout time.Duration, sampler sampler, log *logQueue) (*watch, error) {
+func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *logQueue) (*watch, error) {
 	now, err := config.Clocks.Read()
 	if err != nil {
 		return nil, err
@@ -140,7 +99,6 @@ func newWatch(config WatchConfig, timeout time.Duration, sampler sampler, log *l
 		objectives:   newProgress(config.Objectives),
 		events:       newEvents(),
 	}
-	w.sampler.correct = w.foreign.correct
 	return w, nil
 }
 
@@ -211,8 +169,34 @@ func (w *watch) await(ctx context.Context) {
 			w.log.say(slog.LevelWarn, "the kernel does not tell when the clock is set: a step is noticed at the next sample", "error", err)
 			return
 		}
-		w.look(true)
+		if _, err := w.look(true); err == nil {
+			w.readBaseline(ctx)
+		}
 	}
+}
+
+// readBaseline asks chronyd at once after a step what it knows of the clock, so that
+// its next update is told from the one before the step.
+func (w *watch) readBaseline(ctx context.Context) {
+	w.mu.Lock()
+	waiting := w.steps.waiting
+	w.mu.Unlock()
+	if !waiting {
+		return
+	}
+	began, err := w.clocks.Read()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(w.timeout, w.interval)/2)
+	defer cancel()
+	report, err := w.sampler.report(ctx, chrony.WantTracking)
+	if err != nil {
+		return // the next sample tries again
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steps.read(report.Tracking, began.Boot)
 }
 
 // look reads the clocks and notes what has happened to them since the last time.
@@ -231,18 +215,53 @@ func (w *watch) look(set bool) (Instant, error) {
 		w.reference.jumped = true
 	}
 	if stepped {
-		w.foreign.add(w.course.steps.Last, w.latest)
+		if size := w.course.steps.Last; !w.steps.isLeapSecond(size, now.time()) {
+			w.steps.add(size, now.Boot)
+		}
 		w.note(now, Event{Kind: ClockStepped, Seconds: w.course.steps.Last})
 	}
 	return now, nil
 }
 
-// record takes a sample in. It stands for the time since the one before in which the
+// unknown puts into an observation what chronyd does not know of the clock. Began is
+// when it was asked, by CLOCK_BOOTTIME. The mutex is held.
+func (w *watch) unknown(o *clockerror.Observation, began int64) {
+	w.steps.apply(o, began)
+	o.Slewed = w.discipline.slewed()
+}
+
+// tell puts into an observation what the watch knows.
+func (w *watch) tell(o *clockerror.Observation, began int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unknown(o, began)
+	list := w.sampler.list.Load()
+	if now, err := w.clocks.Read(); err == nil && list.fits(o.Tracking) {
+		list.tell(o, list.at(now.Boot, nil))
+	}
+}
+
+// judge judges a sample, with what is known from others. The mutex is held.
+func (w *watch) judge(o *observation) {
+	rival := w.discipline.seen(o)
+	if o.tracking != nil {
+		w.steps.read(o.tracking, o.Boot)
+		w.unknown(&o.known, o.Boot)
+	}
+	o.estimate = clockerror.Of(o.known, w.sampler.assume)
+	if rival && !w.hasRival {
+		w.note(o.Instant, Event{Kind: SteeredByAnother})
+	}
+	w.hasRival = rival
+}
+
+// record judges a sample and takes it in. It stands for the time since the one before in which the
 // machine was awake. If that is more than one and a half intervals, ticks were
 // missed: it stands for one interval then, and nobody has looked in the rest.
 func (w *watch) record(o *observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.judge(o)
 	before := w.course.first
 	if w.latest != nil {
 		before = w.latest.Instant
@@ -266,9 +285,6 @@ func (w *watch) record(o *observation) {
 	}
 	w.history.add(newRecord(o, stood))
 	w.compare(o)
-	if o.tracking != nil {
-		w.foreign.settle(o.tracking)
-	}
 	w.latest = o
 }
 
@@ -284,10 +300,6 @@ func (w *watch) compare(o *observation) {
 	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
 		w.stateSince = o.time()
 		w.note(o.Instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
-	}
-	had := w.hasRival
-	if w.hasRival = w.rival.seen(o); w.hasRival && !had {
-		w.note(o.Instant, Event{Kind: SteeredByAnother})
 	}
 }
 
@@ -412,6 +424,6 @@ func (w *watch) now() Now {
 	if w.course.steppedAt > w.latest.Boot {
 		return answer // what was said before a step does not hold after it
 	}
-	answer.Bound = estimate.Bound + w.sampler.assume.Drift(lifetime.Seconds())
+	answer.Bound = estimate.Bound + max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
 	return answer
 }

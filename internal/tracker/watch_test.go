@@ -34,6 +34,7 @@ type simulation struct {
 
 	tracking chrony.Tracking
 	source   chrony.Source
+	manual   bool          // chronyd updates the clock when the test says so, not at each poll
 	err      error         // of chronyd
 	takes    time.Duration // chronyd to answer
 	asked    []chrony.Want
@@ -46,13 +47,14 @@ func simulate(t testing.TB, objectives ...Objective) *simulation {
 	address := chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}
 	s := &simulation{
 		time:     Instant{Real: begin.UnixNano(), Boot: 5e9, Mono: 4e9, Raw: 3e9},
-		k:        Kernel{Frequency: 12.5, Synchronized: true},
+		k:        Kernel{Synchronized: true},
 		set:      make(chan error),
-		tracking: chrony.Tracking{RefID: 0xc0000201, Address: address, Stratum: 2, RootDispersion: 0.001, LastUpdateInterval: 64, Frequency: -12.5},
+		tracking: chrony.Tracking{RefID: 0xc0000201, Address: address, Stratum: 2, RootDispersion: 0.001, LastUpdateInterval: 64},
 		source:   chrony.Source{Address: address, State: chrony.StateSelected, Poll: 6},
 	}
 	config := WatchConfig{Interval: time.Second, History: time.Hour, Objectives: objectives, Clocks: s}
-	w, err := newWatch(config, time.Second, newSampler(s.report, time.Second, clockerror.Assumptions{}), newLogQueue(nil))
+	// Without a wander, so that the bounds are round numbers.
+	w, err := newWatch(config, time.Second, newSampler(s.report, time.Second, clockerror.Assumptions{MaxWander: 1e-6}), newLogQueue(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +77,15 @@ func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report
 	if s.err != nil {
 		return nil, s.err
 	}
+	if !s.manual {
+		poll := time.Duration(math.Ldexp(1, int(s.source.Poll))) * time.Second
+		s.source.SampleAge = s.time.time().Sub(begin) % poll
+		s.tracking.RefTime = s.time.time().Add(-s.source.SampleAge)
+	}
 	tracking := s.tracking
 	report := &chrony.Report{At: s.time.time(), Address: "127.0.0.1:323", Tracking: &tracking}
 	if want&chrony.WantSources != 0 {
-		report.Sources = []chrony.Source{s.source}
+		report.Sources, report.SameUpdate = []chrony.Source{s.source}, true
 	}
 	return report, nil
 }
@@ -220,7 +227,8 @@ func TestLate(t *testing.T) {
 // update; then chronyd sets it itself.
 func TestForeignStep(t *testing.T) {
 	s := simulate(t, Objective{Name: "tight", Limit: 0.05})
-	s.tracking.RefTime = begin.Add(-time.Minute)
+	s.manual = true
+	s.tracking.RefTime = begin.Add(-time.Second)
 	s.run(10)
 	s.step(5 * time.Second)
 	s.run(10)
@@ -273,9 +281,9 @@ func TestWindows(t *testing.T) {
 	}
 	s.run(9)
 	check("at first", 0.001, 0, 0.001, 0)
-	s.tracking.SystemTime = -0.2
+	s.tracking.RootDispersion = 0.201
 	s.run(1)
-	s.tracking.SystemTime = 0
+	s.tracking.RootDispersion = 0.001
 	s.err = errRefused
 	s.run(2)
 	s.err = nil
@@ -366,7 +374,7 @@ func TestStepAndSlew(t *testing.T) {
 func TestRival(t *testing.T) {
 	s := simulate(t)
 	s.run(100)
-	s.k.Frequency = 14
+	s.k.Frequency = 1.5
 	s.run(59)
 	if s.watched().Rival {
 		t.Error("after 59 samples")
@@ -382,7 +390,7 @@ func TestRival(t *testing.T) {
 	if found := s.watched(); !found.Rival || found.Events[SteeredByAnother] != 1 {
 		t.Errorf("not after 60 samples: %+v", found)
 	}
-	s.k.Frequency = 13
+	s.k.Frequency = 0.5
 	s.run(1)
 	if s.watched().Rival {
 		t.Error("after it went")
@@ -468,14 +476,14 @@ func TestSources(t *testing.T) {
 		}
 		return sources
 	}
-	if got := ask(1); got != 1 {
+	if got := ask(1); got != 2 { // and once whether the server follows its own clock
 		t.Errorf("first: %d", got)
 	}
 	if got := ask(100); got < 10 || got > 13 {
 		t.Errorf("in 100 s: %d", got)
 	}
 	s.tracking.RefID++
-	if got := ask(1); got != 1 {
+	if got := ask(1); got != 2 {
 		t.Errorf("another reference: %d", got)
 	}
 	s.err = errRefused
@@ -484,7 +492,7 @@ func TestSources(t *testing.T) {
 	if got := ask(1); got != 1 {
 		t.Errorf("chronyd is back: %d", got)
 	}
-	s.source.SampleAge = 65 * time.Second // more than a poll
+	s.manual, s.source.SampleAge = true, 65*time.Second // more than a poll
 	ask(10)
 	if got := ask(10); got != 10 {
 		t.Errorf("a late sample: %d of 10", got)
@@ -495,11 +503,13 @@ func TestSources(t *testing.T) {
 // though the sources are read more rarely.
 func TestHoldoverBetweenSources(t *testing.T) {
 	s := simulate(t)
-	s.source.Poll = 0 // holdover begins at 4 + 2 s
+	s.source.Poll, s.manual = 0, true // holdover begins at 4 + 2 s
 	s.tracking.LastUpdateInterval = 1
+	s.tracking.RefTime = begin
 	s.run(1)
-	for age := 1; age <= 6; age++ {
+	for age := 1; age <= 5; age++ {
 		s.source.SampleAge = time.Duration(age) * time.Second
+		s.tracking.RefTime = s.time.time()
 		s.run(1)
 		if state := s.watched().State; state != clockerror.Synchronized {
 			t.Errorf("at %d s: %v", age, state)
@@ -729,7 +739,7 @@ func TestForeignStepInASnapshot(t *testing.T) {
 	defer client.Close()
 	tr := &Tracker{config: Config{Client: client}, watch: s.watch, watchClient: client}
 	tracking := s.tracking
-	got := tr.snapshot(&chrony.Report{Tracking: &tracking, Sources: []chrony.Source{s.source}, At: s.time.time()}, nil, 0, PTP{})
+	got := tr.snapshot(&chrony.Report{Tracking: &tracking, Sources: []chrony.Source{s.source}, SameUpdate: true, At: s.time.time()}, nil, s.time.Boot, 0, PTP{})
 	near(t, "the bound", got.Estimate.Bound, 5.001)
 	if got.Report.Tracking.SystemTime != 0 {
 		t.Error("what chronyd said was changed")

@@ -26,14 +26,8 @@ type history struct {
 	Error    column      `json:"error_seconds"`
 
 	// Of the sample with the largest bound.
-	Offset column `json:"offset_seconds"`
-	Terms  struct {
-		Offset     column `json:"offset"`
-		Dispersion column `json:"dispersion"`
-		Delay      column `json:"delay"`
-		Drift      column `json:"drift"`
-		Reference  column `json:"reference"`
-	} `json:"bound_terms_seconds"`
+	Offset column            `json:"offset_seconds"`
+	Terms  map[string]column `json:"bound_terms_seconds"`
 }
 
 // A column holds numbers of which an infinite one means that there is none.
@@ -103,12 +97,9 @@ func (h *history) add(r *row) {
 	h.Bound = append(h.Bound, number(r.largest.Bound))
 	h.Error = append(h.Error, number(r.error))
 	h.Offset = append(h.Offset, number(r.largest.Offset))
-	terms := r.largest.Terms
-	h.Terms.Offset = append(h.Terms.Offset, number(terms.Offset))
-	h.Terms.Dispersion = append(h.Terms.Dispersion, number(terms.Dispersion))
-	h.Terms.Delay = append(h.Terms.Delay, number(terms.Delay))
-	h.Terms.Drift = append(h.Terms.Drift, number(terms.Drift))
-	h.Terms.Reference = append(h.Terms.Reference, number(terms.Reference))
+	for term, seconds := range r.largest.Terms.All() {
+		h.Terms[term] = append(h.Terms[term], number(seconds))
+	}
 }
 
 // queryHistory answers ?start=&end=&step=, all of which may be missing.
@@ -126,7 +117,10 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 	if err != nil {
 		return nil, fmt.Errorf("step: %w", err)
 	}
-	h := &history{Time: []time.Time{}, Observed: []float64{}, Without: []float64{}, State: []string{}}
+	h := &history{Time: []time.Time{}, Observed: []float64{}, Without: []float64{}, State: []string{}, Terms: make(map[string]column)}
+	for term := range (clockerror.Terms{}).All() {
+		h.Terms[term] = column{}
+	}
 	if step == 0 {
 		for s := range samples(start, end) {
 			if len(h.Time) == mostRows {

@@ -94,14 +94,13 @@ func (p *page) Parts() []Term {
 		return nil
 	}
 	var parts []Term
-	start := 0.0
-	sizes := []float64{p.Terms.Offset, p.Terms.Dispersion, p.Terms.Delay, p.Terms.Drift, p.Terms.Reference}
-	for i, row := range p.termRows() {
+	start, rows := 0.0, p.termRows()
+	for _, seconds := range p.Terms.All() {
 		size := 0.0
 		if *p.Bound > 0 {
-			size = 100 * min(1, sizes[i]/(*p.Bound))
+			size = 100 * min(1, seconds/(*p.Bound))
 		}
-		parts = append(parts, Term{row, start, size})
+		parts = append(parts, Term{rows[len(parts)], start, size})
 		start += size
 	}
 	return parts

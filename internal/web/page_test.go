@@ -61,8 +61,8 @@ func TestKept(t *testing.T) {
 
 // TestParts has them fill the bar, whatever the bound is.
 func TestParts(t *testing.T) {
-	for _, terms := range []Terms{{}, {Offset: 1}, {1e-6, 2e-6, 3e-6, 0, 4e-3}} {
-		bound := clockerror.Terms(terms).Sum()
+	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {1e-6, 2e-6, 3e-6, 0, 4e-3, 1}} {
+		bound := terms.Sum()
 		p := page{apiStatus: apiStatus{Status: Status{Bound: &bound, Terms: &terms}}}
 		end := 0.0
 		for _, part := range p.Parts() {

@@ -17,27 +17,18 @@ import (
 // A Status is a snapshot as JSON. What doesn't exist is null: JSON knows no
 // infinity, so a clock without a bound has a null beside its state.
 type Status struct {
-	Time        time.Time        `json:"time"`
-	State       clockerror.State `json:"state"`
-	Bound       *float64         `json:"bound_seconds"`
-	Terms       *Terms           `json:"bound_terms_seconds"`
-	Error       *float64         `json:"error_seconds"`
-	SampleAge   *float64         `json:"sample_age_seconds"`
-	HoldoverAge *float64         `json:"holdover_age_seconds"`
-	Untraced    bool             `json:"untraced"`
-	Source      *Source          `json:"source"`
-	Sources     []ListedSource   `json:"sources"`
-	Chronyd     *Chronyd         `json:"chronyd"`
-	Problem     *Problem         `json:"problem"`
-}
-
-// Terms are the parts of the bound, in seconds.
-type Terms struct {
-	Offset     float64 `json:"offset"`
-	Dispersion float64 `json:"dispersion"`
-	Delay      float64 `json:"delay"`
-	Drift      float64 `json:"drift"`
-	Reference  float64 `json:"reference"`
+	Time        time.Time         `json:"time"`
+	State       clockerror.State  `json:"state"`
+	Bound       *float64          `json:"bound_seconds"`
+	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
+	Error       *float64          `json:"error_seconds"`
+	SampleAge   *float64          `json:"sample_age_seconds"`
+	HoldoverAge *float64          `json:"holdover_age_seconds"`
+	Untraced    bool              `json:"untraced"`
+	Source      *Source           `json:"source"`
+	Sources     []ListedSource    `json:"sources"`
+	Chronyd     *Chronyd          `json:"chronyd"`
+	Problem     *Problem          `json:"problem"`
 }
 
 // Source is what the clock follows.
@@ -77,8 +68,7 @@ func NewStatus(s *tracker.Snapshot) Status {
 		Untraced: e.Untraced,
 	}
 	if e.HasBound() {
-		terms := Terms(e.Terms)
-		status.Terms = &terms
+		status.Terms = &e.Terms
 	}
 	if e.HasSampleAge() {
 		status.SampleAge, status.HoldoverAge = finite(e.SampleAge), finite(e.HoldoverAge)
@@ -160,17 +150,23 @@ func (s Status) boundRows() []Row {
 }
 
 func (s Status) termRows() []Row {
-	t := s.Terms
-	if t == nil {
+	if s.Terms == nil {
 		return nil
 	}
-	return []Row{
-		{"offset", seconds(t.Offset), "still to be corrected by slewing", true},
-		{"dispersion", seconds(t.Dispersion), "errors accumulated on the way from the reference clock", true},
-		{"delay", seconds(t.Delay), "half the network delay to the reference clock", true},
-		{"drift", seconds(t.Drift), "since samples stopped to arrive, at --clock.max-drift", true},
-		{"reference", seconds(t.Reference), "the reference's own error, from --clock.reference-error", true},
+	var rows []Row
+	for term, size := range s.Terms.All() {
+		rows = append(rows, Row{term, seconds(size), termNotes[term], true})
 	}
+	return rows
+}
+
+var termNotes = map[string]string{
+	"offset":       "where the last sample found the clock, less what was slewed since",
+	"delay":        "up to half the network delay to the reference clock",
+	"dispersion":   "the rest of the sample's own error",
+	"drift":        "how far the clock may have drifted since the sample (--clock.max-wander)",
+	"reference":    "the reference's own error (--clock.reference-error)",
+	"disagreement": "what chrony's own estimate or other sources demand beyond these",
 }
 
 func (s Status) factRows() []Row {
@@ -218,7 +214,8 @@ func (c *Chronyd) refusals() (rows []Row) {
 
 var stateNotes = map[clockerror.State]string{
 	clockerror.Synchronized:   "the clock follows a source",
-	clockerror.Holdover:       "the source has fallen silent",
+	clockerror.Holdover:       "samples or updates have stopped, or no source is selected",
+	clockerror.Contradicted:   "measurements exclude what chronyd claims",
 	clockerror.Local:          "chronyd follows the clock itself",
 	clockerror.Unsynchronized: "chronyd follows nothing",
 	clockerror.Unreachable:    "chronyd gives no answer",

@@ -1,0 +1,116 @@
+package clockerror
+
+import (
+	"math"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+// A Measurement is what one source says of the clock: that it is off by at least
+// Near and at most Far, both in seconds and in either direction.
+type Measurement struct{ Near, Far float64 }
+
+// Outvotes reports whether measurements prove that the clock is off by more than a
+// limit, in seconds, and how far it may be off by them. That takes two whose near
+// end is beyond the limit, and more than half of all together with the source that
+// set the limit. A single one, or a minority, may be wrong itself.
+func Outvotes(voters []Measurement, limit float64) (far float64, proven bool) {
+	beyond := 0
+	for _, m := range voters {
+		if m.Near > limit {
+			beyond++
+			far = max(far, m.Far)
+		}
+	}
+	return far, beyond >= 2 && 2*beyond > len(voters)+1
+}
+
+// Followed returns the source that the clock follows, or nil if it is not listed
+// or has no sample. Where chronyd has selected none, that is the one of which
+// tracking speaks: of several reference clocks with the same name the one with the
+// oldest sample.
+func Followed(t *chrony.Tracking, sources []chrony.Source) *chrony.Source {
+	var followed *chrony.Source
+	for i := range sources {
+		s := &sources[i]
+		if s.State == chrony.StateSelected {
+			if s.SampleAge == chrony.Never {
+				return nil
+			}
+			return s
+		}
+		if s.SampleAge != chrony.Never && isReference(s, t) && (followed == nil || s.SampleAge > followed.SampleAge) {
+			followed = s
+		}
+	}
+	return followed
+}
+
+// isReference reports whether tracking speaks of the source.
+func isReference(s *chrony.Source, t *chrony.Tracking) bool {
+	if s.Mode == chrony.ModeReferenceClock {
+		return t.Address.IsUnspecified() && s.RefID == t.RefID
+	}
+	return !t.Address.IsUnspecified() && s.Address == t.Address
+}
+
+// selects reports whether chronyd follows one of the sources. Where it lists none,
+// nothing speaks against it.
+func selects(sources []chrony.Source) bool {
+	for i := range sources {
+		if sources[i].State == chrony.StateSelected {
+			return true
+		}
+	}
+	return sources == nil
+}
+
+// second is what samples' ages may lack, in seconds: chronyd rounds them down.
+const second = 1
+
+// measure ages a source's last sample. The near end counts no drift that the
+// sample itself has found: it speaks of what is sure.
+func (j *judgement) measure(s *chrony.Source) Measurement {
+	age := sampleAge(s, j.Observation) + second
+	margin := math.Abs(s.OffsetError) + j.Slewed
+	return Measurement{
+		Near: max(0, j.nearest(s.AdjustedOffset)-margin-j.basicRate()*age),
+		Far:  j.farthest(s.AdjustedOffset) + margin + j.rate(s)*age,
+	}
+}
+
+// basicRate is how fast the clock may drift, in seconds per second: by what chronyd
+// does not know of its frequency (the skew), and by what may change.
+func (j *judgement) basicRate() float64 { return math.Abs(j.Tracking.Skew)*1e-6 + j.wander }
+
+// rate is the same, or more if the source's last sample found the clock to drift
+// faster than that between two samples.
+func (j *judgement) rate(s *chrony.Source) float64 {
+	interval := max(pollInterval(s.Poll), j.Tracking.LastUpdateInterval)
+	found := (math.Abs(s.MeasuredOffset) - math.Abs(s.OffsetError)) / interval
+	return math.Abs(j.Tracking.Skew)*1e-6 + max(j.wander, found)
+}
+
+// voters are the measurements of sources other than the followed one that know
+// something newer than chronyd's last update does.
+func (j *judgement) voters(followed *chrony.Source, e *Estimate) []Measurement {
+	var voters []Measurement
+	for i := range j.Sources {
+		s := &j.Sources[i]
+		if s == followed || s.SampleAge == chrony.Never {
+			continue
+		}
+		age := sampleAge(s, j.Observation)
+		// Both ages are blurred by a second.
+		if age >= lostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
+			continue
+		}
+		// What is not selectable may be a free witness (noselect). It speaks of
+		// UTC, and a clock that is not traced to UTC does not claim to be right.
+		if s.State == chrony.StateNonselectable && e.Untraced {
+			continue
+		}
+		voters = append(voters, j.measure(s))
+	}
+	return voters
+}
