@@ -211,12 +211,12 @@ func (s Status) termRows() []Row {
 }
 
 var termNotes = map[string]string{
-	"offset":       "where the last sample found the clock, less what was slewed since",
-	"delay":        "of the sample's own error: up to half the network delay",
-	"dispersion":   "the rest of the sample's own error",
-	"drift":        "what the clock may have drifted since the sample",
-	"reference":    "the reference's own error (--clock.reference-error)",
-	"disagreement": "what chronyd's own estimate or other sources demand beyond these",
+	"offset":       "what the last sample found, less slews since",
+	"delay":        "the sample's own error: network delay",
+	"dispersion":   "the sample's own error: the rest",
+	"drift":        "possible drift since the sample",
+	"reference":    "the reference's error: --clock.reference-error",
+	"disagreement": "more, by chronyd's estimate or other sources",
 }
 
 func (s Status) factRows() []Row {
