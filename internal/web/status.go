@@ -168,7 +168,7 @@ func (s Status) whyApproximate() string {
 	if s.Sources == nil {
 		return "chronyd does not list its sources"
 	}
-	return "the source has no sample now"
+	return "the last sample of its source is unknown"
 }
 
 // A Row is one line of what a person is told.
@@ -187,10 +187,11 @@ func (s Status) Rows() []Row {
 }
 
 func (s Status) boundRows() []Row {
-	return []Row{
-		{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]},
-		{Label: "bound", Value: secondsOrNone(s.Bound), Note: boundNote},
+	bound := Row{Label: "bound", Value: secondsOrNone(s.Bound)}
+	if s.Bound != nil {
+		bound.Note = boundNote
 	}
+	return []Row{{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]}, bound}
 }
 
 const boundNote = "the clock is at most this far off"
