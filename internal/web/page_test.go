@@ -80,6 +80,36 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// TestNames wants each state and each term to have words, and colors light and dark.
+func TestNames(t *testing.T) {
+	css, err := assets.ReadFile("page/page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plot, err := assets.ReadFile("page/plot.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colored := func(name string) {
+		t.Helper()
+		if n := strings.Count(string(css), "--"+name+": #"); n != 2 {
+			t.Errorf("%s has %d colors, want one for light and one for dark", name, n)
+		}
+	}
+	for _, state := range clockerror.States {
+		colored(state.String())
+		if stateNotes[state] == "" || !regexp.MustCompile(`\b`+state.String()+`: "`).Match(plot) {
+			t.Errorf("%v lacks words", state)
+		}
+	}
+	for term := range (clockerror.Terms{}).All() {
+		colored(term)
+		if termNotes[term] == "" || !strings.Contains(string(css), "."+term+" { fill: var(--"+term+"); }") {
+			t.Errorf("%s lacks words, or a color in the bar", term)
+		}
+	}
+}
+
 // TestAssets gets all that the page and its scripts name, and nothing twice.
 func TestAssets(t *testing.T) {
 	mux := http.NewServeMux()
