@@ -13,17 +13,17 @@ type fault struct {
 	ntp        bool          // follows servers in the network
 	path       *path         // to its sources
 	mute       bool          // chronyd does not answer
-	late       time.Duration // chronyd's answers
+	late       time.Duration // how late chronyd answers
 
-	swing  float64       // seconds per second, of the oscillator's frequency
-	period time.Duration // of that
+	swing  float64       // of the oscillator's frequency, in seconds per second
+	period time.Duration // of the swing
 
 	// moves returns by how much the event has moved the clock until t, in seconds.
 	moves func(t time.Duration) float64
 	event event
 
-	// silent and ignored return t if the sources answer, or if chronyd uses what
-	// they say, or else the last time before t at which it was so.
+	// silent returns t if the sources answer then. If not, it returns when they
+	// last did. ignored does the same for answers that chronyd uses.
 	silent, ignored func(t time.Duration) time.Duration
 
 	lies  []float64              // seconds, how far each source is ahead of UTC
@@ -52,8 +52,9 @@ var faults = []fault{
 	{name: "paused", what: "the machine was paused for 8 s; chronyd has selected no source since", ntp: true, path: &oftenAsked, moves: paused, event: pause, silent: outside(pauseLength), ignored: outside(holds), spoil: rejectJump},
 	{name: "refused-updates", what: "its clock is 600 ms off, and chronyd ignores what its servers say (maxchange)", ntp: true, moves: leave, ignored: never},
 
-	// Nothing that chronyd reports shows this one. Where such errors are possible,
-	// --clock.reference-error has to allow for them.
+	// The only fault whose bound may be below the truth: the followed source itself
+	// lies, and nothing that chronyd reports shows it. --clock.reference-error must
+	// allow for such errors.
 	{name: "lying-reference", what: "the only source, its host's clock, is 5 ms off: the bound is too small", lies: []float64{0.005}},
 }
 
@@ -110,7 +111,8 @@ const (
 // held is for how long the current cycle has lasted.
 func held(t time.Duration) time.Duration { return modulo(t+already, cycle) }
 
-// outside is for sources that are silent, or ignored, for so long in each cycle.
+// outside is for sources that are silent, or ignored, for a time at the start of
+// each cycle.
 func outside(length time.Duration) func(time.Duration) time.Duration {
 	return func(t time.Duration) time.Duration {
 		if h := held(t); h < length {
@@ -161,7 +163,7 @@ func rejectJump(r *chrony.Report) {
 	}
 }
 
-// leave has the clock wrong from the last update on.
+// leave makes the clock wrong after the last update.
 func leave(t time.Duration) float64 {
 	const off = 0.6
 	if t > longAgo {

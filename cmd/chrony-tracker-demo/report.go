@@ -53,9 +53,9 @@ func (n *node) report(t time.Duration) chrony.Report {
 	return r
 }
 
-// tracking is what chronyd says about its last update. Package chrony takes the time
-// of the answer from the machine that runs the simulation. So the reference time is by that
-// machine's clock, too, not by the node's.
+// tracking is what chronyd says about its last update. Package chrony reads the time
+// of an answer from the clock of the machine that runs the simulation. So the
+// reference time is by that clock, too, not by the node's.
 func (n *node) tracking(t time.Duration) *chrony.Tracking {
 	const maxClockError = 1e-6 // the directive maxclockerror, by default
 	u := n.updated(t)

@@ -38,7 +38,8 @@ func (n *node) remaining(t time.Duration) float64 {
 	if math.Abs(found) >= makestep {
 		return 0
 	}
-	return found * max(0, 1-(t-u).Seconds()/(share*n.interval().Seconds()))
+	done := (t - u).Seconds() / (share * n.interval().Seconds())
+	return found * max(0, 1-done)
 }
 
 // misjudged is the error that the update at u leaves. chronyd averages over many
@@ -56,7 +57,8 @@ func (n *node) frequency(u time.Duration) float64 {
 }
 
 // gained returns how far the oscillator runs ahead by itself. Its frequency swings
-// around a mean of some ppm, as with a temperature that rises and falls.
+// around a mean of some ppm, as with a temperature that rises and falls. It changes
+// by less than 10 ppm between two polls.
 func (n *node) gained(t time.Duration) float64 {
 	mean := 15e-6 * n.evenly(0, oscillatorMean)
 	phase := math.Pi * n.evenly(0, oscillatorPhase)
@@ -65,7 +67,7 @@ func (n *node) gained(t time.Duration) float64 {
 	return mean*t.Seconds() - swing/rate*math.Cos(rate*t.Seconds()+phase)
 }
 
-// moved is by how much events have moved the clock until t, corrections apart.
+// moved is by how much events have moved the clock until t, without corrections.
 func (n *node) moved(t time.Duration) float64 {
 	if n.fault.moves == nil {
 		return 0
@@ -82,7 +84,7 @@ func (n *node) paused(t time.Duration) float64 {
 }
 
 // set is by how much the clock has been set until t: by another program, or by
-// chronyd, which makes good for a pause.
+// chronyd after a pause.
 func (n *node) set(t time.Duration) float64 {
 	switch n.fault.event {
 	case step:
@@ -106,10 +108,10 @@ func (n *node) sampled(source int, t time.Duration) time.Duration {
 	return n.lastPoll(source, t, func(poll time.Duration) time.Duration { return n.answering(source, poll) })
 }
 
-// answering returns t if the source answers then, or else a time before t: it has
-// not answered since.
+// answering returns t if the source answers then. If not, it returns an earlier
+// time, since which the source has not answered.
 func (n *node) answering(source int, t time.Duration) time.Duration {
-	if n.random(t, lostPoll+uint64(source)).Float64() < n.loss {
+	if n.loss > 0 && n.random(t, lostPoll+uint64(source)).Float64() < n.loss {
 		return t - 1
 	}
 	return n.fault.lastAnswer(t)

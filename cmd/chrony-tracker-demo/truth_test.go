@@ -26,10 +26,10 @@ type look struct {
 const simulated = 2*cycle + 2*time.Minute
 
 // expected are the states that each fault leads to, and how large the clock's error
-// becomes at least.
+// becomes at least, in seconds.
 var expected = map[string]struct {
-	states []clockerror.State
-	error  float64
+	states  []clockerror.State
+	largest float64
 }{
 	"healthy":         {[]clockerror.State{clockerror.Synchronized}, 1e-7},
 	"lost-source":     {[]clockerror.State{clockerror.Synchronized, clockerror.Holdover}, 1e-3},
@@ -90,8 +90,8 @@ func testBound(t *testing.T, n *node, looks []look) {
 	if !slices.Equal(states, want.states) {
 		t.Errorf("the tracker sees %v, want %v", states, want.states)
 	}
-	if largest < want.error {
-		t.Errorf("the clock is at most %v s off, want %v s", largest, want.error)
+	if largest < want.largest {
+		t.Errorf("the clock is at most %v s off, want %v s", largest, want.largest)
 	}
 }
 
