@@ -157,7 +157,7 @@ var fallback = regexp.MustCompile(` or (0 \* count\(|\(?vector\(-1\)|on \(\) lab
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 
 // fleetNodes is how many nodes each fleet has: in the broken one, each fault once.
-const fleetNodes = 12
+const fleetNodes = 15
 
 // A prometheus is one that runs, and what is asked of it.
 type prometheus struct{ url string }
