@@ -21,6 +21,7 @@ type node struct {
 	path                               // to its sources
 	start         time.Time            // UTC
 	elapsed       func() time.Duration // since the start
+	mean, phase   float64              // of the oscillator's frequency: see gained
 
 	closing sync.Once
 	closed  chan struct{}
@@ -34,6 +35,7 @@ func newNode(name, cluster string, number int, f *fault) *node {
 	}
 	n := &node{name: name, cluster: cluster, number: uint64(number), fault: f, path: f.route(), start: time.Now(), closed: make(chan struct{})}
 	n.elapsed = func() time.Duration { return time.Since(n.start) }
+	n.mean, n.phase = 15e-6*n.evenly(0, oscillatorMean), math.Pi*n.evenly(0, oscillatorPhase)
 	return n
 }
 

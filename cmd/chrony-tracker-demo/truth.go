@@ -60,11 +60,9 @@ func (n *node) frequency(u time.Duration) float64 {
 // around a mean of some ppm, as with a temperature that rises and falls. It changes
 // by less than 10 ppm between two polls.
 func (n *node) gained(t time.Duration) float64 {
-	mean := 15e-6 * n.evenly(0, oscillatorMean)
-	phase := math.Pi * n.evenly(0, oscillatorPhase)
 	swing, period := n.fault.oscillator()
 	rate := 2 * math.Pi / period.Seconds()
-	return mean*t.Seconds() - swing/rate*math.Cos(rate*t.Seconds()+phase)
+	return n.mean*t.Seconds() - swing/rate*math.Cos(rate*t.Seconds()+n.phase)
 }
 
 // moved is by how much events have moved the clock until t, without corrections.
