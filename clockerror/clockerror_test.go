@@ -269,14 +269,22 @@ func TestOf(t *testing.T) {
 		},
 
 		// Steps and slews by other programs.
-		{"set forward by 9 s since the last update", func(o *Observation, _ *Assumptions) { o.StepLow, o.StepHigh = 9, 9 }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
-		{"set back by 9 s: the age is too small by as much", func(o *Observation, _ *Assumptions) { o.StepLow, o.StepHigh = -9, -9 }, Synchronized, 9.001 + 0.006 + drift(38), 0.022},
-		{"set by 9 s before or after the update", func(o *Observation, _ *Assumptions) { o.StepHigh = 9 }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
+		{"set forward by 9 s since the last update", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{9, 9, 5}} }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
+		{"set back by 9 s: the age is too small by as much", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{-9, -9, 5}} }, Synchronized, 9.001 + 0.006 + drift(38), 0.022},
+		{"set by 9 s before or after the update", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{0, 9, 5}} }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
 		{
 			"the same, where the step seems to mend what chronyd found",
-			func(o *Observation, _ *Assumptions) { o.StepHigh, o.Tracking.SystemTime = 5, 5 },
+			func(o *Observation, _ *Assumptions) { o.Steps, o.Tracking.SystemTime = []Step{{0, 5, 5}}, 5 },
 			Synchronized, 5.006 + drift(29), 0.022,
 		},
+		{"set before a sample of which chronyd took no notice", func(o *Observation, _ *Assumptions) {
+			o.Steps, o.Sources[0].AdjustedOffset = []Step{{-0.2, -0.2, 60}}, 0.4
+			o.Tracking.SystemTime = -0.01
+		}, Synchronized, 0.41 + 0.006 + drift(29), 0.022},
+		{"set before and after the sample", func(o *Observation, _ *Assumptions) {
+			o.Steps, o.Tracking.SystemTime = []Step{{5, 5, 100}, {-2, -2, 5}}, 0
+		}, Synchronized, 3.006, 0.022},
+		{"set at about the time of the sample", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{9, 9, 30}} }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
 		{"set, and nothing known before", func(o *Observation, _ *Assumptions) { o.StepUnknown = true }, Synchronized, inf, inf},
 		{"slewed by another program", func(o *Observation, _ *Assumptions) { o.Slewed = 0.02 }, Synchronized, 0.027 + drift(29), 0.022},
 	} {
@@ -519,7 +527,7 @@ func TestExtremes(t *testing.T) {
 					{Address: server, SampleAge: age, MeasuredOffset: w, AdjustedOffset: v, OffsetError: w},
 					{Address: other, SampleAge: age, MeasuredOffset: v, AdjustedOffset: w, OffsetError: v},
 				}} {
-					e := Of(Observation{Tracking: &tracking, Sources: sources, At: now, StepHigh: v}, Assumptions{MaxDrift: 1e6})
+					e := Of(Observation{Tracking: &tracking, Sources: sources, At: now, Steps: []Step{{0, v, 1}}}, Assumptions{MaxDrift: 1e6})
 					for _, term := range []float64{math.Abs(v), math.Abs(w), e.Terms.Drift, 0} {
 						if !(e.Bound >= term) {
 							t.Errorf("%v, %v, %v: bound %v", v, w, age, e.Bound)

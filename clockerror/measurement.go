@@ -73,10 +73,37 @@ const second = 1
 func (j *judgement) measure(s *chrony.Source) Measurement {
 	age := sampleAge(s, j.Observation) + second
 	margin := math.Abs(s.OffsetError) + j.Slewed
+	offset := j.offset(s)
 	return Measurement{
-		Near: max(0, j.nearest(s.AdjustedOffset)-margin-j.basicRate()*age),
-		Far:  j.farthest(s.AdjustedOffset) + margin + j.rate(s)*age,
+		Near: max(0, offset.Near-margin-j.basicRate()*age),
+		Far:  offset.Far + margin + j.rate(s)*age,
 	}
+}
+
+// offset returns how far off a source's last sample found the clock, less what was
+// slewed since, and with the steps since. Above zero, an adjusted offset means that
+// the clock was ahead, and a system time that it is behind.
+func (j *judgement) offset(s *chrony.Source) Measurement {
+	return shifted(s.AdjustedOffset-j.Tracking.SystemTime, j.stepsSince(s))
+}
+
+// systemTime returns how far off the clock is by chronyd's own estimate.
+func (j *judgement) systemTime() Measurement {
+	var all Step
+	for _, step := range j.Steps {
+		all.Low, all.High = all.Low+step.Low, all.High+step.High
+	}
+	return shifted(-j.Tracking.SystemTime, all)
+}
+
+// shifted returns the ends of an offset after a step.
+func shifted(offset float64, by Step) Measurement {
+	low, high := offset+by.Low, offset+by.High
+	m := Measurement{Far: max(math.Abs(low), math.Abs(high))}
+	if low > 0 || high < 0 {
+		m.Near = min(math.Abs(low), math.Abs(high))
+	}
+	return m
 }
 
 // basicRate is how fast the clock may drift, in seconds per second: by what chronyd

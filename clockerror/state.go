@@ -95,9 +95,25 @@ const (
 )
 
 // sampleAge returns the age of a source's last sample, in seconds. chronyd takes
-// it from the clock: one that was set back makes it smaller.
+// it from the clock: a step back makes the age of an older sample smaller.
 func sampleAge(s *chrony.Source, o Observation) float64 {
-	return s.SampleAge.Seconds() + max(0, -o.StepLow)
+	return s.SampleAge.Seconds() + max(0, -o.stepsSince(s).Low)
+}
+
+// stepsSince adds up the steps that came after a source's last sample. Those before
+// are in it. Where the order is not sure, the step counts, and so does its absence.
+func (o *Observation) stepsSince(s *chrony.Source) (sum Step) {
+	age := s.SampleAge.Seconds()
+	for _, step := range o.Steps {
+		switch back := max(0, -step.Low); {
+		case age+slack < step.Age-back: // the sample is newer
+		case age >= step.Age:
+			sum.Low, sum.High = sum.Low+step.Low, sum.High+step.High
+		default:
+			sum.Low, sum.High = sum.Low+min(0, step.Low), sum.High+max(0, step.High)
+		}
+	}
+	return sum
 }
 
 // holdoverAge returns the age, in seconds, at which holdover begins.

@@ -42,6 +42,7 @@ var expected = map[string]struct {
 	"overloaded":      {[]clockerror.State{clockerror.Synchronized}, 1e-7},
 	"paused":          {[]clockerror.State{clockerror.Synchronized, clockerror.Contradicted}, 7.99},
 	"refused-updates": {[]clockerror.State{clockerror.Contradicted}, 0.5},
+	"set-and-refused": {[]clockerror.State{clockerror.Holdover, clockerror.Contradicted}, 0.5},
 	"lying-reference": {[]clockerror.State{clockerror.Synchronized}, 0.0049},
 }
 
@@ -63,6 +64,21 @@ func TestBound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStepWithoutUpdate sets a clock while chronyd ignores its sources. Their next
+// samples know of the step, and chronyd never does.
+func TestStepWithoutUpdate(t *testing.T) {
+	const at, by = 5 * time.Minute, -0.2
+	set := fault{name: "set-and-refused", ntp: true, event: step, ignored: never, moves: func(t time.Duration) float64 {
+		if t >= at {
+			return leave(t) + by
+		}
+		return leave(t)
+	}}
+	start := func() *node { return newNode("set", "", 12, &set) }
+	looks, _ := watchFast(t, start)
+	testBound(t, start(), looks)
 }
 
 func testBound(t *testing.T, n *node, looks []look) {
