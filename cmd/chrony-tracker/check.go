@@ -39,7 +39,9 @@ type checkFlags struct {
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("check", "Check the bound against limits, for a monitoring system.")
-	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: it can be wrong by any amount. So is a chronyd that gives no answer.
+	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: its error is unknown. So is a chronyd that does not answer. A clock that measurements contradict is at least a warning, however small its bound.
+
+A single check knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
 
 Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no right to ask chronyd).
 With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
@@ -50,8 +52,8 @@ Examples:
   chrony-tracker check -w 100us -c 1ms --clock.reference-error=50us
   chrony-tracker check --critical=50ms --format=npd`)
 	var f checkFlags
-	clause.Flag("warning", "Warn if the clock can be wrong by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
-	clause.Flag("critical", "It is critical if the clock can be wrong by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
+	clause.Flag("warning", "Warn if the clock can be off by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
+	clause.Flag("critical", "It is critical if the clock can be off by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
 	clause.Flag("format", "What is printed: plugin or npd.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
 	return command{
 		clause: clause,
@@ -82,7 +84,7 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	if f.warning < 0 || f.critical < f.warning {
 		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
 	}
-	t, err := shared.newTracker(tracker.Config{})
+	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
 	if err != nil {
 		return err
 	}
@@ -95,14 +97,15 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	return f.printPlugin(out, s, snapshot)
 }
 
-// judge compares the bound with the limits. What nobody vouches for is critical.
+// judge compares the bound with the limits. What nothing confirms is critical, and
+// what measurements contradict is at least worth a warning.
 func (f *checkFlags) judge(s *tracker.Snapshot) severity {
 	switch bound := s.Estimate.Bound; {
 	case errors.Is(s.Err, chrony.ErrPermission), errors.Is(s.Err, chrony.ErrUnauthorized):
 		return severityUnknown // it is this program that lacks a right
 	case !(bound <= f.critical.Seconds()):
 		return severityCritical
-	case bound > f.warning.Seconds():
+	case bound > f.warning.Seconds(), s.Estimate.State == clockerror.Contradicted:
 		return severityWarning
 	default:
 		return severityOK
@@ -115,9 +118,9 @@ func verdict(s *tracker.Snapshot) string {
 	case s.Err != nil:
 		return e.State.String() + ": " + cause(s.Err)
 	case e.HasBound():
-		return fmt.Sprintf("%s: wrong by at most %s", e.State, clockerror.Format(e.Bound))
+		return fmt.Sprintf("%s: at most %s off", e.State, clockerror.Format(e.Bound))
 	default:
-		return e.State.String() + ": wrong by any amount"
+		return e.State.String() + ": error unknown"
 	}
 }
 
@@ -165,7 +168,8 @@ func decimal(v float64) string {
 // default (max_output_length), in bytes.
 const longestMessage = 80
 
-// The exit statuses of the node-problem-detector, which knows no warning.
+// The exit statuses of the node-problem-detector. It knows no warning, so a
+// contradicted clock within the limit is OK to it; the line says so.
 const (
 	npdOK exitStatus = iota
 	npdNotOK

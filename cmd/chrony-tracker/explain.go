@@ -13,7 +13,7 @@ import (
 
 func explainCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("explain", "Explain why the bound is as large as it is, and what would make it smaller.")
-	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would be gained by what.
+	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would make it smaller.
 
 Exit status: 0 if there is a bound, 1 if there is none, 2 for a mistake in the command line.
 
@@ -24,11 +24,12 @@ Examples:
   chrony-tracker explain --json | jq '.parts[0]'`)
 	asJSON := clause.Flag("json", "Print it as JSON.").Bool()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
-		t, err := shared.newTracker(tracker.Config{Want: chrony.WantAll})
+		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
 		if err != nil {
 			return err
 		}
-		explanation := doctor.Explain(t.Snapshot(ctx))
+		t := tracker.New(config)
+		explanation := doctor.Explain(t.Snapshot(ctx), config.Assume)
 		t.Close()
 		if *asJSON {
 			err = printJSON(out, explanation)

@@ -1,4 +1,4 @@
-// Chrony-tracker tells how wrong this node's clock can be.
+// Chrony-tracker says how far off this node's clock can be.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 
 const name = "chrony-tracker"
 
-const about = `How wrong can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
+const about = `How far off can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
 
 Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS. The help of a command, as in chrony-tracker check --help, has examples.`
 
@@ -151,11 +151,11 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 		StringVar(&f.address)
 	app.Flag("chrony.timeout", "How long chronyd may take to answer.").
 		Default(tracker.DefaultTimeout.String()).DurationVar(&f.timeout)
-	app.Flag("clock.max-wander", "How much the clock's frequency may change between two samples, in ppm.").
+	app.Flag("clock.max-wander", "By how much the clock's frequency may change between two samples, in ppm. A smaller value takes a measured history of it as evidence.").
 		Default(fmt.Sprint(clockerror.DefaultMaxWander)).Float64Var(&f.maxWander)
 	app.Flag("clock.max-drift", "How fast the clock may drift in holdover, in ppm.").
 		Default(fmt.Sprint(clockerror.DefaultMaxDrift)).Float64Var(&f.maxDrift)
-	app.Flag("clock.reference-error", "How wrong the reference itself may be, such as 100us. chronyd takes it for perfect; on AKS it is the clock of the virtual machine's host.").
+	app.Flag("clock.reference-error", "How far off the reference itself may be, such as 100us. chronyd takes it for perfect; on AKS it is the clock of the virtual machine's host.").
 		Default("0s").DurationVar(&f.referenceError)
 	promslogflag.AddFlags(app, f.log)
 	return f

@@ -82,6 +82,11 @@ func TestErrors(t *testing.T) {
 		{"no time at all", []string{"--chrony.timeout=0s"}, nil, 2, "--chrony.timeout", "--help"},
 		{"a clock without drift", []string{"--clock.max-drift=0"}, nil, 2, "--clock.max-drift", "--help"},
 		{"a drift that is no number", []string{"--clock.max-drift=NaN"}, nil, 2, "--clock.max-drift", "--help"},
+		{"a clock without wander", []string{"--clock.max-wander=0"}, nil, 2, "--clock.max-wander=0: must be above zero", "--help"},
+		{"a wander that is no number", []string{"--clock.max-wander=NaN"}, nil, 2, "--clock.max-wander=NaN: must be above zero", "--help"},
+		{"a negative wander", []string{"--clock.max-wander=-1"}, nil, 2, "--clock.max-wander=-1: must be above zero", "--help"},
+		{"an infinite wander", []string{"--clock.max-wander=+Inf"}, nil, 2, `--clock.max-wander=\+Inf: must be above zero`, "--help"},
+		{"a wander of the environment", []string{"status"}, []string{"CHRONY_TRACKER_CLOCK_MAX_WANDER=0"}, 2, "--clock.max-wander=0", "--help"},
 		{"a negative error", []string{"--clock.reference-error=-1ms"}, nil, 2, "--clock.reference-error", "--help"},
 		{"no sources at all", []string{"--collector.sources.max=-1"}, nil, 2, "--collector.sources.max", "--help"},
 		{"a path that is taken", []string{"--web.telemetry-path=/-/ready"}, nil, 2, "--web.telemetry-path", "--help"},
@@ -114,7 +119,7 @@ func TestVersionAndHelp(t *testing.T) {
 		t.Errorf("status %d: %s", status, stdout)
 	}
 	stdout, _, status = program(t, environment, "--help")
-	for _, part := range []string{"serve", "status", "--chrony.address", "CHRONY_TRACKER_CHRONY_ADDRESS", "--web.listen-address=:9123", "--web.config.file", "web.systemd-socket", "--log.level", "--clock.max-drift=50", "--clock.reference-error", "--[no-]collector.sources.with-ntpdata", "--collector.sources.max=64", "--phc.device"} {
+	for _, part := range []string{"serve", "status", "--chrony.address", "CHRONY_TRACKER_CHRONY_ADDRESS", "--web.listen-address=:9123", "--web.config.file", "web.systemd-socket", "--log.level", "--clock.max-wander=10", "--clock.max-drift=50", "--clock.reference-error", "--[no-]collector.sources.with-ntpdata", "--collector.sources.max=64", "--phc.device"} {
 		if status != 0 || !strings.Contains(stdout, part) {
 			t.Errorf("status %d, help lacks %q", status, part)
 		}
@@ -128,14 +133,14 @@ func TestStatus(t *testing.T) {
 		t.Errorf("status %d, stderr %s", status, stderr)
 	}
 	for _, pattern := range []string{
-		`^The clock is wrong by 2[56]\d ms at most\.\n`,
+		`^.* 2[56]\d ms .*\n`,
 		`\nstate +synchronized `,
 		`\nbound +2[56]\d ms +█+`,
 		`\n█ offset +250 ms `,
-		`\n▓ dispersion `, `\n▒ delay `, `\n░ drift `, `\n▚ reference `,
+		`\n▒ delay `, `\n▓ dispersion `, `\n░ drift `, `\n▚ reference `, `\n▞ disagreement `,
 		`\nclock error +\d`,
 		`\nsource +127\.0\.0\.1 +reference ID 7F000001, stratum 2\n`,
-		`\nlast sample +\d s ago +holdover begins at 2`,
+		`\nlast sample +\d s ago `, `\nlast update +\S+ \S+ ago +holdover begins `,
 		`\nchronyd +` + d.Address,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(stdout) {

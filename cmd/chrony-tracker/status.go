@@ -24,8 +24,10 @@ type statusFlags struct {
 }
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("status", "Print how wrong the clock can be now, and why.")
-	clause.HelpLong(`Reads chronyd and prints how wrong the clock can be, the parts of that, what the clock follows, all sources, and what chronyd refuses to tell. What was before, it asks the tracker that runs on this node, if there is one: since when, the largest bounds, the latest events.
+	clause := app.Command("status", "Print how far off the clock can be now, and why.")
+	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the parts of that, what the clock follows, all sources, and which reports chronyd refuses. It asks the tracker that runs on this node, if there is one, for the past: since when, the largest bounds, the latest events.
+
+The bound is made of one reading of chronyd. It knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
 
 Exit status: 0 if chronyd answers, 1 if not, 2 for a mistake in the command line.
 
@@ -52,7 +54,7 @@ func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Wri
 	case f.interval < minInterval:
 		return usageError{fmt.Errorf("--interval=%v: must be %v at least", f.interval, minInterval)}
 	}
-	t, err := shared.newTracker(tracker.Config{Want: chrony.WantSelectData | chrony.WantSourceNames})
+	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData | chrony.WantSelectData | chrony.WantSourceNames})
 	if err != nil {
 		return err
 	}

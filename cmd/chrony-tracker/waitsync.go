@@ -23,18 +23,20 @@ type waitsyncFlags struct {
 }
 
 func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("waitsync", "Wait until the clock is right within a limit, such as in an init container.")
+	clause := app.Command("waitsync", "Wait until the clock's bound is within a limit, such as in an init container.")
 	clause.HelpLong(`Prints a line while it waits, and one with the clock's bound in the end.
 
-Exit status: 0 when the clock is right within the limit, 1 if it was not in time, 2 for a mistake in the command line.
+It asks chronyd, which knows nothing of a step or slew by another program since its last update. With --url it asks a tracker, which sees those.
+
+Exit status: 0 when the bound is within the limit, 1 if it was not in time, 2 for a mistake in the command line.
 
 Examples:
 
   chrony-tracker waitsync --max-error=10ms
   chrony-tracker waitsync --max-error=10ms --timeout=5m --url=http://10.0.0.4:9123`)
 	f := new(waitsyncFlags)
-	clause.Flag("max-error", "How wrong the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
-	clause.Flag("timeout", "How long to wait; without, for ever.").Default("0s").DurationVar(&f.timeout)
+	clause.Flag("max-error", "How far off the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
+	clause.Flag("timeout", "How long to wait. 0 waits forever.").Default("0s").DurationVar(&f.timeout)
 	clause.Flag("interval", "How often to look.").Default("1s").DurationVar(&f.interval)
 	clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network.").URLVar(&f.url)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
@@ -79,7 +81,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("waited %v in vain: %w", f.timeout, last)
+				return fmt.Errorf("timed out after %v: %w", f.timeout, last)
 			}
 			return fmt.Errorf("interrupted: %w", last)
 		case <-ticker.C:
@@ -97,7 +99,7 @@ func kind(err error) string {
 	}, err.Error())
 }
 
-// A look asks once. It returns how wrong the clock can be, or why it must not be
+// A look asks once. It returns how far off the clock can be, or why it must not be
 // relied on.
 type look func(ctx context.Context) (verdict string, err error)
 

@@ -9,17 +9,21 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// checkState tells whether anything vouches for the clock.
+// checkState tells whether anything confirms the clock.
 func checkState(s *sight) []Finding {
-	f := Finding{Verdict: Wrong, Check: "state", Costs: "the bound is +Inf, and every alert on it fires: the clock can be wrong by any amount"}
+	f := Finding{Verdict: Wrong, Check: "state", Costs: "the bound is +Inf, and every alert on it fires: the clock's error is unknown"}
 	switch s.Estimate.State {
 	case clockerror.Unreachable:
 		return nil // the ways tell why
 	case clockerror.Synchronized:
 		f.Verdict, f.Costs = Fine, ""
-		f.Says = fmt.Sprintf("synchronized: the clock follows %s and is wrong by %s at most", s.sourceName(), clockerror.Format(s.Estimate.Bound))
+		f.Says = fmt.Sprintf("synchronized: the clock follows %s and is at most %s off", s.sourceName(), clockerror.Format(s.Estimate.Bound))
 	case clockerror.Holdover:
 		s.holdover(&f)
+	case clockerror.Contradicted:
+		f.Says = "contradicted: chronyd claims " + s.contradiction()
+		f.Costs = "chronyd does not correct the clock; the bound includes the measurements"
+		f.Mend, f.Run = s.reconcile()
 	case clockerror.Local:
 		s.local(&f)
 	case clockerror.Unsynchronized:
@@ -31,17 +35,68 @@ func checkState(s *sight) []Finding {
 
 func (s *sight) sourceName() string { return s.Report.Tracking.SourceName() }
 
+// holdover says which of its three causes it has.
 func (s *sight) holdover(f *Finding) {
-	f.Says = fmt.Sprintf("holdover: %s has given no sample for %s, more than the %s after which the clock is taken to drift",
-		s.sourceName(), age(s.Estimate.SampleAge), clockerror.Format(s.Estimate.HoldoverAge))
-	if s.Estimate.HasBound() {
-		f.Costs = "the bound grows with every second, by --clock.max-drift; chronyd itself never says that it has lost its source"
+	e := s.Estimate
+	if e.HasBound() {
+		f.Costs = "the bound grows with every second, by --clock.max-drift; chronyd itself never reports that it has lost its source"
 	}
 	f.Mend, f.Run = s.remedy()
+	limit := clockerror.Format(e.HoldoverAge)
+	switch {
+	case s.Report.Sources != nil && !s.any(followed):
+		f.Says = "holdover: chronyd has selected no source: " + s.reason()
+	case e.SampleAge <= e.HoldoverAge && !e.Approximate:
+		f.Says = fmt.Sprintf("holdover: samples of %s arrive, but chronyd's last update of the clock is %s old, more than %s", s.sourceName(), age(e.UpdateAge), limit)
+		f.Mend, f.Run = s.reconcile()
+	default:
+		f.Says = fmt.Sprintf("holdover: the last sample of %s is %s old, more than %s", s.sourceName(), age(e.SampleAge), limit)
+	}
+}
+
+// reconcile says what to do where chronyd does not act on what it measures.
+func (s *sight) reconcile() (mend, run string) {
+	mend = "compare the sources with a clock that you trust. If they are right, restart chronyd, with \"makestep 1 3\" in chrony.conf. "
+	if d := s.node.conf.last("maxchange"); d != nil {
+		mend += fmt.Sprintf("Cause: %q (%s) makes chronyd ignore larger corrections", d, d.where)
+	} else {
+		mend += "Causes: a virtual machine that was paused or restored; maxchange in chrony.conf, which makes chronyd ignore larger corrections; option -x, with which chronyd does not set the clock"
+	}
+	return mend, "chronyc -n sources; chronyc makestep"
+}
+
+// checkEstimate tells of a bound that is only an estimate.
+func checkEstimate(s *sight) []Finding {
+	if !s.Estimate.Approximate {
+		return nil
+	}
+	f := Finding{
+		Verdict: Note,
+		Check:   "bound",
+		Says:    "an estimate: " + s.whyApproximate(),
+		Costs:   "it is made of chronyd's own terms, which are too small more often: in 0.08 % of simulated samples",
+		Mend:    "wait for the next sample; if this lasts, see what has become of the source",
+		Run:     "chronyc -n sources",
+	}
+	if s.Report.Sources == nil {
+		f.Mend = openTracking
+	}
+	return []Finding{f}
+}
+
+// whyApproximate says why the last sample is unknown.
+func (s *sight) whyApproximate() string {
+	if s.Report.Sources == nil {
+		return "chronyd does not list its sources, so its last sample is unknown"
+	}
+	if !s.Report.SameUpdate {
+		return "chronyd updated the clock while its sources were read"
+	}
+	return fmt.Sprintf("%s has no sample now: it is new, or chronyd has dropped its samples after a step", s.sourceName())
 }
 
 func (s *sight) local(f *Finding) {
-	f.Says = `local: chronyd follows the clock itself, since "local" is in chrony.conf and ` + s.reason()
+	f.Says = `local: chronyd follows the clock itself: "local" is in chrony.conf, and ` + s.reason()
 	f.Costs = "chronyd reports no error at all, whatever the truth is; the bound is +Inf"
 	f.Mend = `remove "local" from chrony.conf (it is for servers of an isolated network) and restart chronyd. Then: `
 	if d := s.node.conf.last("local"); d != nil {
@@ -172,11 +227,24 @@ func (s *sight) disagreement() string {
 
 // claim is what a source says of the clock.
 func claim(c chrony.Source) string {
-	side := "behind"
-	if c.AdjustedOffset > 0 {
-		side = "ahead"
+	return fmt.Sprintf("the clock is %s (± %s)", side(c.AdjustedOffset), clockerror.Format(c.OffsetError))
+}
+
+// side writes an offset in words. Above zero, the clock is ahead.
+func side(offset float64) string {
+	if offset > 0 {
+		return size(offset) + " ahead"
 	}
-	return fmt.Sprintf("the clock is %s %s (± %s)", clockerror.Format(abs(c.AdjustedOffset)), side, clockerror.Format(c.OffsetError))
+	return size(-offset) + " behind"
+}
+
+// size writes how large something is. Unlike a bound, it is not to be rounded up from
+// 3600.1 s to 3610 s.
+func size(seconds float64) string {
+	if seconds < 1 {
+		return clockerror.Format(seconds)
+	}
+	return fmt.Sprintf("%.6g s", seconds)
 }
 
 // largeOffset, in seconds, is a correction that a healthy chronyd does not leave
@@ -189,24 +257,20 @@ const maxSlewRate = 83333.333
 
 // checkOffset tells of a large correction that is under way.
 func checkOffset(s *sight) []Finding {
-	if !s.Estimate.HasBound() || s.Estimate.Terms.Offset < largeOffset {
+	if !s.Estimate.HasBound() || abs(s.Report.Tracking.SystemTime) < largeOffset {
 		return nil
 	}
-	offset := s.Report.Tracking.SystemTime
-	side := "behind"
-	if offset < 0 {
-		side = "ahead"
-	}
+	offset := -s.Report.Tracking.SystemTime // above zero, the clock is ahead
 	f := Finding{
 		Verdict: Wrong,
 		Check:   "offset",
-		Says:    fmt.Sprintf("the clock is %s %s; chronyd slews that away, which takes %s at least", clockerror.Format(abs(offset)), side, age(math.Ceil(abs(offset)/maxSlewRate*1e6))),
+		Says:    fmt.Sprintf("the clock is %s; chronyd slews that away, which takes %s at least", side(offset), age(math.Ceil(abs(offset)/maxSlewRate*1e6))),
 		Costs:   "programs see a wrong time meanwhile, and seconds that are longer or shorter by up to 8 %",
 		Mend:    `step it now, if the programs on this node bear that; and have chronyd do so: "makestep 1.0 -1" in chrony.conf lets it step whatever is above 1 s at any time`,
 		Run:     "chronyc makestep",
 	}
 	if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
-		f.Says = fmt.Sprintf("the clock is %s %s, and stays so: chronyd runs with -x, which leaves the clock alone", clockerror.Format(abs(offset)), side)
+		f.Says = fmt.Sprintf("the clock is %s, and stays so: chronyd runs with -x, which leaves the clock alone", side(offset))
 		f.Mend, f.Run = "start chronyd without -x", "systemctl cat chrony chronyd"
 	}
 	return []Finding{f}

@@ -64,6 +64,7 @@ func (e *Examination) count(v Verdict) (n int) {
 // sight is all that was seen.
 type sight struct {
 	*tracker.Snapshot // of the chronyd that the program uses
+	assume            clockerror.Assumptions
 	node              node
 	ways              []way
 }
@@ -72,6 +73,7 @@ type sight struct {
 var checks = []func(*sight) []Finding{
 	checkWays,
 	checkState,
+	checkEstimate,
 	checkOffset,
 	checkSources,
 	checkReports,
@@ -94,7 +96,7 @@ func Examine(ctx context.Context, address string, config tracker.Config) *Examin
 	go func() { ways <- tryWays(ctx, address, config.Timeout) }()
 	config.Want = chrony.WantAll
 	t := tracker.New(config)
-	s := &sight{Snapshot: t.Snapshot(ctx)}
+	s := &sight{Snapshot: t.Snapshot(ctx), assume: config.Assume}
 	t.Close()
 	s.ways = <-ways
 	s.node = look(root) // what was asked and not read by a chronyd that hangs shows now

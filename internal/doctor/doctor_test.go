@@ -26,10 +26,10 @@ func healthy() *sight {
 		return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, last})}
 	}
 	source := func(last byte, state chrony.SourceState) chrony.Source {
-		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 1e-3}
+		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 2.2e-3}
 	}
 	report := &chrony.Report{
-		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323",
+		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323", SameUpdate: true,
 		Tracking: &chrony.Tracking{
 			RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at.Add(-20 * time.Second),
 			SystemTime: 1e-5, Skew: 0.1, RootDelay: 4e-3, RootDispersion: 3e-4, LastUpdateInterval: 64,
@@ -54,11 +54,35 @@ func (s *sight) estimate(assume clockerror.Assumptions) {
 	s.Estimate = clockerror.Of(clockerror.Observation{Tracking: s.Report.Tracking, Sources: s.Report.Sources, At: s.Report.At}, assume)
 }
 
+// pause makes the clock of a virtual machine that was paused for an hour: chronyd
+// still claims what it did before, and all its sources have found the hour.
+func (s *sight) pause() {
+	for i := range s.Report.Sources {
+		c := &s.Report.Sources[i]
+		c.State, c.AdjustedOffset, c.SampleAge = chrony.StateJittery, -3600, time.Second
+	}
+	s.estimate(clockerror.Assumptions{})
+}
+
+// followItself has the server follow its own clock.
+func (s *sight) followItself() {
+	s.Report.Sources[0].NTP = &chrony.NTPData{RefID: chrony.RefIDLocal, TotalValid: 9}
+	s.estimate(clockerror.Assumptions{})
+}
+
+// refuseSources makes a chronyd that does not list them.
+func (s *sight) refuseSources() {
+	s.Report.Sources = nil
+	s.Report.Refused = map[chrony.Want]error{chrony.WantSources: chrony.ErrUnauthorized}
+	s.estimate(clockerror.Assumptions{})
+}
+
 // followPHC makes the clock follow a PTP clock, as on AKS.
 func (s *sight) followPHC(clocks ...tracker.PTPClock) {
 	const refid = 0x50484330 // PHC0
-	s.Report.Sources = []chrony.Source{{RefID: refid, Mode: chrony.ModeReferenceClock, State: chrony.StateSelected, Reach: 0xff, Poll: 3}}
-	s.Report.Tracking.RefID, s.Report.Tracking.Address = refid, chrony.Address{}
+	s.Report.Sources = []chrony.Source{{RefID: refid, Mode: chrony.ModeReferenceClock, State: chrony.StateSelected, Reach: 0xff, Poll: 3, OffsetError: 1e-6}}
+	t := s.Report.Tracking
+	t.RefID, t.Address, t.SystemTime, t.RootDelay, t.RootDispersion = refid, chrony.Address{}, 1e-7, 1e-9, 1e-6
 	s.PTP.Clocks = clocks
 	s.estimate(clockerror.Assumptions{})
 }
@@ -74,7 +98,30 @@ func TestChecks(t *testing.T) {
 		change func(*sight)
 		want   string // a finding, as "verdict check: says | costs | mend | run"
 	}{
-		{"all is well", func(*sight) {}, `ok state: synchronized: the clock follows 192.0.2.1 and is wrong by 2.31 ms at most`},
+		{"all is well", func(*sight) {}, `ok state: synchronized: .* 192.0.2.1 .* 2.43 ms`},
+		{"a machine that was paused", (*sight).pause, `wrong state: contradicted: .* 2.31 ms off, but 192.0.2.1 measured 3600 s behind \(± 2.2 ms\), 3600 s more; 192.0.2.2 measured .*maxchange.*\| chronyc -n sources`},
+		{"corrections that chronyd ignores", func(s *sight) {
+			s.node.conf.directives = append(s.node.conf.directives, directive{"maxchange", []string{"0.1", "1", "-1"}, "/etc/chrony.conf:9"})
+			s.pause()
+		}, `wrong state: contradicted: .*"maxchange 0.1 1 -1" \(/etc/chrony.conf:9\)`},
+		{"samples stop", func(s *sight) {
+			s.Report.Sources[0].SampleAge = 1258 * time.Second
+			s.estimate(clockerror.Assumptions{})
+		}, `wrong state: holdover: the last sample of 192.0.2.1 is 20 min 58 s old, more than 258 s`},
+		{"updates stop", func(s *sight) {
+			s.Report.Tracking.RefTime = s.Report.At.Add(-1258 * time.Second)
+			s.estimate(clockerror.Assumptions{})
+		}, `wrong state: holdover: samples of 192.0.2.1 arrive, .*update .* 20 min 58 s old, more than 258 s .*maxchange`},
+		{"no source is selected", func(s *sight) {
+			s.Report.Sources[0].State = chrony.StateJittery
+			s.estimate(clockerror.Assumptions{})
+		}, `wrong state: holdover: .*no source: its sources are too variable`},
+		{"a server that follows itself", (*sight).followItself, `note traced to UTC: no: the server 192.0.2.1 follows its own clock.*\| chronyc -n ntpdata 192.0.2.1`},
+		{"an estimate", (*sight).refuseSources, `note bound: an estimate: .*\| 0?.*opencommands`},
+		{"a source without a sample", func(s *sight) {
+			s.Report.Sources[0].SampleAge = chrony.Never
+			s.estimate(clockerror.Assumptions{})
+		}, `note bound: an estimate: 192.0.2.1 has no sample now`},
 		{"the host's PTP clock", func(s *sight) { s.followPHC(hyperv) }, `ok PTP clocks: ptp0 hyperv`},
 		{"which PTP clock?", func(s *sight) { s.followPHC(hyperv, mlx5) }, `not checked PTP clocks: there are several: ptp0 hyperv, ptp1 mlx5_ptp.*--phc.device.*\| grep -rhs \^refclock`},
 		{"the wrong PTP clock", func(s *sight) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &mlx5 }, `wrong PTP clocks: chrony.conf names ptp1, which is mlx5_ptp.*the host's clock is ptp0.*refclock PHC /dev/ptp_hyperv`},
@@ -123,15 +170,12 @@ func TestChecks(t *testing.T) {
 			s.Report.Sources[2] = chrony.Source{Address: chrony.Address{ID: 4}, ConfiguredName: "ntp.example", SampleAge: chrony.Never}
 		}, `wrong source ntp.example: its name has no address.*\| getent hosts ntp.example`},
 		{"two sources", func(s *sight) { s.Report.Sources = s.Report.Sources[:2] }, `note number of sources: two`},
-		{"sources refused", func(s *sight) {
-			s.Report.Sources = nil
-			s.Report.Refused = map[chrony.Want]error{chrony.WantSources: chrony.ErrUnauthorized}
-		}, `wrong reports: refused over 127.0.0.1:323: sources.*opencommands in chrony.conf leaves it out`},
+		{"sources refused", (*sight).refuseSources, `wrong reports: refused over 127.0.0.1:323: sources.*opencommands in chrony.conf leaves it out`},
 		{"tracking refused", func(s *sight) {
 			s.Report.Tracking, s.Err = nil, chrony.ErrUnauthorized
 			s.Report.Refused = map[chrony.Want]error{chrony.WantTracking: chrony.ErrUnauthorized}
 			s.Estimate = clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})
-		}, `wrong reports: refused over 127.0.0.1:323: tracking \| nothing is known of the clock`},
+		}, `wrong reports: refused over 127.0.0.1:323: tracking \| .*unreachable and its bound \+Inf`},
 		{"an old chronyd", func(s *sight) {
 			s.Report.Refused = map[chrony.Want]error{chrony.WantSelectData: chrony.ErrUnknownCommand}
 		}, `note reports: unknown to this chronyd: selectdata`},
@@ -204,38 +248,52 @@ func TestExplain(t *testing.T) {
 		change func(*sight)
 		want   string // a part, as "term seconds: cause | gain", or the summary, or the hint
 	}{
-		{"mostly delay", func(*sight) {}, `^The clock is wrong by 2.31 ms at most. 87 % of it is delay.`},
-		{"delay", func(*sight) {}, `delay 0.002: half of the 4 ms that a packet needs .*, by way of 192.0.2.1, of stratum 1 \| with a server whose answers take a tenth of that, the bound would be about 510 µs`},
-		{"until the next sample", func(*sight) {}, `Until the next sample, in about 44 s, the bound grows to 2.36 ms`},
+		{"mostly delay", func(*sight) {}, `^The clock is at most 2.43 ms off. .* delay: 83 %`},
+		{"delay", func(*sight) {}, `delay 0.002: half of the 4 ms .*, by way of 192.0.2.1, of stratum 1 \| .* about 623 µs`},
+		{"until the next sample", func(*sight) {}, `Until the next sample, in about 44 s, the bound grows by 445 µs to 2.87 ms`},
 		{"the server's own delay", func(s *sight) {
 			s.Report.Sources[0].NTP = &chrony.NTPData{RootDelay: 3.5e-3, RootDispersion: 2e-4, PeerDelay: 6e-4, TotalValid: 9}
-		}, `delay 0.002: .*: 500 µs to 192.0.2.1, and 3.5 ms from there on \| with a server that is itself nearer`},
+		}, `delay 0.002: .*: 500 µs to 192.0.2.1, and 3.5 ms from there on \| with a server that is nearer`},
 		{"the server's own dispersion", func(s *sight) {
-			s.Report.Tracking.RootDispersion = 9e-3
-			s.Report.Sources[0].NTP = &chrony.NTPData{RootDispersion: 8e-3, TotalValid: 9}
-		}, `dispersion 0.009: 22 µs grown in the 20 s since the last sample, at 1.1 ppm \(its skew is 0.1\); 8 ms that 192.0.2.1 reports of itself; 978 µs for the noise of the samples \| with a server that has none, the bound would be about 3.01 ms`},
+			s.Report.Tracking.RootDispersion, s.Report.Sources[0].OffsetError = 7e-3, 9e-3
+			s.Report.Sources[0].NTP = &chrony.NTPData{RootDispersion: 6e-3, TotalValid: 9}
+		}, `dispersion 0.007: 6 ms that 192.0.2.1 reports of itself; 1 ms for the noise of the sample \| .* about 3.23 ms`},
+		{"the sample's own error is small", func(s *sight) { s.Report.Sources[0].OffsetError = 1e-3 }, `delay 0.001: .*below half of the 4 ms`},
+		{"offset", func(s *sight) { s.Report.Sources[0].AdjustedOffset = 5e-3 }, `offset 0.00499: .* 192.0.2.1 `},
+		{"a large correction", func(s *sight) { s.Report.Tracking.SystemTime = 2 }, `offset 2: .* 2 s \| .*makestep.* 2[45] s`},
+		{"drift", func(*sight) {}, `drift 0.000212: .* 21 s .* 10.1 ppm: 0.1 ppm .*skew, and 10 ppm are --clock.max-wander \| `},
 		{"long polls", func(s *sight) {
-			s.Report.Tracking.RootDispersion, s.Report.Tracking.Skew = 5e-3, 9
-			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge = 10, 400*time.Second
-		}, `dispersion 0.005: 4 ms grown in the 6 min 40 s since the last sample, at 10 ppm .* \| it grows to 11.3 ms until the next poll, after 17 min 4 s; with maxpoll 6 it would stay below 1.64 ms`},
-		{"few samples", func(s *sight) {
-			s.Report.Tracking.RootDispersion = 0.5
-			s.Report.Sources[0].Stats = &chrony.SourceStats{Samples: 3}
-		}, `dispersion 0.5: .* \| it will shrink by itself: chronyd has 3 samples only`},
+			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge, s.Report.Tracking.Skew = 10, 400*time.Second, 9
+		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms between two samples, 17 min 4 s apart; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms: .*docs/bound.md`},
+		{"a fast drift was found", func(s *sight) {
+			s.Report.Sources[0].MeasuredOffset, s.Report.Sources[0].OffsetError = 8.4e-3, 2e-3
+		}, `drift 0.002102: .* 100 ppm: 0.1 ppm .*, and the last sample found 100 ppm, more than --clock.max-wander \| the bound grows by 6.41 ms between two samples, 1 min 4 s apart; maxpoll 4 .* 1.61 ms$`},
 		{"holdover", func(s *sight) {
 			s.Report.Sources[0].SampleAge, s.Report.Sources[0].Reach = 1258*time.Second, 0
-		}, `drift 0.05: the last sample is 20 min 58 s old, and since 16 min 40 s the clock is taken to drift by 50 ppm`},
-		{"a reference clock", func(s *sight) { s.followPHC(hyperv) }, `reference 0: nothing is known of the error of the reference clock PHC0.*not traced to UTC \| say how wrong it can be with --clock.reference-error`},
+		}, `drift 0.063076: .* 20 min 59 s .* 50.1 ppm: .* and 50 ppm are --clock.max-drift \| `},
+		{"chronyd's own estimate is larger", func(s *sight) { s.Report.Tracking.RootDispersion = 5e-3 }, `disagreement 0.004588: 4.59 ms more .* 5 ms, half the root delay 2 ms \| `},
+		{"other sources are larger", func(s *sight) {
+			s.Report.Tracking.RefTime = s.Report.At.Add(-30 * time.Second)
+			for i := range s.Report.Sources[1:] {
+				c := &s.Report.Sources[1+i]
+				c.AdjustedOffset, c.SampleAge = 8e-3, time.Second
+			}
+		}, `disagreement 0.0077\d+: .*192.0.2.2 measured 7.99 ms ahead .*; 192.0.2.3 measured 7.99 ms ahead .* \| compare`},
+		{"contradicted", (*sight).pause, `^The clock is at most 3610 s off. .*contradict.* 2.31 ms off, but 192.0.2.1 measured 3600 s behind`},
+		{"a reference clock", func(s *sight) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0 is unknown.*not traced to UTC \| .*--clock.reference-error`},
+		{"a reference clock that is polled each eight seconds", func(s *sight) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs between two samples, 8 s apart; poll 0 would make it 10.1 µs`},
+		{"a server that follows itself", (*sight).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1, which follows its own clock.(?s:.*)reference 0: the server 192.0.2.1 follows its own clock`},
+		{"an estimate", (*sight).refuseSources, `^The clock is at most .* off. .* This bound is an estimate: `},
 		{"local", func(s *sight) {
 			s.Report.Tracking.RefID, s.Report.Tracking.Address = chrony.RefIDLocal, chrony.Address{}
 			s.Report.Sources = []chrony.Source{}
-		}, `^There is no bound: .*chronyd follows the clock itself \("local" in chrony.conf\), since it has no source at all.`},
+		}, `^There is no bound: .*chronyd follows the clock itself \("local" in chrony.conf\): it has no source at all.`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := healthy()
 			test.change(s)
-			s.estimate(clockerror.Assumptions{})
-			e := Explain(s.Snapshot)
+			s.estimate(s.assume)
+			e := Explain(s.Snapshot, s.assume)
 			text, sum := e.Summary, 0.0
 			for i, p := range e.Parts {
 				text += "\n" + p.Term + " " + strings.TrimSuffix(jsonNumber(t, p.Seconds), ".0") + ": " + p.Cause + " | " + p.Gain

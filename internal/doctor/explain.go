@@ -31,11 +31,12 @@ type Part struct {
 	Gain    string  `json:"gain,omitempty"` // what would make it smaller, and by how much
 }
 
-// Explain explains the bound of a snapshot in which all reports were read.
-func Explain(snapshot *tracker.Snapshot) *Explanation {
-	s := &sight{Snapshot: snapshot}
-	e := &Explanation{Summary: s.noBound(), Hint: tracker.Hint(snapshot.Err)}
+// Explain explains the bound of a snapshot in which all reports were read, under the
+// assumptions with which it was judged.
+func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions) *Explanation {
+	s := &sight{Snapshot: snapshot, assume: assume}
 	if !s.Estimate.HasBound() {
+		e := &Explanation{Summary: s.noBound(), Hint: tracker.Hint(snapshot.Err)}
 		if s.Err == nil {
 			mend, run := s.remedy()
 			e.Hint = mend + " (" + run + ")"
@@ -43,41 +44,63 @@ func Explain(snapshot *tracker.Snapshot) *Explanation {
 		return e
 	}
 	bound := s.Estimate.Bound
-	e.Bound = &bound
-	e.Parts = s.parts()
-	e.Summary = fmt.Sprintf("The clock is wrong by %s at most. ", clockerror.Format(bound))
+	e := &Explanation{Bound: &bound, Summary: s.summary(), Parts: s.parts()}
 	if largest := e.Parts[0]; bound > 0 {
-		e.Summary += fmt.Sprintf("%s of it is %s.", percent(largest.Share), largest.Term)
+		e.Summary += fmt.Sprintf(" The largest term is %s: %s.", largest.Term, percent(largest.Share))
 	}
-	if s.Estimate.State == clockerror.Synchronized {
+	switch s.Estimate.State {
+	case clockerror.Synchronized:
 		e.Hint = s.untilNextSample()
+	case clockerror.Contradicted:
+		mend, run := s.reconcile()
+		e.Summary += " Measurements contradict chronyd. It claims " + s.contradiction() + "."
+		e.Hint = mend + " (" + run + ")"
+	}
+	if s.Estimate.Approximate {
+		e.Summary += " This bound is an estimate: " + s.whyApproximate() + "."
 	}
 	return e
 }
 
-// noBound says why there is no bound.
-func (s *sight) noBound() string {
-	const unlimited = "There is no bound: the clock can be wrong by any amount. "
+// summary says how far off the clock can be, and from what.
+func (s *sight) summary() string {
+	at := "The clock is at most " + clockerror.Format(s.Estimate.Bound) + " off"
 	switch {
-	case s.Err != nil:
-		return unlimited + "Nothing is known of it: " + s.Err.Error() + "."
-	case s.Estimate.State == clockerror.Local:
-		return unlimited + `chronyd follows the clock itself ("local" in chrony.conf), since ` + s.reason() + "."
-	case s.Estimate.State == clockerror.Unsynchronized:
-		return unlimited + "chronyd follows nothing: " + s.reason() + "."
+	case s.Estimate.ServerLocal:
+		return at + " its server, " + s.sourceName() + ", which follows its own clock."
+	case s.Estimate.Untraced:
+		return at + " its reference, " + s.sourceName() + "."
 	default:
-		return unlimited + "chronyd has no sample of it."
+		return at + "."
 	}
 }
 
-func (s *sight) parts() []Part {
-	t := s.Estimate.Terms
-	parts := []Part{
-		s.part("offset", t.Offset, s.explainOffset),
-		s.part("dispersion", t.Dispersion, s.explainDispersion),
-		s.part("delay", t.Delay, s.explainDelay),
-		s.part("drift", t.Drift, s.explainDrift),
-		s.part("reference", t.Reference, s.explainReference),
+// noBound says why there is no bound.
+func (s *sight) noBound() string {
+	const unknown = "There is no bound: the clock's error is unknown. "
+	switch {
+	case s.Err != nil:
+		return unknown + "chronyd does not answer: " + s.Err.Error() + "."
+	case s.Estimate.State == clockerror.Local:
+		return unknown + `chronyd follows the clock itself ("local" in chrony.conf): ` + s.reason() + "."
+	case s.Estimate.State == clockerror.Unsynchronized:
+		return unknown + "chronyd follows nothing: " + s.reason() + "."
+	default:
+		return unknown + "chronyd has no sample of it."
+	}
+}
+
+func (s *sight) parts() (parts []Part) {
+	explain := map[string]func() (cause, gain string){
+		"offset":       s.explainOffset,
+		"delay":        s.explainDelay,
+		"dispersion":   s.explainDispersion,
+		"drift":        s.explainDrift,
+		"reference":    s.explainReference,
+		"disagreement": s.explainDisagreement,
+	}
+	for term, seconds := range s.Estimate.Terms.All() {
+		parts = append(parts, s.part(term, seconds, explain[term]))
 	}
 	slices.SortStableFunc(parts, func(a, b Part) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	return parts
@@ -92,32 +115,76 @@ func (s *sight) part(term string, seconds float64, explain func() (cause, gain s
 		p.Share = seconds / s.Estimate.Bound
 	}
 	p.Cause, p.Gain = explain()
-	if p.Share < worthwhile && !s.Estimate.Untraced {
+	untraced := term == "reference" && s.Estimate.Untraced
+	if p.Share < worthwhile && !untraced {
 		p.Gain = ""
 	}
 	return p
 }
 
-// selected returns the source that is followed, or nil.
+// selected returns the source whose last sample the bound is made of, or nil.
 func (s *sight) selected() *chrony.Source {
-	for i, c := range s.Report.Sources {
-		if followed(c) {
-			return &s.Report.Sources[i]
-		}
+	return clockerror.Followed(s.Report.Tracking, s.Report.Sources)
+}
+
+// chronys are chrony's own three terms, in seconds.
+func (s *sight) chronys() float64 {
+	t := s.Report.Tracking
+	return abs(t.SystemTime) + abs(t.RootDispersion) + abs(t.RootDelay)/2
+}
+
+// aged is the last sample with its age: the terms that it makes, in seconds.
+func (s *sight) aged() float64 {
+	t := s.Estimate.Terms
+	return t.Offset + t.Delay + t.Dispersion + t.Drift
+}
+
+// without says what would make the bound smaller, if it did: if both the last sample,
+// aged, and chronyd's own terms were smaller by so many seconds.
+func (s *sight) without(aged, chronys float64, what string) (gain string) {
+	const worth = 0.99
+	bound := s.boundWith(aged, chronys)
+	if bound > worth*s.Estimate.Bound {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("with %s, the bound would be about %s", what, clockerror.Format(bound))
+}
+
+// boundWith returns the bound if the last sample, aged, and chronyd's own terms were
+// smaller by so many seconds. What other sources have found stays.
+func (s *sight) boundWith(aged, chronys float64) float64 {
+	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
+	if _, others := s.demands(); others > 0 {
+		bound = max(bound, s.Estimate.Bound)
+	}
+	return bound
+}
+
+// demands takes the disagreement apart, in seconds.
+func (s *sight) demands() (chronys, others float64) {
+	total := s.Estimate.Terms.Disagreement
+	if !s.Estimate.Approximate {
+		chronys = min(total, max(0, s.chronys()-s.aged()))
+	}
+	return chronys, total - chronys
 }
 
 func (s *sight) explainOffset() (cause, gain string) {
 	offset := s.Report.Tracking.SystemTime
-	if offset == 0 {
-		return "nothing is left to be corrected", ""
-	}
-	cause = "what chronyd still has to correct; it slews that away until the next sample brings a new estimate"
-	if c := s.selected(); c != nil && c.Stats != nil && c.Stats.StandardDeviation > 0 {
-		cause += fmt.Sprintf(". The samples of %s scatter by %s", nameOf(*c), clockerror.Format(c.Stats.StandardDeviation))
+	c := s.selected()
+	switch {
+	case s.Estimate.Terms.Offset == 0:
+		return "the clock was found to be right", ""
+	case c == nil:
+		cause = "what chronyd still has to correct"
+	default:
+		cause = fmt.Sprintf("where the last sample of %s found the clock, less what was slewed since", nameOf(*c))
+		if c.Stats != nil && c.Stats.StandardDeviation > 0 {
+			cause += fmt.Sprintf(". Its samples scatter by %s", clockerror.Format(c.Stats.StandardDeviation))
+		}
 	}
 	if abs(offset) >= largeOffset {
+		cause += fmt.Sprintf(". chronyd still has to correct %s", clockerror.Format(abs(offset)))
 		gain = fmt.Sprintf("a step would end it at once (chronyc makestep); slewed, it takes %s at least", age(math.Ceil(abs(offset)/maxSlewRate*1e6)))
 	}
 	return cause, gain
@@ -128,6 +195,9 @@ func (s *sight) explainOffset() (cause, gain string) {
 func (s *sight) explainDelay() (cause, gain string) {
 	total, c := abs(s.Report.Tracking.RootDelay), s.selected()
 	cause = fmt.Sprintf("half of the %s that a packet needs to the reference clock and back", clockerror.Format(total))
+	if s.Estimate.Terms.Delay < total/2 {
+		cause = fmt.Sprintf("the sample's own error, which is below half of the %s that a packet needs to the reference clock and back", clockerror.Format(total))
+	}
 	switch {
 	case c == nil:
 		return cause, ""
@@ -142,25 +212,42 @@ func (s *sight) explainDelay() (cause, gain string) {
 	if near >= far {
 		return cause, s.nearer(near, nearServer)
 	}
-	return cause, s.nearer(far, "a server that is itself nearer to its reference:")
+	return cause, s.nearer(far, "a server that is nearer to its own reference, by")
 }
 
 const nearServer = "a server whose answers take"
 
 // nearer says what is gained if a delay were a tenth of what it is.
 func (s *sight) nearer(delay float64, what string) string {
-	const tenth = 0.1
-	return fmt.Sprintf("with %s a tenth of that, the bound would be about %s", what, clockerror.Format(s.Estimate.Bound-(1-tenth)*delay/2))
+	const less = 0.9 / 2 // of the delay; half of it is in the bound
+	return s.without(min(less*delay, s.Estimate.Terms.Delay), less*delay, what+" a tenth of that")
 }
 
-// maxClockError is by how much, in ppm, chronyd takes the clock's frequency to be
-// unsure beyond what it has measured (maxclockerror in chrony.conf).
-const maxClockError = 1
+func (s *sight) explainDispersion() (cause, gain string) {
+	total, c, t := s.Estimate.Terms.Dispersion, s.selected(), s.Report.Tracking
+	switch {
+	case c == nil:
+		return fmt.Sprintf("chronyd's root dispersion, %s, and what its last updates found", clockerror.Format(abs(t.RootDispersion))), ""
+	case total == 0:
+		return "nothing: the delay is all of the sample's own error", ""
+	case c.NTP == nil || c.NTP.TotalValid == 0:
+		return "the noise of the sample and what the source reports of itself", ""
+	}
+	inherited := min(abs(c.NTP.RootDispersion), total)
+	cause = fmt.Sprintf("%s that %s reports of itself; %s for the noise of the sample", clockerror.Format(inherited), nameOf(*c), clockerror.Format(total-inherited))
+	if inherited > total/2 {
+		gain = s.without(inherited, inherited, "a server that has none")
+	}
+	return cause, gain
+}
 
-// growth is how fast the dispersion grows between two samples, in ppm.
-func (s *sight) growth() float64 {
-	t := s.Report.Tracking
-	return t.Skew + abs(t.ResidualFrequency) + maxClockError
+// wander is the change of frequency that the bound allows for, in ppm, by the state.
+func (s *sight) wander() float64 {
+	wander := cmp.Or(s.assume.MaxWander, clockerror.DefaultMaxWander)
+	if s.Estimate.State == clockerror.Holdover {
+		wander = max(wander, cmp.Or(s.assume.MaxDrift, clockerror.DefaultMaxDrift))
+	}
+	return wander
 }
 
 // interval returns the time between two polls of the source that is followed, in
@@ -172,66 +259,142 @@ func (s *sight) interval() float64 {
 	return 0
 }
 
-func (s *sight) explainDispersion() (cause, gain string) {
-	total := s.Estimate.Terms.Dispersion
-	grown := min(total, s.Estimate.SampleAge*s.growth()*1e-6)
-	inherited, rest := 0.0, "the noise of the samples and what the source itself reports"
-	if c := s.selected(); c != nil && c.NTP != nil && c.NTP.TotalValid > 0 {
-		inherited = min(abs(c.NTP.RootDispersion), total-grown)
-		rest = "the noise of the samples"
-	}
-	var sum []string
-	if grown > 0 {
-		sum = append(sum, fmt.Sprintf("%s grown in the %s since the last sample, at %.3g ppm (its skew is %.3g)",
-			clockerror.Format(grown), age(s.Estimate.SampleAge), s.growth(), s.Report.Tracking.Skew))
-	}
-	if inherited > 0 {
-		sum = append(sum, fmt.Sprintf("%s that %s reports of itself", clockerror.Format(inherited), s.sourceName()))
-	}
-	if left := total - grown - inherited; left > 0 {
-		sum = append(sum, clockerror.Format(left)+" for "+rest)
-	}
-	return strings.Join(sum, "; "), s.lessDispersion(total, grown, inherited)
-}
-
-// lessDispersion says what would take the largest part of the dispersion away.
-func (s *sight) lessDispersion(total, grown, inherited float64) string {
-	const manySamples, fast = 8, 64 // s
-	c := s.selected()
-	switch {
-	case c != nil && c.Stats != nil && c.Stats.Samples < manySamples:
-		return fmt.Sprintf("it will shrink by itself: chronyd has %d samples only", c.Stats.Samples)
-	case inherited > total/2:
-		return fmt.Sprintf("with a server that has none, the bound would be about %s", clockerror.Format(s.Estimate.Bound-inherited))
-	case s.interval() > fast && grown > total/2:
-		return fmt.Sprintf("it grows to %s until the next poll, after %s; with maxpoll 6 it would stay below %s",
-			clockerror.Format(total-grown+s.interval()*s.growth()*1e-6), age(s.interval()), clockerror.Format(total-grown+fast*s.growth()*1e-6))
-	default:
-		return ""
-	}
-}
+// rounding, in seconds, is what an age may lack: chronyd rounds them down.
+const rounding = 1
 
 func (s *sight) explainDrift() (cause, gain string) {
-	if s.Estimate.State != clockerror.Holdover {
-		return "samples arrive", ""
+	e := s.Estimate
+	since, of := e.SampleAge+rounding, "the last sample"
+	if e.Approximate {
+		since, of = e.UpdateAge+rounding, "chronyd's last update"
 	}
-	since := s.Estimate.SampleAge - s.Estimate.HoldoverAge
-	cause = fmt.Sprintf("the last sample is %s old, and since %s the clock is taken to drift by %.3g ppm (--clock.max-drift)",
-		age(s.Estimate.SampleAge), age(since), s.Estimate.Terms.Drift/since*1e6)
-	mend, run := s.remedy()
-	return cause, mend + " (" + run + ")"
+	flag := "--clock.max-wander"
+	if e.State == clockerror.Holdover {
+		flag = "--clock.max-drift"
+	}
+	cause = fmt.Sprintf("%s is up to %s old, and the clock may drift by %.3g ppm", of, age(since), e.Growth*1e6)
+	skew := abs(s.Report.Tracking.Skew)
+	switch {
+	case e.Approximate:
+		cause += " (" + flag + ")"
+	case s.foundFaster():
+		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and the last sample found %.3g ppm, more than %s", skew, e.Growth*1e6-skew, flag)
+	default:
+		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and %.3g ppm are %s", skew, s.wander(), flag)
+	}
+	if e.State == clockerror.Holdover {
+		mend, run := s.remedy()
+		return cause, mend + " (" + run + ")"
+	}
+	return cause, s.lessDrift()
+}
+
+// foundFaster reports whether the last sample found the clock to drift faster than is
+// assumed.
+func (s *sight) foundFaster() bool {
+	const digits = 1e-6
+	return s.Estimate.Growth*1e6-abs(s.Report.Tracking.Skew) > s.wander()*(1+digits)
+}
+
+// lessDrift says how far the bound grows between two samples, and what would make it
+// grow less.
+func (s *sight) lessDrift() string {
+	interval, growth := s.interval(), s.Estimate.Growth
+	if interval == 0 {
+		return ""
+	}
+	gain := fmt.Sprintf("the bound grows by %s between two samples, %s apart", clockerror.Format(growth*interval), length(interval))
+	if option, shorter := s.shorterPoll(); option != "" {
+		gain += fmt.Sprintf("; %s would make it %s", option, clockerror.Format(growth*shorter))
+	}
+	const small = 1 // ppm
+	if wander := s.wander(); wander > small && !s.foundFaster() {
+		less := growth - (wander-small)*1e-6
+		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/bound.md)", small, clockerror.Format(less*interval))
+	}
+	return gain
+}
+
+// shorterPoll returns a shorter poll interval that can be asked of the source, as an
+// option of chrony.conf and in seconds.
+func (s *sight) shorterPoll() (option string, seconds float64) {
+	const public, own = 6, 4 // log2 of seconds; a public server must not be polled more often
+	switch c := s.selected(); {
+	case c.Mode == chrony.ModeReferenceClock && c.Poll > 0:
+		return "poll 0", 1
+	case c.Mode == chrony.ModeReferenceClock:
+		return "", 0
+	case c.Poll > public:
+		return fmt.Sprintf("maxpoll %d", public), 1 << public
+	case c.Poll > own:
+		return fmt.Sprintf("maxpoll %d (only with a server of your own)", own), 1 << own
+	default:
+		return "", 0
+	}
+}
+
+// length is age for what may be shorter than a second.
+func length(seconds float64) string {
+	if seconds < 1 {
+		return clockerror.Format(seconds)
+	}
+	return age(seconds)
 }
 
 func (s *sight) explainReference() (cause, gain string) {
 	switch {
+	case s.Estimate.ServerLocal:
+		return fmt.Sprintf("the server %s follows its own clock: the bound is relative to that server", s.sourceName()),
+			"follow a server that follows UTC"
 	case s.Estimate.Untraced:
-		return fmt.Sprintf("nothing is known of the error of the reference clock %s, so none is in the bound: it is not traced to UTC", s.sourceName()),
-			"say how wrong it can be with --clock.reference-error: the bound becomes larger, and true"
+		return fmt.Sprintf("the error of the reference clock %s is unknown, so none is in the bound: it is not traced to UTC", s.sourceName()),
+			"set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
 	case s.Estimate.Terms.Reference > 0:
-		return "what --clock.reference-error says of the reference", ""
+		return "--clock.reference-error", ""
 	default:
-		return "the source is taken to be right", ""
+		return "the source is assumed to be right", ""
 	}
+}
+
+func (s *sight) explainDisagreement() (cause, gain string) {
+	chronys, others := s.demands()
+	var demands []string
+	if chronys > 0 {
+		t := s.Report.Tracking
+		demands = append(demands, fmt.Sprintf("%s more than the last sample are in chronyd's own estimate: system time %s, root dispersion %s, half the root delay %s",
+			clockerror.Format(chronys), clockerror.Format(abs(t.SystemTime)), clockerror.Format(abs(t.RootDispersion)), clockerror.Format(abs(t.RootDelay)/2)))
+	}
+	if others > 0 {
+		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.Bound-others)))
+		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove those that are wrong"
+	}
+	if demands == nil {
+		return "chronyd's own estimate and the other sources demand no more", ""
+	}
+	return strings.Join(demands, "; "), gain
+}
+
+// measured lists sources whose last sample found the clock further off than a limit,
+// in seconds, whatever its margin.
+func (s *sight) measured(limit float64) string {
+	const most = 3
+	var all []string
+	for _, c := range s.Report.Sources {
+		offset := c.AdjustedOffset - s.Report.Tracking.SystemTime
+		if beyond := abs(offset) - abs(c.OffsetError) - limit; c.SampleAge != chrony.Never && beyond > 0 {
+			all = append(all, fmt.Sprintf("%s measured %s (± %s), %s more", nameOf(c), side(offset), clockerror.Format(abs(c.OffsetError)), size(beyond)))
+		}
+	}
+	if n := len(all); n > most {
+		all = append(all[:most], fmt.Sprintf("and so did %d others", n-most))
+	}
+	return strings.Join(all, "; ")
+}
+
+// contradiction says what chronyd claims, and which sources measured what instead.
+func (s *sight) contradiction() string {
+	claim := s.chronys() + s.Estimate.Terms.Reference
+	return fmt.Sprintf("that the clock is at most %s off, but %s", clockerror.Format(claim), s.measured(claim))
 }
 
 // untilNextSample says how large the bound becomes before a sample makes it smaller.
@@ -240,7 +403,12 @@ func (s *sight) untilNextSample() string {
 	if left < 1 {
 		return ""
 	}
-	return fmt.Sprintf("Until the next sample, in about %s, the bound grows to %s.", age(left), clockerror.Format(s.Estimate.Bound+left*s.growth()*1e-6))
+	growth := s.Estimate.Growth * left
+	bound := s.boundWith(-growth, 0)
+	if bound <= s.Estimate.Bound {
+		return ""
+	}
+	return fmt.Sprintf("Until the next sample, in about %s, the bound grows by %s to %s.", age(left), clockerror.Format(bound-s.Estimate.Bound), clockerror.Format(bound))
 }
 
 // percent writes a share, and never 100 % of what has other parts.
@@ -264,7 +432,7 @@ func (e *Explanation) Print(w io.Writer) error {
 	for _, p := range e.Parts {
 		size := clockerror.Format(p.Seconds)
 		size += strings.Repeat(" ", max(0, 8-utf8.RuneCountInString(size)))
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-11s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-13s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
 		b.WriteString("  " + wrapFrom(p.Cause, 2) + "\n")
 		if p.Gain != "" {
 			b.WriteString("  gain: " + wrapFrom(p.Gain, 8) + "\n")

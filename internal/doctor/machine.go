@@ -117,7 +117,7 @@ func checkKernel(s *sight) []Finding {
 		return []Finding{{Verdict: Unchecked, Check: "kernel's clock", Says: "adjtimex is forbidden here", Run: "adjtimex --print || chronyc tracking"}}
 	}
 	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, its frequency corrected by %+.3g ppm", clockerror.Format(k.MaxError), k.Frequency)}
-	followed := s.Estimate.State == clockerror.Synchronized
+	followed := s.Estimate.State == clockerror.Synchronized || s.Estimate.State == clockerror.Contradicted
 	switch {
 	case !k.Synchronized && followed:
 		f.Verdict = Note

@@ -32,7 +32,7 @@ func checkSources(s *sight) (findings []Finding) {
 func (s *sight) source(c chrony.Source) Finding {
 	f := Finding{Verdict: Fine, Check: "source " + nameOf(c), Says: Standing(c)}
 	lost := Note
-	if s.Estimate.State != clockerror.Synchronized || c.State == chrony.StateSelected {
+	if !s.any(followed) || s.Estimate.State == clockerror.Holdover || c.State == chrony.StateSelected {
 		lost = Wrong
 	}
 	switch {
@@ -206,7 +206,7 @@ func (s *sight) redundancy() (f Finding, ok bool) {
 	return f, true
 }
 
-// reference tells that the bound ends at a clock of which nothing is known.
+// reference tells that the bound ends at a clock whose error is unknown.
 func (s *sight) reference() (findings []Finding) {
 	if !s.Estimate.Untraced {
 		return nil
@@ -221,18 +221,25 @@ func (s *sight) reference() (findings []Finding) {
 			Run:     runStart,
 		})
 	}
-	return append(findings, Finding{
+	f := Finding{
 		Verdict: Note,
 		Check:   "traced to UTC",
 		Says:    fmt.Sprintf("no: the clock follows the reference clock %s, which chronyd takes for perfect", s.sourceName()),
 		Costs:   "the bound is relative to that clock, whose own error is not in it; for the clock of an Azure host that can be more than all the rest",
-		Mend:    "say how wrong it can be with --clock.reference-error, and compare with NTP servers",
-	})
+		Mend:    "set --clock.reference-error to the largest error of that clock, and compare with NTP servers",
+	}
+	if s.Estimate.ServerLocal {
+		f.Says = fmt.Sprintf("no: the server %s follows its own clock (reference ID 7F7F0101)", s.sourceName())
+		f.Costs = "the bound is relative to that server, however far off the server is"
+		f.Mend = "find out why the server follows no source of its own, or follow servers that follow UTC"
+		f.Run = "chronyc -n ntpdata " + s.sourceName()
+	}
+	return append(findings, f)
 }
 
 const openReports = "opencommands activity authdata ntpdata rtcdata selectdata serverstats smoothing sourcename sources sourcestats tracking"
 
-const openTracking = "opencommands in chrony.conf leaves it out; let it be: " + openReports
+const openTracking = "opencommands in chrony.conf leaves it out; set it to: " + openReports
 
 // checkReports tells which reports chronyd refuses. Some it has nothing to say in:
 // that is no loss.
@@ -268,10 +275,10 @@ func checkReports(s *sight) []Finding {
 		}
 		switch {
 		case s.Report.Refused[chrony.WantTracking] != nil:
-			f.Verdict, f.Costs = Wrong, "nothing is known of the clock: its state is unreachable and its bound +Inf"
+			f.Verdict, f.Costs = Wrong, "the clock's error is unknown: its state is unreachable and its bound +Inf"
 			f.Mend = openTracking
 		case s.Report.Refused[chrony.WantSources] != nil:
-			f.Verdict, f.Costs = Wrong, "whether the selected source still answers is judged by the reference time alone"
+			f.Verdict, f.Costs = Wrong, "chronyd's last sample is unknown: the bound is an estimate, and holdover is judged by the reference time alone"
 			f.Mend = openTracking
 		}
 		findings = append(findings, f)

@@ -124,7 +124,7 @@ func checkWays(s *sight) (findings []Finding) {
 func (s *sight) barred(w way) Finding {
 	f := s.obstacle(w)
 	f.Verdict = Wrong
-	f.Costs = "nothing is known of the clock: its state is unreachable and its bound +Inf"
+	f.Costs = "the clock's error is unknown: its state is unreachable and its bound +Inf"
 	if other := s.otherWay(); other != "" {
 		f.Mend += "; or use --chrony.address=" + other + ", where chronyd answers"
 	}

@@ -41,7 +41,7 @@ var watchMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_without_bound_seconds", kind: gauge, unit: seconds,
-		help: "For how long in the last 1m or 5m there was no bound, in seconds: nothing vouched for the clock, or nobody looked. " +
+		help: "For how long in the last 1m or 5m there was no bound, in seconds: nothing confirmed the clock, or no sample was taken. " +
 			"What lies before the start of the program does not count.",
 		labels: []string{"window"},
 		values: windows(func(w tracker.Window, f *family) { f.add(w.Without, window(w)) }),
@@ -98,7 +98,7 @@ var watchMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_steps_total", kind: counter,
-		help:   "Steps of the system clock: it was set, by whomever. The kernel tells of them, were it to the same time, of some in quick succession as one; where it does not, changes below 10 µs go unnoticed.",
+		help:   "Times the clock was set, by any program. Setting it to its current time counts. Several steps in quick succession may count once. Where the kernel does not report steps, those below 10 µs go unnoticed.",
 		values: watched(func(w *tracker.Watched, f *family) { f.add(float64(w.Steps.Count)) }),
 	},
 	{
@@ -137,8 +137,8 @@ var watchMetrics = []metric{
 	},
 	{
 		name: "chrony_clock_steered_by_another", kind: gauge,
-		help: "1 if the kernel's frequency has differed by more than 1 ppm from the one that chronyd claims to have set for 60 samples in a row, while less than 100 µs were to be slewed: " +
-			"another program steers this clock, or chronyd does not (its option -x). Else 0.",
+		help: "1 if another program steers this clock, or chronyd does not (its option -x); else 0. Either CLOCK_MONOTONIC moved against CLOCK_MONOTONIC_RAW by more than chronyd's frequency and slew explain, for 5 samples in a row; " +
+			"or the kernel's frequency differed by more than 1 ppm from the one that chronyd claims to have set, for 60 samples in a row, while less than 100 µs were to be slewed.",
 		values: watched(func(w *tracker.Watched, f *family) { f.add(boolean(w.Rival)) }),
 	},
 	kernel("frequency_ratio", ratio, "By which fraction the kernel is told to let the clock run faster: 0.000001 is 1 ppm.",

@@ -64,7 +64,7 @@ func verdictColour(s web.Status) string {
 	switch {
 	case s.Bound == nil:
 		return red
-	case s.State != clockerror.Synchronized, s.Untraced:
+	case s.State != clockerror.Synchronized, s.Untraced, s.Approximate:
 		return yellow
 	default:
 		return green

@@ -20,7 +20,7 @@ func snapshot() *tracker.Snapshot {
 		Want: chrony.WantTracking | chrony.WantSources, Given: chrony.WantTracking | chrony.WantSources, At: at, Address: "127.0.0.1:323",
 		Tracking: &chrony.Tracking{RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at, SystemTime: 1e-3, RootDelay: 4e-3, RootDispersion: 1e-3},
 		Sources: []chrony.Source{
-			{Address: address(1), State: chrony.StateSelected, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, AdjustedOffset: -12e-6, OffsetError: 2e-3},
+			{Address: address(1), State: chrony.StateSelected, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, AdjustedOffset: -12e-6, OffsetError: 3e-3},
 			{Address: address(2), State: chrony.StateFalseticker, Stratum: 2, Poll: 10, Reach: 0x7f, SampleAge: 17 * time.Minute, AdjustedOffset: 0.5, OffsetError: 1e-3},
 			{Address: address(3), State: chrony.StateNonselectable, Poll: 6, SampleAge: chrony.Never},
 			// A reference clock's name may be any four letters.
@@ -39,14 +39,17 @@ func TestWrite(t *testing.T) {
 	}
 	text := b.String()
 	for _, want := range []string{
-		"The clock is wrong by 4 ms at most.\n\nstate",
-		"\nbound          4 ms           █████████████▓▓▓▓▓▓▓▓▓▓▓▓▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒\n",
-		"\n█ offset       1 ms           still to be corrected",
-		"\n▓ dispersion   1 ms ",
-		"\n▒ delay        2 ms ",
+		" 4.23 ms off.\n\nstate",
+		"\nbound           4.23 ms        ████████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▓▓▓▓▓▓▓▓▓▓▓▓░░\n",
+		"\n█ offset        1.02 ms ",
+		"\n▒ delay         2 ms ",
+		"\n▓ dispersion    1 ms ",
+		"\n░ drift         210 µs         possible drift since the sample, at 10 ppm\n",
+		"\n▚ reference     0 s ",
+		"\n▞ disagreement  0 s ",
 		`
    source     stratum  poll    reach  sample      offset, ± its bound
-*  192.0.2.1  1        64 s    377    20 s ago    -12 µs ± 2 ms
+*  192.0.2.1  1        64 s    377    20 s ago    -12 µs ± 3 ms
 x  192.0.2.2  2        17 min  177    17 min ago  +500 ms ± 1 ms
    not used: it disagrees with the majority
 ?  192.0.2.3  0        64 s    000    never
@@ -76,6 +79,18 @@ x  192.0.2.2  2        17 min  177    17 min ago  +500 ms ± 1 ms
 				t.Errorf("%d columns of %d: %s", n, length, line)
 			}
 		}
+	}
+}
+
+// TestShades wants each term to look different, without colors as well.
+func TestShades(t *testing.T) {
+	seen := make(map[string]string)
+	for term := range (clockerror.Terms{}).All() {
+		letter := shades[term].letter
+		if letter == "" || seen[letter] != "" {
+			t.Errorf("%s is drawn as %q, as is %q", term, letter, seen[letter])
+		}
+		seen[letter] = term
 	}
 }
 

@@ -237,6 +237,22 @@ func TestBelievedDiscipline(t *testing.T) {
 	}
 }
 
+// TestStepIsNoSlew has chronyd step the clock, which takes what was left to slew.
+func TestStepIsNoSlew(t *testing.T) {
+	s := simulate(t)
+	s.manual = true
+	s.update()
+	s.tracking.SystemTime = 9
+	s.run(3)
+	s.tracking.SystemTime, s.tracking.RefTime = 0, s.tracking.RefTime.Add(9*time.Second)
+	s.step(9 * time.Second)
+	s.run(10)
+	if s.watched().Rival || s.latest.known.Slewed != 0 {
+		t.Errorf("noticed: %v, slewed by %v", s.watched().Rival, s.latest.known.Slewed)
+	}
+	near(t, "the bound", s.bound(), 0.001)
+}
+
 // TestServerLocal asks once for each reference whether a server follows its own
 // clock.
 func TestServerLocal(t *testing.T) {

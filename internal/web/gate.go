@@ -6,20 +6,29 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// Within says how wrong a clock can be or, as an error, why it must not be relied on
-// to be right within the limit. One without a bound never is, however high the limit.
+// Within says how far off a clock can be or, as an error, why it can be off by more
+// than the limit. One without a bound always can be, however high the limit.
 func Within(s Status, limit time.Duration) (verdict string, err error) {
 	switch verdict := lowerFirst(s.Verdict()); {
 	case s.Bound == nil:
 		return "", errors.New(verdict)
 	case *s.Bound > limit.Seconds():
-		return "", fmt.Errorf("the clock can be wrong by %s, more than %s", seconds(*s.Bound), seconds(limit.Seconds()))
+		return "", fmt.Errorf("the clock can be %s off, more than %s%s", seconds(*s.Bound), seconds(limit.Seconds()), s.doubt())
 	default:
 		return verdict, nil
 	}
+}
+
+// doubt says, after a semicolon, that the clock is contradicted.
+func (s Status) doubt() string {
+	if s.State != clockerror.Contradicted {
+		return ""
+	}
+	return "; " + stateNotes[s.State]
 }
 
 // lowerFirst makes a sentence's text one that follows a colon: without its capital
@@ -28,8 +37,8 @@ func lowerFirst(sentence string) string {
 	return string(sentence[0]|0x20) + sentence[1:len(sentence)-1]
 }
 
-// serveReady says whether chronyd answers now and, with ?max_error=10ms, whether
-// the clock is right within that: for whatever must not start before it is.
+// serveReady says whether chronyd answers now and, with ?max_error=10ms, whether the
+// clock is at most that far off: for whatever must not start before it is.
 func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	limit, err := maxError(r)
 	if err != nil {

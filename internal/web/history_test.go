@@ -47,7 +47,7 @@ func TestRows(t *testing.T) {
 		{"local", none, none, 1, 1},
 	} {
 		if !h.Time[i].Equal(begin.Add(time.Duration(i)*10*time.Second)) || h.State[i] != want.state || h.Bound[i] != want.bound || h.Error[i] != want.error ||
-			h.Observed[i] != want.observed || h.Without[i] != want.without || h.Terms.Offset[i] != want.bound {
+			h.Observed[i] != want.observed || h.Without[i] != want.without || h.Terms["offset"][i] != want.bound {
 			t.Errorf("row %d: %+v", i, h)
 		}
 	}

@@ -63,7 +63,7 @@ func (p *page) Class() string {
 	switch {
 	case p.Bound == nil:
 		return "none"
-	case p.State != clockerror.Synchronized, p.Untraced:
+	case p.State != clockerror.Synchronized, p.Untraced, p.Approximate:
 		return "doubt"
 	default:
 		return "good"
@@ -81,6 +81,9 @@ func (p *page) StateRow() Row {
 
 // Facts are what else there is to know of the clock.
 func (p *page) Facts() []Row { return append([]Row{p.StateRow()}, p.factRows()...) }
+
+// BoundNote says what the bound is.
+func (p *page) BoundNote() string { return boundNote }
 
 // A Term is a part of the bound, and of a bar of 100 that shows all of them.
 type Term struct {

@@ -61,7 +61,7 @@ func TestKept(t *testing.T) {
 
 // TestParts has them fill the bar, whatever the bound is.
 func TestParts(t *testing.T) {
-	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {1e-6, 2e-6, 3e-6, 0, 4e-3, 1}} {
+	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {Offset: 1e-6, Delay: 2e-6, Dispersion: 3e-6, Reference: 4e-3, Disagreement: 1}} {
 		bound := terms.Sum()
 		p := page{apiStatus: apiStatus{Status: Status{Bound: &bound, Terms: &terms}}}
 		end := 0.0
@@ -77,6 +77,36 @@ func TestParts(t *testing.T) {
 	}
 	if parts := (&page{}).Parts(); parts != nil {
 		t.Errorf("%+v", parts)
+	}
+}
+
+// TestNames wants each state and each term to have words, and colors light and dark.
+func TestNames(t *testing.T) {
+	css, err := assets.ReadFile("page/page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plot, err := assets.ReadFile("page/plot.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colored := func(name string) {
+		t.Helper()
+		if n := strings.Count(string(css), "--"+name+": #"); n != 2 {
+			t.Errorf("%s has %d colors, want one for light and one for dark", name, n)
+		}
+	}
+	for _, state := range clockerror.States {
+		colored(state.String())
+		if stateNotes[state] == "" || !regexp.MustCompile(`\b`+state.String()+`: "`).Match(plot) {
+			t.Errorf("%v lacks words", state)
+		}
+	}
+	for term := range (clockerror.Terms{}).All() {
+		colored(term)
+		if termNotes[term] == "" || !strings.Contains(string(css), "."+term+" { fill: var(--"+term+"); }") {
+			t.Errorf("%s lacks words, or a color in the bar", term)
+		}
 	}
 }
 

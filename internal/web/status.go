@@ -21,10 +21,14 @@ type Status struct {
 	State       clockerror.State  `json:"state"`
 	Bound       *float64          `json:"bound_seconds"`
 	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
+	Growth      *float64          `json:"bound_growth_ppm"`
+	Approximate bool              `json:"approximate"`
 	Error       *float64          `json:"error_seconds"`
 	SampleAge   *float64          `json:"sample_age_seconds"`
+	UpdateAge   *float64          `json:"update_age_seconds"`
 	HoldoverAge *float64          `json:"holdover_age_seconds"`
 	Untraced    bool              `json:"untraced"`
+	ServerLocal bool              `json:"server_local"`
 	Source      *Source           `json:"source"`
 	Sources     []ListedSource    `json:"sources"`
 	Chronyd     *Chronyd          `json:"chronyd"`
@@ -61,17 +65,20 @@ type Problem struct {
 func NewStatus(s *tracker.Snapshot) Status {
 	e := s.Estimate
 	status := Status{
-		Time:     s.At.UTC(),
-		State:    e.State,
-		Bound:    finite(e.Bound),
-		Error:    finite(e.Error),
-		Untraced: e.Untraced,
+		Time:        s.At.UTC(),
+		State:       e.State,
+		Bound:       finite(e.Bound),
+		Approximate: e.Approximate,
+		Error:       finite(e.Error),
+		Untraced:    e.Untraced,
+		ServerLocal: e.ServerLocal,
 	}
 	if e.HasBound() {
-		status.Terms = &e.Terms
+		growth := e.Growth * 1e6
+		status.Terms, status.Growth = &e.Terms, &growth
 	}
 	if e.HasSampleAge() {
-		status.SampleAge, status.HoldoverAge = finite(e.SampleAge), finite(e.HoldoverAge)
+		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
 	}
 	if s.Report != nil {
 		status.Chronyd = newChronyd(s.Report)
@@ -109,22 +116,59 @@ func finite(v float64) *float64 {
 	return &v
 }
 
-// Verdict is the status in a sentence.
+// Verdict is the status in a sentence, and one more for each doubt.
 func (s Status) Verdict() string {
-	switch {
-	case s.Bound != nil && s.Untraced:
-		return "The clock is wrong by " + seconds(*s.Bound) + " at most, if its reference clock is right: nothing is known of that one's own error."
-	case s.Bound != nil:
-		return "The clock is wrong by " + seconds(*s.Bound) + " at most."
-	case s.State == clockerror.Unreachable:
-		return "Nothing is known of the clock: chronyd gives no answer."
-	case s.State == clockerror.Unsynchronized:
-		return "The clock can be wrong by any amount: chronyd follows no source."
-	case s.State == clockerror.Local:
-		return "The clock can be wrong by any amount: chronyd follows the clock itself."
-	default:
-		return "The clock can be wrong by any amount: chronyd has no sample of it."
+	if s.Bound == nil {
+		return "The clock's error is unknown: " + s.cause() + "."
 	}
+	verdict := "The clock is at most " + seconds(*s.Bound) + " off"
+	switch {
+	case s.ServerLocal:
+		verdict += " its server" + s.sourceName() + ". The server follows its own clock."
+	case s.Untraced:
+		verdict += " its reference" + s.sourceName() + ". The reference's own error is unknown."
+	default:
+		verdict += "."
+	}
+	if s.State == clockerror.Contradicted {
+		verdict += " Measurements contradict what chronyd claims."
+	}
+	if s.Approximate {
+		verdict += " This bound is an estimate: " + s.whyApproximate() + "."
+	}
+	return verdict
+}
+
+// cause says why there is no bound.
+func (s Status) cause() string {
+	switch {
+	case s.State == clockerror.Unreachable:
+		return "chronyd does not answer"
+	case s.State == clockerror.Unsynchronized:
+		return "chronyd follows no source"
+	case s.State == clockerror.Local:
+		return "chronyd follows the clock itself"
+	case s.SampleAge != nil:
+		return "another program has set it, and chronyd has not updated it since"
+	default:
+		return "chronyd has no sample of it"
+	}
+}
+
+// sourceName is what the clock follows, after a comma.
+func (s Status) sourceName() string {
+	if s.Source == nil {
+		return ""
+	}
+	return ", " + s.Source.Name
+}
+
+// whyApproximate says why the last sample is unknown.
+func (s Status) whyApproximate() string {
+	if s.Sources == nil {
+		return "chronyd does not list its sources"
+	}
+	return "the last sample of its source is unknown"
 }
 
 // A Row is one line of what a person is told.
@@ -143,11 +187,14 @@ func (s Status) Rows() []Row {
 }
 
 func (s Status) boundRows() []Row {
-	return []Row{
-		{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]},
-		{Label: "bound", Value: secondsOrNone(s.Bound), Note: "the clock is wrong by no more than this"},
+	bound := Row{Label: "bound", Value: secondsOrNone(s.Bound)}
+	if s.Bound != nil {
+		bound.Note = boundNote
 	}
+	return []Row{{Label: "state", Value: s.State.String(), Note: stateNotes[s.State]}, bound}
 }
+
+const boundNote = "the clock is at most this far off"
 
 func (s Status) termRows() []Row {
 	if s.Terms == nil {
@@ -155,18 +202,22 @@ func (s Status) termRows() []Row {
 	}
 	var rows []Row
 	for term, size := range s.Terms.All() {
-		rows = append(rows, Row{term, seconds(size), termNotes[term], true})
+		note := termNotes[term]
+		if term == "drift" && s.Growth != nil {
+			note += fmt.Sprintf(", at %.3g ppm", *s.Growth)
+		}
+		rows = append(rows, Row{term, seconds(size), note, true})
 	}
 	return rows
 }
 
 var termNotes = map[string]string{
-	"offset":       "where the last sample found the clock, less what was slewed since",
-	"delay":        "up to half the network delay to the reference clock",
-	"dispersion":   "the rest of the sample's own error",
-	"drift":        "how far the clock may have drifted since the sample (--clock.max-wander)",
-	"reference":    "the reference's own error (--clock.reference-error)",
-	"disagreement": "what chrony's own estimate or other sources demand beyond these",
+	"offset":       "what the last sample found, less slews since",
+	"delay":        "the sample's own error: network delay",
+	"dispersion":   "the sample's own error: the rest",
+	"drift":        "possible drift since the sample",
+	"reference":    "the reference's error: --clock.reference-error",
+	"disagreement": "more, by chronyd's estimate or other sources",
 }
 
 func (s Status) factRows() []Row {
@@ -174,20 +225,42 @@ func (s Status) factRows() []Row {
 	if s.Source != nil {
 		rows = append(rows, Row{Label: "source", Value: s.Source.Name, Note: fmt.Sprintf("reference ID %s, stratum %d", s.Source.RefID, s.Source.Stratum)})
 	}
-	if s.HoldoverAge != nil {
-		age := "never"
-		if s.SampleAge != nil {
-			age = seconds(*s.SampleAge) + " ago"
-		}
-		rows = append(rows, Row{Label: "last sample", Value: age, Note: "holdover begins at " + seconds(*s.HoldoverAge)})
+	rows = append(rows, s.ageRows()...)
+	if s.Approximate {
+		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.whyApproximate() + ": the bound is made of chronyd's own estimate"})
 	}
-	if s.Untraced {
+	switch {
+	case s.ServerLocal:
+		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: "the server follows its own clock: the bound is relative to that server"})
+	case s.Untraced:
 		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: "the source is a reference clock of unknown error: see --clock.reference-error"})
 	}
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
 	}
 	return rows
+}
+
+// ageRows say how fresh what is known of the clock is.
+func (s Status) ageRows() []Row {
+	if s.HoldoverAge == nil {
+		return nil
+	}
+	sample := ago(s.SampleAge)
+	if s.Approximate {
+		sample = "unknown"
+	}
+	return []Row{
+		{Label: "last sample", Value: sample, Note: "of the source that the clock follows"},
+		{Label: "last update", Value: ago(s.UpdateAge), Note: "holdover begins when one of the two is " + seconds(*s.HoldoverAge) + " old"},
+	}
+}
+
+func ago(age *float64) string {
+	if age == nil {
+		return "never"
+	}
+	return seconds(*age) + " ago"
 }
 
 // reportRows are what is read, and a row for each cause of a refusal.
@@ -215,10 +288,10 @@ func (c *Chronyd) refusals() (rows []Row) {
 var stateNotes = map[clockerror.State]string{
 	clockerror.Synchronized:   "the clock follows a source",
 	clockerror.Holdover:       "samples or updates have stopped, or no source is selected",
-	clockerror.Contradicted:   "measurements exclude what chronyd claims",
+	clockerror.Contradicted:   "measurements contradict what chronyd claims",
 	clockerror.Local:          "chronyd follows the clock itself",
 	clockerror.Unsynchronized: "chronyd follows nothing",
-	clockerror.Unreachable:    "chronyd gives no answer",
+	clockerror.Unreachable:    "chronyd does not answer",
 }
 
 func secondsOrNone(v *float64) string {

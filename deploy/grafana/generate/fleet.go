@@ -87,7 +87,7 @@ func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: boundColors(),
-			about:   "The node whose clock can be most wrong. No bound: nothing vouches for its clock.",
+			about:   "The node whose clock can be most wrong. No bound: nothing confirms its clock.",
 			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
@@ -122,12 +122,14 @@ func nodeCounts() panel {
 		title: "Nodes", width: 8, unit: "none", see: "metrics.md",
 		defaults: object{"decimals": 0, "mappings": list{inWords(nothing, "?", grey)}},
 		about: "watched: with a tracker that was scraped within two minutes. bound: of whose clock it is known how wrong it can be. " +
-			"no bound: whose clock can be wrong by any amount, as chronyd follows nothing, or itself, or does not answer. " +
+			"no bound: whose clock can be off by any amount, because chronyd follows no source or the clock itself, or does not answer. " +
+			"contradicted: whose clock is farther off than chronyd reports, as measurements show. " +
 			"silent: without a tracker, by kube_node_info. falsetickers: with a source that contradicts the others. ?: nothing is known.",
 		queries: []query{
 			{expr: `count(` + bound + `)` + orNothing, legend: "watched"},
 			{expr: counted(`count(` + bound + ` < +Inf)`), legend: "bound"},
 			{expr: counted(`count(` + bound + ` == +Inf)`), legend: "no bound"},
+			{expr: counted(nodes(`,state="contradicted"`)), legend: "contradicted"},
 			{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `} and on (cluster) group by (cluster) (kube_node_info{` + of + `}))` + orNothing, legend: "silent"},
 			{expr: counted(`count(node:chrony_sources:max{` + of + `,state="falseticker"} > 0)`), legend: "falsetickers"},
 		},
@@ -135,6 +137,7 @@ func nodeCounts() panel {
 			colors("watched", "runbooks/README.md", steps("red", 1, "blue")),
 			colors("bound", "runbooks/ClockErrorLarge.md", steps("red", 1, "blue")),
 			colors("no bound", "runbooks/ClockErrorUnknown.md", steps("green", 1, "red")),
+			colors("contradicted", "runbooks/ClockContradicted.md", steps("green", 1, "red")),
 			colors("silent", "runbooks/ClockTrackerMissing.md", steps("green", 1, "red")),
 			colors("falsetickers", "runbooks/ClockSourceSuspicious.md", steps("green", 1, "orange")),
 		},
@@ -159,14 +162,15 @@ func worstNodes() panel {
 		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.width", 145)}},
 		{"tracking_name", "Source", nil},
 	}
-	for i, term := range []string{"offset", "dispersion", "delay", "drift", "reference"} {
-		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term + `"}`))})
-		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term, nil})
+	for i, term := range terms {
+		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term.name + `"}`))})
+		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term.name, nil})
 	}
 	return largestFirst(table(panel{
 		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "metrics.md",
-		about: "The bound is the sum of its terms: offset (still to be slewed), dispersion (errors on the way from the reference), delay (half the network delay), " +
-			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
+		about: "The bound is the sum of its terms: offset (how far off the last sample found the clock, less what was slewed since), delay and dispersion (the error of that sample), " +
+			"drift (how far the clock may have moved since), reference (the error of the reference, as set), disagreement (what chrony's own terms or other sources demand beyond these). " +
+			"Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
 		queries: queries,
 	}, columns...), "Bound")
 }
@@ -216,7 +220,7 @@ const (
 func howManyInDoubt() panel {
 	p := areas(panel{
 		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "architecture.md#the-states",
-		about: "Nodes that are not synchronized, by state. All but those in holdover have no bound, and are in no graph of it.",
+		about: "Nodes that are not synchronized, by state. Only those in holdover or contradicted have a bound. The others are in no graph of it.",
 		queries: []query{
 			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},
 			{expr: nodes(inDoubt) + ` or 0 * ` + nodes(""), legend: "all in doubt"},

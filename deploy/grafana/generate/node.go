@@ -39,7 +39,7 @@ func nodeTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Bound", width: 6, unit: "s", none: "unknown", see: "architecture.md#the-error-and-the-bound", defaults: boundColors(),
-			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
+			about:   "The clock is off by no more than this. No bound: nothing confirms the clock.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
 		tile(panel{
@@ -50,7 +50,7 @@ func nodeTiles() []panel {
 		tile(panel{
 			title: "State", width: 6, unit: "none", see: "architecture.md#the-states",
 			defaults: object{"mappings": stateNames()},
-			about:    "Whether, and by what, the clock is vouched for.",
+			about:    "Whether anything confirms the clock. contradicted: measurements show that it is farther off than chronyd reports.",
 			queries:  []query{{expr: stateOfNode(now)}},
 		}, "value"),
 		tile(panel{
@@ -73,36 +73,40 @@ func stateOfNode(when func(series string) string) string {
 }
 
 func boundTerms() panel {
-	terms := tints(tint{"offset", "blue"}, tint{"dispersion", "green"}, tint{"delay", "purple"}, tint{"drift", "orange"}, tint{"reference", "yellow"})
 	return areas(panel{
 		title: "The terms of the bound", width: 24, height: 10, unit: "s", none: "No bound: see the state below", see: "architecture.md#the-error-and-the-bound",
-		about: "Their sum is the bound. offset: still to be slewed away; dispersion: errors on the way from the reference clock; delay: half the network delay; " +
-			"drift: since samples stopped to arrive; reference: its own error, as assumed. A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
+		about: "Their sum is the bound. offset: how far off the last sample found the clock, less what was slewed since. delay, dispersion: the error of that sample. " +
+			"drift: how far the clock may have moved since that sample. reference: the error of the reference, as set. disagreement: what chrony's own terms or other sources demand beyond these. " +
+			"A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
 		queries: []query{
 			{expr: by("term", "chrony_clock_error_bound_term_seconds"), legend: "{{term}}"},
 			{expr: `max by (objective) (node:chrony_objective_limit_seconds:max{` + one + `} < on () group_left () (10 * max(max_over_time(chrony_clock_error_bound_max_seconds{` + one + `}[$__range]))))`, legend: "limit: {{objective}}"},
 		},
-		overrides: append(terms, byQuery("B", limit()...)),
+		overrides: append(tints(terms...), byQuery("B", limit()...)),
 	})
 }
 
 func nodeState() panel {
 	return timeline(panel{
 		title: "States", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
-		about:   "Whether, and by what, the clock was vouched for: at each point, the worst since the one before, and of at least four scrapes.",
+		about:   "Whether anything confirmed the clock. Each point shows the worst state since the point before, and of at least four scrapes.",
 		queries: []query{{expr: stateOfNode(worst), legend: "state"}},
 	}, stateNames())
 }
 
 func largestBounds() panel {
+	const truth = "simulated truth (demo)"
 	return lines(panel{
 		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "watch.md",
-		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
+		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above. " +
+			"The real error of a clock is known only in make demo, which simulates it.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
 			{expr: `max(` + worst(`chrony_clock_error_bound_max_seconds{`+one+`,window="1m"}`) + `)`, legend: "largest"},
 			{expr: raw("chrony_clock_error_ms") + ` / 1000 < +Inf`, legend: "chrony_clock_error_ms"},
+			{expr: `max(abs(chrony_demo_clock_error_seconds{` + one + `}))`, legend: truth}, // no series, and no line, on real nodes
 		},
+		overrides: tints(tint{truth, "text"}),
 	}, logarithm)
 }
 
@@ -203,7 +207,7 @@ func frequencies() panel {
 func skew() panel {
 	return lines(panel{
 		title: "Skew", width: 8, height: 8, unit: "ppm", none: "Nothing known", see: "metrics.md",
-		about: "How uncertain the frequency is: the bound grows by so much between two samples. Beside it, how far the source's frequency is from the one in use.",
+		about: "How uncertain the frequency is. Between two samples the bound grows by this and by --clock.max-wander. residual: how far the source's frequency is from the one in use.",
 		queries: []query{
 			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
 			{expr: `abs(` + raw("chrony_tracking_residual_frequency_ppms") + `)`, legend: "residual"},

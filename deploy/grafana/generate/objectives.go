@@ -88,7 +88,7 @@ func exceeded() panel {
 
 func statesBeside() panel {
 	p := howManyInDoubt()
-	p.about = "What else spends the budget: nodes that are not synchronized have no bound, or soon a large one."
+	p.about = "What else spends the budget. Nodes that are not synchronized have no bound, or a large or growing one."
 	return p
 }
 

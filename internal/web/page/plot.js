@@ -6,8 +6,8 @@ const mostRows = 720; // that are asked for, about one for each pixel of a phone
 const leastSpan = 60; // seconds
 
 const stateTexts = {
-	synchronized: "synchronized", holdover: "holdover", local: "local", unsynchronized: "unsynchronized",
-	unreachable: "unreachable", unobserved: "nobody looked",
+	synchronized: "synchronized", holdover: "holdover", contradicted: "contradicted", local: "local",
+	unsynchronized: "unsynchronized", unreachable: "unreachable", unobserved: "nobody looked",
 };
 
 const eventTexts = {
