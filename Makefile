@@ -20,6 +20,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # The plotting library that the page comes with.
 UPLOT = 1.6.32
@@ -80,6 +81,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	GOOS=darwin go build ./chrony ./clockerror
 	GOOS=windows go build ./chrony ./clockerror
 	go run $(STATICCHECK) ./...
+	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
 	cd deploy/release && go vet . && go mod tidy -diff
