@@ -106,7 +106,7 @@ fuzz: ## fuzz the decoder for a minute
 	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
 
 .PHONY: docs
-docs: ## write docs/metrics.md and the chart's README anew
+docs: ## write docs/reference/metrics.md and the chart's README anew
 	go test ./internal/exporter -run '^TestReference$$' -update
 	go run $(HELMDOCS) --chart-search-root=deploy/helm/chrony-tracker
 
@@ -131,7 +131,7 @@ uplot: ## fetch the page's plotting library from npm anew (change UPLOT for anot
 
 .PHONY: screenshots
 screenshots: ## make the pictures of the page in docs anew, in two minutes (takes chromium)
-	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs' .
+	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs/images' .
 
 .PHONY: clean
 clean: ## remove what was built

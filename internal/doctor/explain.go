@@ -310,7 +310,7 @@ func (s *sight) lessDrift() string {
 	const small = 1 // ppm
 	if wander := s.wander(); wander > small && !s.foundFaster() {
 		less := growth - (wander-small)*1e-6
-		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/bound.md)", small, clockerror.Format(less*interval))
+		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/background/bound.md)", small, clockerror.Format(less*interval))
 	}
 	return gain
 }

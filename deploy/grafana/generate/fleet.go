@@ -119,7 +119,7 @@ func nodeCounts() panel {
 		return byName(name, property("thresholds", thresholds), property("links", list{object{"title": "Runbook", "url": docs + runbook, "targetBlank": true}}))
 	}
 	return tile(panel{
-		title: "Nodes", width: 8, unit: "none", see: "metrics.md",
+		title: "Nodes", width: 8, unit: "none", see: "reference/metrics.md",
 		defaults: object{"decimals": 0, "mappings": list{inWords(nothing, "?", grey)}},
 		about: "watched: with a tracker that was scraped within two minutes. bound: of whose clock it is known how wrong it can be. " +
 			"no bound: whose clock can be off by any amount, because chronyd follows no source or the clock itself, or does not answer. " +
@@ -167,7 +167,7 @@ func worstNodes() panel {
 		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term.name, nil})
 	}
 	return largestFirst(table(panel{
-		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "metrics.md",
+		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "reference/metrics.md",
 		about: "The bound is the sum of its terms: offset (how far off the last sample found the clock, less what was slewed since), delay and dispersion (the error of that sample), " +
 			"drift (how far the clock may have moved since), reference (the error of the reference, as set), disagreement (what chrony's own terms or other sources demand beyond these). " +
 			"Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
@@ -177,7 +177,7 @@ func worstNodes() panel {
 
 func allBounds() panel {
 	return panel{
-		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "watch.md",
+		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "background/watch.md",
 		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
 			"Nodes without a bound are in none: the states below tell how many.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
@@ -197,7 +197,7 @@ func knownBounds() panel {
 		return `histogram_quantile(` + q + `, sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `}))`
 	}
 	return lines(panel{
-		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "watch.md",
+		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "background/watch.md",
 		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle; these two are read off the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
 		queries: []query{
 			{expr: `max(` + worst(`cluster:chrony_clock_error_bound_seconds:max{`+of+`}`) + `)`, legend: "largest"},
@@ -219,7 +219,7 @@ const (
 
 func howManyInDoubt() panel {
 	p := areas(panel{
-		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "architecture.md#the-states",
+		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "background/architecture.md#the-states",
 		about: "Nodes that are not synchronized, by state. Only those in holdover or contradicted have a bound. The others are in no graph of it.",
 		queries: []query{
 			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},

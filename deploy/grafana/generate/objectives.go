@@ -31,7 +31,7 @@ func objectives() dashboard {
 
 func compliance() panel {
 	return tile(panel{
-		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "watch.md#objectives",
+		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "background/watch.md#objectives",
 		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Of several clusters, that of the one that keeps it worst. " + whyUnknown,
 		defaults: object{"decimals": 3, "thresholds": steps(grey, 0, "red", 0.99, "orange", 0.999, "green")},
 		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + `)`, legend: "{{objective}}"}},
@@ -49,7 +49,7 @@ func budget() panel {
 
 func limits() panel {
 	return tile(panel{
-		title: "Limits", width: 4, unit: "s", none: "unknown", see: "watch.md#objectives", defaults: object{"thresholds": steps("blue")},
+		title: "Limits", width: 4, unit: "s", none: "unknown", see: "background/watch.md#objectives", defaults: object{"thresholds": steps("blue")},
 		about:   "What each objective allows: chrony_objective_limit_seconds, or the rules' own where none is set.",
 		queries: []query{{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + held + `})`, legend: "{{objective}}"}},
 	}, "value_and_name")

@@ -144,7 +144,7 @@ func TestAlerts(t *testing.T) {
 
 // TestMetrics wants the rules to use metrics that there are.
 func TestMetrics(t *testing.T) {
-	metrics, err := os.ReadFile(filepath.Join(root, "docs/metrics.md"))
+	metrics, err := os.ReadFile(filepath.Join(root, "docs/reference/metrics.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
