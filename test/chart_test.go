@@ -237,7 +237,7 @@ func TestChartMonitors(t *testing.T) {
 // TestChartRules changes the rules by values.
 func TestChartRules(t *testing.T) {
 	spec := fmt.Sprint(objects(t, "--values="+chart+"/ci/operator-values.yaml")["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.05", "for:0s labels:map[severity:critical]] map[alert:ClockErrorLarge", "record:job:chrony_up:sum"} {
+	for _, want := range []string{"* 0.05", "for:0s labels:map[severity:critical]] map[alert:ClockContradicted", "record:job:chrony_up:sum"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
