@@ -210,7 +210,7 @@ func Of(o Observation, assume Assumptions) Estimate {
 	}
 	t := o.Tracking
 	followed := Followed(t, o.Sources)
-	e.UpdateAge = referenceAge(t.RefTime, o.At)
+	e.UpdateAge = referenceAge(t, o.At)
 	e.SampleAge = e.UpdateAge
 	if followed != nil {
 		e.SampleAge = sampleAge(followed, o)

@@ -146,14 +146,15 @@ func pollInterval(poll int16) float64 {
 	return math.Ldexp(1, int(min(max(poll, minPoll), maxPoll)))
 }
 
-// referenceAge returns how far, in seconds, the reference time lies from now.
-// One that lies ahead was left behind by a step of the clock: chronyd itself
-// computes its dispersion from the distance, whatever the direction.
-func referenceAge(reference, now time.Time) float64 {
-	if reference.IsZero() {
+// referenceAge returns how far, in seconds, the reference time lies from now by
+// chronyd's own time, from which the clock differs by what is still to be corrected.
+// One that lies ahead was left behind by a step of the clock: chronyd itself computes
+// its dispersion from the distance, whatever the direction.
+func referenceAge(t *chrony.Tracking, now time.Time) float64 {
+	if t.RefTime.IsZero() {
 		return math.Inf(1)
 	}
 	const nanosecond = 1e-9 // a Duration ends at 292 years, and a time on the wire does not
-	seconds := float64(now.Unix()-reference.Unix()) + float64(now.Nanosecond()-reference.Nanosecond())*nanosecond
-	return math.Abs(seconds)
+	seconds := float64(now.Unix()-t.RefTime.Unix()) + float64(now.Nanosecond()-t.RefTime.Nanosecond())*nanosecond
+	return math.Abs(seconds + t.SystemTime)
 }
