@@ -61,7 +61,7 @@ func TestKept(t *testing.T) {
 
 // TestParts has them fill the bar, whatever the bound is.
 func TestParts(t *testing.T) {
-	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {1e-6, 2e-6, 3e-6, 0, 4e-3, 1}} {
+	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {Offset: 1e-6, Delay: 2e-6, Dispersion: 3e-6, Reference: 4e-3, Disagreement: 1}} {
 		bound := terms.Sum()
 		p := page{apiStatus: apiStatus{Status: Status{Bound: &bound, Terms: &terms}}}
 		end := 0.0
