@@ -60,14 +60,6 @@ func TestStates(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{Lines: []string{"local stratum 10"}})
 		want(t, start(t, d.Address, tracker.Config{}).Snapshot(background), clockerror.Local)
 	})
-	t.Run("permanent offset", func(t *testing.T) {
-		d := chronytest.NewSynchronized(t, " offset 0.25")
-		s := start(t, d.Address, tracker.Config{}).Snapshot(background)
-		want(t, s, clockerror.Synchronized)
-		if s.Estimate.Bound < 0.25 || s.Estimate.Bound > 0.5 {
-			t.Errorf("the clock is 0.25 s wrong, the bound is %v", s.Estimate.Bound)
-		}
-	})
 	t.Run("dead, hung, and back", func(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{})
 		tr := start(t, d.Address, tracker.Config{})
@@ -92,10 +84,11 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestHoldover kills the server of a chronyd that polls it each second.
+// TestHoldover kills the server of a chronyd that polls it each second, and whose
+// clock is off by a quarter of a second.
 func TestHoldover(t *testing.T) {
 	server, line := chronytest.NewServer(t)
-	d := chronytest.New(t, chronytest.Config{Lines: []string{line + " minpoll 0 maxpoll 0"}})
+	d := chronytest.New(t, chronytest.Config{Lines: []string{line + everySecond + " offset 0.25"}})
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +102,29 @@ func TestHoldover(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if s := tr.Snapshot(background); s.Report.Tracking.Leap != chrony.LeapNormal {
+	s := tr.Snapshot(background)
+	if s.Report.Tracking.Leap != chrony.LeapNormal {
 		t.Errorf("chronyd itself noticed: %+v", s.Report.Tracking)
+	}
+	if e := s.Estimate; e.Bound < 0.25 || e.Growth < clockerror.DefaultMaxDrift*1e-6 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestServerLocal follows a server that follows its own clock. chronyd tells that
+// over its socket only.
+func TestServerLocal(t *testing.T) {
+	t.Parallel()
+	d := chronytest.NewSynchronized(t, "")
+	tr := watch(t, "unix://"+d.Socket, 100*time.Millisecond, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		s := tr.Snapshot(t.Context())
+		if e := s.Estimate; e.ServerLocal && e.Untraced && e.State == clockerror.Synchronized && tr.Now().Untraced {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, %+v", s.Estimate, tr.Now())
+		}
 	}
 }
 
