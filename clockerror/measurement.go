@@ -129,7 +129,7 @@ func (j *judgement) voters(followed *chrony.Source, e *Estimate) []Measurement {
 		}
 		age := sampleAge(s, j.Observation)
 		// Both ages are blurred by a second.
-		if age >= lostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
+		if age >= LostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
 			continue
 		}
 		// What is not selectable may be a free witness (noselect). It speaks of

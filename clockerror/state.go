@@ -76,10 +76,11 @@ func stateOf(t *chrony.Tracking) State {
 	}
 }
 
-const (
-	// lostPolls is how many polls may stay unanswered before holdover begins.
-	lostPolls = 4
+// LostPolls is how many polls of a source may stay unanswered. Then holdover begins,
+// if the clock follows it, or it has no vote any more.
+const LostPolls = 4
 
+const (
 	// slack, in seconds, covers what the ages lack in precision: samples' are
 	// in whole seconds, and chronyd disguises the reference time by up to 1 s.
 	slack = 2
@@ -129,14 +130,14 @@ func (o *Observation) stepsSince(s *chrony.Source) (sum Step) {
 func holdoverAge(followed *chrony.Source, o Observation) float64 {
 	update := max(0, o.Tracking.LastUpdateInterval)
 	if followed == nil {
-		return min(lostPolls*update+slack, longestHoldoverAge)
+		return min(LostPolls*update+slack, longestHoldoverAge)
 	}
 	poll := pollInterval(followed.Poll)
 	longer := min(update, filteredPolls*poll)
 	if o.Intervals != [3]float64{} {
 		longer = min(longer, slices.Min(o.Intervals[:]))
 	}
-	return min(lostPolls*max(poll, longer)+slack, max(longestHoldoverAge, 2*poll+slack))
+	return min(LostPolls*max(poll, longer)+slack, max(longestHoldoverAge, 2*poll+slack))
 }
 
 // pollInterval returns an interval in seconds. Poll is its binary logarithm; no
