@@ -140,16 +140,16 @@ func TestOf(t *testing.T) {
 			Synchronized, 0.505, 0.52,
 		},
 		{
-			"the sample found a drift of 100 ppm",
+			"the sample found a drift",
 			func(o *Observation, _ *Assumptions) { o.Sources[0].MeasuredOffset = -0.0124 },
-			Synchronized, 0.007 + 100e-6*30, 0.022,
+			Synchronized, 0.007 + drift(29) + 0.0124/64*30, 0.022,
 		},
 		{
 			"the same over a longer update interval",
 			func(o *Observation, _ *Assumptions) {
 				o.Sources[0].MeasuredOffset, o.Tracking.LastUpdateInterval = -0.0124, 128
 			},
-			Synchronized, 0.007 + 50e-6*30, 0.022,
+			Synchronized, 0.007 + drift(29) + 0.0124/128*30, 0.022,
 		},
 		{"a quieter oscillator", func(_ *Observation, a *Assumptions) { a.MaxWander = 1 }, Synchronized, 0.007 + 1e-6*30, 0.022},
 
@@ -381,7 +381,7 @@ func TestFollowed(t *testing.T) {
 func TestOthers(t *testing.T) {
 	const own = 0.007 + 10e-6*301         // the bound without others
 	far := func(offset float64) float64 { // of a sample of 5 s
-		return offset - 0.001 + 0.0001 + max(10e-6, (offset-0.0001)/64)*6
+		return offset - 0.001 + 0.0001 + (10e-6+offset/64)*6
 	}
 	for _, test := range []struct {
 		name   string
@@ -443,7 +443,7 @@ func TestOthers(t *testing.T) {
 		}, Contradicted, 3600.001 + 0.006 + 3600.0/64*6},
 		{"the followed one has moved by 0.6 s, and chronyd ignores it (maxchange)", func(o *Observation, _ *Assumptions) {
 			o.Sources[0].SampleAge, o.Sources[0].MeasuredOffset, o.Sources[0].AdjustedOffset = 63*second, 0.6, 0.6
-		}, Contradicted, 0.599 + 0.006 + (0.6-0.006)/64*64},
+		}, Contradicted, 0.599 + 0.006 + 0.6 + holdoverDrift(63)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o, assume := following(), Assumptions{}

@@ -110,12 +110,16 @@ func shifted(offset float64, by Step) Measurement {
 // does not know of its frequency (the skew), and by what may change.
 func (j *judgement) basicRate() float64 { return math.Abs(j.Tracking.Skew)*1e-6 + j.wander }
 
-// rate is the same, or more if the source's last sample found the clock to drift
-// faster than that between two samples.
+// rate is the same for a source's last sample, with the drift that it found. A
+// measured offset beyond the sample's own error is a frequency that chronyd did not
+// know of, over the interval since the sample before. The frequency may change as much
+// again by the next sample: so the two rates add up.
 func (j *judgement) rate(s *chrony.Source) float64 {
+	if math.Abs(s.MeasuredOffset) <= math.Abs(s.OffsetError) {
+		return j.basicRate()
+	}
 	interval := max(pollInterval(s.Poll), j.Tracking.LastUpdateInterval)
-	found := (math.Abs(s.MeasuredOffset) - math.Abs(s.OffsetError)) / interval
-	return math.Abs(j.Tracking.Skew)*1e-6 + max(j.wander, found)
+	return j.basicRate() + math.Abs(s.MeasuredOffset)/interval
 }
 
 // voters are the measurements of sources other than the followed one that know
