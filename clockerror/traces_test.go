@@ -23,7 +23,8 @@ import (
 const tracesDir = "testdata/traces"
 
 // outside are the scenarios that break an assumption of the bound, with the
-// largest ratio of true error to bound. docs/bound.md has the same figures.
+// largest ratio of true error to bound. docs/background/bound.md has the same
+// figures, but measures the error relative to UTC everywhere.
 var outside = map[string]float64{
 	"d_dead_heat10":           1.306, // the clock drifts by 20 ppm before holdover begins
 	"m_moved_poll6":           6.599, // the frequency steps by 100 ppm
