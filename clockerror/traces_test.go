@@ -40,9 +40,6 @@ var outside = map[string]float64{
 	"u_stairs_poll3": 1.012,
 	"u_stairs_poll6": 1.169,
 	"u_phc_stairs":   1.054,
-
-	// It changes by 20 ppm in holdover, just before the first sample.
-	"u_return": 1.115,
 }
 
 // relative are the scenarios in which a server is wrong and does not say so. The
