@@ -124,7 +124,7 @@ dashboards: ## make the dashboards from deploy/grafana/generate
 
 .PHONY: manifests
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
-	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
+	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image in your copy, then kubectl apply -f it.'; \
 		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
 
 .PHONY: uplot
