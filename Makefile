@@ -5,7 +5,7 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
 NODES    ?= 5
-IMAGE    ?= chrony-tracker:$(subst +,-,$(VERSION))
+IMAGE    ?= ghcr.io/chrony-tracker/chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, also where no tag gives one.
 RELEASE = $(if $(filter v%,$(VERSION)),$(VERSION),v0.0.0-g$(VERSION))
@@ -18,6 +18,8 @@ GOBUILD = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= go build 
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# Helm for make release. A Helm of another version makes other bytes.
+HELM        = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 go run helm.sh/helm/v3/cmd/helm@v3.22.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
@@ -53,7 +55,7 @@ man: build ## write dist/chrony-tracker.1, the manual page
 	bin/chrony-tracker --help-man >dist/chrony-tracker.1
 
 .PHONY: image
-image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, without an engine (IMAGE=name:tag)
+image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, without an engine (IMAGE=registry/name:tag)
 	@mkdir -p dist
 	GOOS=linux GOARCH=amd64 $(GOBUILD) -o dist/chrony-tracker-linux-amd64 ./cmd/chrony-tracker
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o dist/chrony-tracker-linux-arm64 ./cmd/chrony-tracker
@@ -64,8 +66,10 @@ image: ## write dist/chrony-tracker.oci.tar, for linux/amd64 and linux/arm64, wi
 .PHONY: release
 release: ## write all that is published to dist/release: image, chart, programs, systemd unit, SBOMs, checksums (VERSION=v1.2.3)
 	rm -rf dist/release && mkdir -p dist/release
-	@$(MAKE) --no-print-directory image VERSION='$(RELEASE)' IMAGE='chrony-tracker:$(subst +,-,$(RELEASE))'
+	@$(MAKE) --no-print-directory image VERSION='$(RELEASE)'
 	cp dist/chrony-tracker.oci.tar 'dist/release/chrony-tracker-$(RELEASE).oci.tar'
+	$(HELM) package deploy/helm/chrony-tracker --destination dist/release \
+		--version '$(RELEASE:v%=%)' --app-version '$(RELEASE:v%=%)'
 	cd deploy/release && go run . -version '$(RELEASE)' -created '$(CREATED)' -source ../.. -out ../../dist/release \
 		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
 
@@ -120,7 +124,7 @@ dashboards: ## make the dashboards from deploy/grafana/generate
 
 .PHONY: manifests
 manifests: ## make deploy/kubernetes/chrony-tracker.yaml, all in one file, from deploy/kubernetes/host-network
-	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image, then kubectl apply -f it.'; \
+	@{ echo '# deploy/kubernetes/host-network in one file (make manifests). Set the image in your copy, then kubectl apply -f it.'; \
 		go run $(KUSTOMIZE) build deploy/kubernetes/host-network; } >deploy/kubernetes/chrony-tracker.yaml
 
 .PHONY: uplot

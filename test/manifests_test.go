@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -218,6 +219,35 @@ func TestTrackerURL(t *testing.T) {
 			scheme = "https"
 		}
 		check(file, scheme, objects(t, "--values="+file)["DaemonSet"])
+	}
+}
+
+// TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
+// manifests.
+func TestOverlay(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guides/kubernetes.md")
+	must(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of YAML in the guide, want the overlay and the patch of its user id", len(blocks))
+	}
+	manifests, err := filepath.Abs("../deploy/kubernetes")
+	must(t, err)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	local, err := filepath.Rel(dir, filepath.Join(manifests, "socket"))
+	must(t, err)
+	overlay := regexp.MustCompile(`https://\S+`).ReplaceAllLiteralString(blocks[0][1]+blocks[1][1], local)
+	must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
+	variant, err := filepath.Rel(manifests, dir)
+	must(t, err)
+	daemonset, _ := render(t, variant)
+	pod := at(daemonset, "spec", "template", "spec")
+	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
+		t.Errorf("image %v", image)
+	}
+	if user := at(pod, "securityContext", "runAsUser"); user != 995 {
+		t.Errorf("user %v", user)
 	}
 }
 
