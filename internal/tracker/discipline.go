@@ -48,8 +48,9 @@ const (
 	disciplineWindow = 60
 )
 
-// seen takes in a sample, and reports whether another program disciplines the clock.
-func (d *foreignDiscipline) seen(o *observation) bool {
+// seen takes in a sample, and whether the clock was set since the one before. It
+// reports whether another program disciplines the clock.
+func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 	mismatch := d.frequency.seen(o)
 	before := d.last
 	d.last = nil
@@ -57,7 +58,7 @@ func (d *foreignDiscipline) seen(o *observation) bool {
 		return d.holds || mismatch
 	}
 	d.last = o
-	if before == nil || missedUpdates(before, o) {
+	if before == nil || stepped || missedUpdates(before, o) {
 		d.since, d.window, d.times = slewed{from: o.Instant}, slewed{from: o.Instant}, 0
 		return d.holds || mismatch
 	}

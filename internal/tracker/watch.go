@@ -243,7 +243,8 @@ func (w *watch) tell(o *clockerror.Observation, began int64) {
 
 // judge judges a sample, with what is known from others. The mutex is held.
 func (w *watch) judge(o *observation) {
-	rival := w.discipline.seen(o)
+	stepped := w.latest != nil && w.course.steppedAt > w.latest.Boot
+	rival := w.discipline.seen(o, stepped)
 	if o.tracking != nil {
 		w.steps.read(o.tracking, o.Boot)
 		w.unknown(&o.known, o.Boot)

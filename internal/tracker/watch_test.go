@@ -34,6 +34,7 @@ type simulation struct {
 
 	tracking chrony.Tracking
 	source   chrony.Source
+	ntp      *chrony.NTPData
 	manual   bool          // chronyd updates the clock when the test says so, not at each poll
 	err      error         // of chronyd
 	takes    time.Duration // chronyd to answer
@@ -86,6 +87,9 @@ func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report
 	report := &chrony.Report{At: s.time.time(), Address: "127.0.0.1:323", Tracking: &tracking}
 	if want&chrony.WantSources != 0 {
 		report.Sources, report.SameUpdate = []chrony.Source{s.source}, true
+		if want&chrony.WantNTPData != 0 {
+			report.Sources[0].NTP = s.ntp
+		}
 	}
 	return report, nil
 }
