@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 // These tests read what the chart makes of every switch, and compare it with the
