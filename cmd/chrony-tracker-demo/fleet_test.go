@@ -11,7 +11,6 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 // serveTest serves a fleet and returns what fetches a path of it.
