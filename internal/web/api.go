@@ -96,20 +96,20 @@ type apiStatus struct {
 }
 
 type watch struct {
-	Since        time.Time          `json:"since"`
-	Interval     float64            `json:"interval_seconds"`
-	Samples      uint64             `json:"samples"`
-	SampleTime   *time.Time         `json:"sample_time"`
-	StateSince   *time.Time         `json:"state_since"`
-	Seconds      map[string]float64 `json:"state_seconds"`
-	Windows      []window           `json:"windows"`
-	Distribution []bucket           `json:"distribution"`
-	Objectives   []objective        `json:"objectives"`
-	Steps        jumps              `json:"steps"`
-	Suspends     jumps              `json:"suspends"`
-	Steering     float64            `json:"steering_seconds"`
-	Kernel       *kernel            `json:"kernel"`
-	Rival        bool               `json:"steered_by_another"`
+	Since             time.Time          `json:"since"`
+	Interval          float64            `json:"interval_seconds"`
+	Samples           uint64             `json:"samples"`
+	SampleTime        *time.Time         `json:"sample_time"`
+	StateSince        *time.Time         `json:"state_since"`
+	Seconds           map[string]float64 `json:"state_seconds"`
+	Windows           []window           `json:"windows"`
+	Distribution      []bucket           `json:"distribution"`
+	Objectives        []objective        `json:"objectives"`
+	Steps             jumps              `json:"steps"`
+	Suspends          jumps              `json:"suspends"`
+	Steering          float64            `json:"steering_seconds"`
+	Kernel            *kernel            `json:"kernel"`
+	ForeignDiscipline bool               `json:"foreign_discipline"`
 
 	state      clockerror.State // of the latest sample
 	eventCount uint64
@@ -159,19 +159,19 @@ func newWatch(found *tracker.Watched) *watch {
 		return nil
 	}
 	w := &watch{
-		Since:        found.Since,
-		Interval:     found.Interval.Seconds(),
-		Samples:      found.Samples,
-		SampleTime:   timeOrNone(found.SampleAt),
-		StateSince:   timeOrNone(found.StateSince),
-		Seconds:      map[string]float64{unobserved: found.Unobserved},
-		Distribution: newDistribution(found.Distribution),
-		Objectives:   []objective{},
-		Steps:        newJumps(found.Steps),
-		Suspends:     newJumps(found.Sleeps),
-		Steering:     found.Steering,
-		Rival:        found.Rival,
-		state:        found.State,
+		Since:             found.Since,
+		Interval:          found.Interval.Seconds(),
+		Samples:           found.Samples,
+		SampleTime:        timeOrNone(found.SampleAt),
+		StateSince:        timeOrNone(found.StateSince),
+		Seconds:           map[string]float64{unobserved: found.Unobserved},
+		Distribution:      newDistribution(found.Distribution),
+		Objectives:        []objective{},
+		Steps:             newJumps(found.Steps),
+		Suspends:          newJumps(found.Sleeps),
+		Steering:          found.Steering,
+		ForeignDiscipline: found.ForeignDiscipline,
+		state:             found.State,
 	}
 	for _, n := range found.Events {
 		w.eventCount += n

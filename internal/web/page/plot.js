@@ -13,7 +13,7 @@ const stateTexts = {
 const eventTexts = {
 	chronyd_restarted: "chronyd was restarted", source_changed: "another source", leap_status_changed: "leap status",
 	state_changed: "state", clock_stepped: "the clock was stepped", suspended: "the machine was suspended",
-	steered_by_another: "another program steers this clock, or chronyd does not",
+	foreign_discipline: "another program steers this clock, or chronyd does not",
 };
 
 export class Plot {
