@@ -34,20 +34,6 @@ const (
 // EventKinds lists all kinds.
 var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, ForeignDiscipline}
 
-// String says in words what has happened.
-func (k EventKind) String() string { return eventTexts[k] }
-
-// eventTexts are what the log says, too.
-var eventTexts = map[EventKind]string{
-	ChronydRestarted:  "chronyd was restarted",
-	SourceChanged:     "chronyd follows another source",
-	LeapStatusChanged: "the leap status has changed",
-	StateChanged:      "the clock's state has changed",
-	ClockStepped:      "the clock was stepped",
-	Suspended:         "the machine was suspended",
-	ForeignDiscipline: "another program steers this clock, or chronyd does not",
-}
-
 // An Event is something that happened at some time.
 type Event struct {
 	At       time.Time // when it was noticed
@@ -156,7 +142,7 @@ func (w *watch) note(now Instant, event Event, args ...any) {
 	if event.Seconds != 0 {
 		args = append(args, "seconds", strconv.FormatFloat(event.Seconds, 'g', 6, 64))
 	}
-	w.log.Info(eventTexts[event.Kind], args...)
+	w.log.Info("clock event", append([]any{"event", string(event.Kind)}, args...)...)
 }
 
 // details are what the log says beside a state.

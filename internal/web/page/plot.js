@@ -197,7 +197,7 @@ export class Plot {
 		ctx.save();
 		ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
 		ctx.lineWidth = devicePixelRatio;
-		ctx.strokeStyle = color("none");
+		ctx.strokeStyle = color("unknown");
 		const limits = Object.entries(Object.groupBy(this.#objectives, (o) => o.limit))
 			.map(([limit, all]) => ({ y: Math.round(u.valToPos(Number(limit), "y", true)), text: `${all.map((o) => o.name).join(", ")} ${seconds(Number(limit))}` }))
 			.sort((a, b) => b.y - a.y);
@@ -211,7 +211,7 @@ export class Plot {
 		for (const { y, text } of limits) {
 			if (last - y < 14 * devicePixelRatio) continue;
 			last = y;
-			label(ctx, text, "right", left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "none");
+			label(ctx, text, "right", left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "unknown");
 		}
 		ctx.restore();
 	}

@@ -1,0 +1,71 @@
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// eventTexts has a text for each kind of event.
+var eventTexts = map[tracker.EventKind]string{
+	tracker.ChronydRestarted:  "chronyd was restarted",
+	tracker.SourceChanged:     "chronyd follows another source",
+	tracker.LeapStatusChanged: "the leap status changed",
+	tracker.StateChanged:      "the clock's state changed",
+	tracker.ClockStepped:      "the clock was stepped",
+	tracker.Suspended:         "the machine was suspended",
+	tracker.ForeignDiscipline: "another program steers this clock, or chronyd does not",
+}
+
+// EventText says what happened.
+func EventText(e tracker.Event) string {
+	text := eventTexts[e.Kind]
+	switch {
+	case e.Kind == tracker.ClockStepped:
+		return text + " by " + Signed(e.Seconds)
+	case e.Kind == tracker.Suspended:
+		return text + " for " + Duration(e.Seconds)
+	case e.From != "":
+		return fmt.Sprintf("%s from %s to %s", text, e.From, e.To)
+	default:
+		return text
+	}
+}
+
+// An Event is something that happened to the clock.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"event"`
+	Text    string    `json:"text"`
+	From    *string   `json:"from"`
+	To      *string   `json:"to"`
+	Seconds *float64  `json:"seconds"`
+}
+
+// Events are the latest ones, and how many there were of each kind.
+type Events struct {
+	Events []Event           `json:"events"`
+	Counts map[string]uint64 `json:"counts"`
+}
+
+// NewEvents returns what has happened.
+func NewEvents(t *tracker.Tracker) Events {
+	answer := Events{Events: []Event{}, Counts: make(map[string]uint64)}
+	for _, e := range t.Events() {
+		entry := Event{Time: e.At, Kind: string(e.Kind), Text: EventText(e)}
+		if e.From != "" {
+			entry.From, entry.To = &e.From, &e.To
+		}
+		if e.Kind == tracker.ClockStepped || e.Kind == tracker.Suspended {
+			entry.Seconds = &e.Seconds
+		}
+		answer.Events = append(answer.Events, entry)
+	}
+	if found := t.Watched(); found != nil {
+		for kind, n := range found.Events {
+			answer.Counts[string(kind)] = n
+		}
+	}
+	return answer
+}

@@ -1,0 +1,150 @@
+package status
+
+import (
+	"math"
+	"math/bits"
+	"strings"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+)
+
+// A ListedSource is one of chronyd's sources, and what chronyd thinks of it.
+type ListedSource struct {
+	Name        string   `json:"name"` // the address, or a reference clock's name
+	Configured  *string  `json:"configured_name"`
+	Mode        string   `json:"mode"`
+	State       string   `json:"state"`
+	Verdict     *string  `json:"verdict"`
+	Reason      string   `json:"reason"`
+	Stratum     uint16   `json:"stratum"`
+	Poll        float64  `json:"poll_seconds"`
+	Reach       uint8    `json:"reach"`
+	SampleAge   *float64 `json:"sample_age_seconds"`
+	Offset      *float64 `json:"offset_seconds"`
+	OffsetError *float64 `json:"offset_error_seconds"`
+}
+
+// A Poll is whether one of a source's last polls was answered.
+type Poll struct {
+	X        int // in the drawing
+	Answered bool
+}
+
+// Polls are the last eight polls, the latest at the end.
+func (s ListedSource) Polls() []Poll {
+	const width = 6
+	polls := make([]Poll, 8)
+	for i := range polls {
+		polls[i] = Poll{i * width, s.Reach&(1<<(7-i)) != 0}
+	}
+	return polls
+}
+
+// Answered counts them.
+func (s ListedSource) Answered() int { return bits.OnesCount8(s.Reach) }
+
+// OtherName is the name in chrony.conf, if it is not the address.
+func (s ListedSource) OtherName() string {
+	if s.Configured == nil || *s.Configured == s.Name {
+		return ""
+	}
+	return *s.Configured
+}
+
+// VerdictOrState is chronyd's verdict or, where it is not told, the state.
+func (s ListedSource) VerdictOrState() string {
+	if s.Verdict != nil {
+		return strings.ReplaceAll(*s.Verdict, "_", " ")
+	}
+	return s.State
+}
+
+// newSources returns nil if chronyd doesn't list its sources.
+func newSources(sources []chrony.Source) []ListedSource {
+	if sources == nil {
+		return nil
+	}
+	listed := make([]ListedSource, len(sources))
+	for i, s := range sources {
+		listed[i] = newListedSource(s)
+	}
+	return listed
+}
+
+func newListedSource(s chrony.Source) ListedSource {
+	listed := ListedSource{
+		Name:    s.Name(),
+		Mode:    s.Mode.String(),
+		State:   s.State.String(),
+		Reason:  Standing(s),
+		Stratum: s.Stratum,
+		Poll:    math.Exp2(float64(s.Poll)),
+		Reach:   s.Reach,
+	}
+	if s.ConfiguredName != "" {
+		listed.Configured = &s.ConfiguredName
+	}
+	if s.Select != nil {
+		verdict := s.Select.State.String()
+		listed.Verdict = &verdict
+	}
+	if s.SampleAge != chrony.Never {
+		listed.SampleAge = finite(s.SampleAge.Seconds())
+		listed.Offset, listed.OffsetError = finite(s.AdjustedOffset), finite(s.OffsetError)
+	}
+	return listed
+}
+
+// IsUnresolved reports whether a source's name has no address.
+func IsUnresolved(c chrony.Source) bool { return c.Address.ID != 0 && !c.Address.IP.IsValid() }
+
+// Standing says whether chronyd uses a source, and why not. The report selectdata
+// has the reason; without it the source's state says less.
+func Standing(c chrony.Source) string {
+	if IsUnresolved(c) {
+		return "not used: its name has no address"
+	}
+	text := ""
+	if c.Select != nil {
+		text = selectStates[c.Select.State]
+	}
+	if text == "" {
+		text = sourceStates[c.State]
+	}
+	if c.Reach == 0 {
+		text += "; none of its last eight polls was answered"
+	}
+	return text
+}
+
+// sourceStates are what the report sources tells.
+var sourceStates = map[chrony.SourceState]string{
+	chrony.StateSelected:      "followed",
+	chrony.StateNonselectable: "not used: unreachable, or too few samples",
+	chrony.StateFalseticker:   "not used: it disagrees with the majority",
+	chrony.StateJittery:       "not used: it jitters too much",
+	chrony.StateCombined:      "combined with the followed source",
+	chrony.StateSelectable:    "in reserve",
+}
+
+// selectStates are what the report selectdata tells (chronyc manual, selectdata).
+var selectStates = map[chrony.SelectState]string{
+	'N': "not used: it has the option noselect",
+	'M': "not used yet: too few samples",
+	's': "not used: it is not synchronized itself",
+	'r': "not used: its stratum is not below the local stratum",
+	'd': "not used: its root distance is above maxdistance",
+	'~': "not used: its jitter is above maxjitter",
+	'w': "not used yet: chronyd waits for statistics of other sources",
+	'S': "not used: its samples are old",
+	'O': "not used: chronyd follows another source of the orphan mode",
+	'T': "not used: it disagrees with the trusted sources",
+	'x': "not used: it disagrees with the majority",
+	'W': "not used: fewer sources agree than minsources requires",
+	'P': "in reserve: another source has the option prefer",
+	'U': "in reserve until its next sample",
+	'D': "in reserve: its root distance is far above that of others",
+	'L': "in reserve: its offset is far from that of others",
+	'+': "combined with the followed source",
+	'*': "followed",
+}
