@@ -79,8 +79,8 @@ func TestNodeProblemDetector(t *testing.T) {
 		status   int
 		text     string
 	}{
-		{func() {}, "1s", 0, `^ready: the clock is wrong by 2\d\d ms at most\n$`},
-		{func() {}, "10ms", 1, `^not ready: the clock can be wrong by 2\d\d ms, more than 10 ms\n$`},
+		{func() {}, "1s", 0, `^ready: .* 2\d\d ms .*\n$`},
+		{func() {}, "10ms", 1, `^not ready: .* 2\d\d ms .*more than 10 ms\n$`},
 		{func() {}, "soon", 2, `^max_error=soon: must be one duration`},
 		{d.Kill, "1s", 1, `^not ready: .*no answer`},
 		{func() { s.stop(t) }, "1s", 2, `^no tracker answers\n$`},

@@ -81,7 +81,8 @@ func (s *sight) refuseSources() {
 func (s *sight) followPHC(clocks ...tracker.PTPClock) {
 	const refid = 0x50484330 // PHC0
 	s.Report.Sources = []chrony.Source{{RefID: refid, Mode: chrony.ModeReferenceClock, State: chrony.StateSelected, Reach: 0xff, Poll: 3, OffsetError: 1e-6}}
-	s.Report.Tracking.RefID, s.Report.Tracking.Address = refid, chrony.Address{}
+	t := s.Report.Tracking
+	t.RefID, t.Address, t.SystemTime, t.RootDelay, t.RootDispersion = refid, chrony.Address{}, 1e-7, 1e-9, 1e-6
 	s.PTP.Clocks = clocks
 	s.estimate(clockerror.Assumptions{})
 }

@@ -115,7 +115,8 @@ func (s *sight) part(term string, seconds float64, explain func() (cause, gain s
 		p.Share = seconds / s.Estimate.Bound
 	}
 	p.Cause, p.Gain = explain()
-	if p.Share < worthwhile && !s.Estimate.Untraced {
+	untraced := term == "reference" && s.Estimate.Untraced
+	if p.Share < worthwhile && !untraced {
 		p.Gain = ""
 	}
 	return p
@@ -347,7 +348,7 @@ func (s *sight) explainReference() (cause, gain string) {
 			"follow a server that follows UTC"
 	case s.Estimate.Untraced:
 		return fmt.Sprintf("the error of the reference clock %s is unknown, so none is in the bound: it is not traced to UTC", s.sourceName()),
-			"set --clock.reference-error to the largest error of that clock: the bound becomes larger, and one to UTC"
+			"set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
 	case s.Estimate.Terms.Reference > 0:
 		return "--clock.reference-error", ""
 	default:
@@ -431,7 +432,7 @@ func (e *Explanation) Print(w io.Writer) error {
 	for _, p := range e.Parts {
 		size := clockerror.Format(p.Seconds)
 		size += strings.Repeat(" ", max(0, 8-utf8.RuneCountInString(size)))
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-12s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-13s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
 		b.WriteString("  " + wrapFrom(p.Cause, 2) + "\n")
 		if p.Gain != "" {
 			b.WriteString("  gain: " + wrapFrom(p.Gain, 8) + "\n")
