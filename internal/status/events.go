@@ -20,8 +20,10 @@ var eventTexts = map[tracker.EventKind]string{
 
 // EventText says what happened.
 func EventText(e tracker.Event) string {
-	text := eventTexts[e.Kind]
+	text, known := eventTexts[e.Kind]
 	switch {
+	case !known: // of another version
+		return fmt.Sprintf("unknown event %q", string(e.Kind))
 	case e.Kind == tracker.ClockStepped:
 		return text + " by " + Signed(e.Seconds)
 	case e.Kind == tracker.Suspended:
@@ -41,6 +43,18 @@ type Event struct {
 	From    *string   `json:"from"`
 	To      *string   `json:"to"`
 	Seconds *float64  `json:"seconds"`
+}
+
+// Row is the event in this program's own words, whoever reported it.
+func (e Event) Row() Row {
+	event := tracker.Event{Kind: tracker.EventKind(e.Kind)}
+	if e.From != nil && e.To != nil {
+		event.From, event.To = *e.From, *e.To
+	}
+	if e.Seconds != nil {
+		event.Seconds = *e.Seconds
+	}
+	return Row{Label: Clock(e.Time), Value: EventText(event)}
 }
 
 // Events are the latest ones, and how many there were of each kind.

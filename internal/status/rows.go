@@ -27,7 +27,7 @@ func (f Full) Facts() []Row { return append([]Row{f.StateRow()}, f.factRows()...
 // StateRow says for how long the state has lasted, if the watch has seen it too.
 func (f Full) StateRow() Row {
 	row := f.boundRows()[0]
-	if w := f.Watch; w != nil && w.StateSince != nil && w.state == f.State {
+	if w := f.Watch; w != nil && w.StateSince != nil && w.State == f.State.String() {
 		row.Value += " for " + Duration(f.Time.Sub(*w.StateSince).Seconds())
 	}
 	return row

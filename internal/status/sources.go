@@ -22,7 +22,12 @@ type ListedSource struct {
 	SampleAge   *float64 `json:"sample_age_seconds"`
 	Offset      *float64 `json:"offset_seconds"`
 	OffsetError *float64 `json:"offset_error_seconds"`
+
+	tone Tone
 }
+
+// Tone says whether chronyd uses the source, and how bad that is.
+func (s ListedSource) Tone() Tone { return s.tone }
 
 // A Poll is whether one of a source's last polls was answered.
 type Poll struct {
@@ -71,6 +76,10 @@ func newSources(sources []chrony.Source) []ListedSource {
 	return listed
 }
 
+// longestPoll is the longest interval between two polls that chronyd knows, as a
+// power of 2 s (chrony's MAX_POLL).
+const longestPoll = 24
+
 func newListedSource(s chrony.Source) ListedSource {
 	listed := ListedSource{
 		Name:    s.Name(),
@@ -78,8 +87,9 @@ func newListedSource(s chrony.Source) ListedSource {
 		State:   s.State.String(),
 		Reason:  Standing(s),
 		Stratum: s.Stratum,
-		Poll:    math.Exp2(float64(s.Poll)),
+		Poll:    math.Exp2(float64(min(s.Poll, longestPoll))),
 		Reach:   s.Reach,
+		tone:    sourceStates[s.State].tone,
 	}
 	if s.ConfiguredName != "" {
 		listed.Configured = &s.ConfiguredName
@@ -109,7 +119,7 @@ func Standing(c chrony.Source) string {
 		text = selectStates[c.Select.State]
 	}
 	if text == "" {
-		text = sourceStates[c.State]
+		text = sourceStates[c.State].text
 	}
 	if c.Reach == 0 {
 		text += "; none of its last eight polls was answered"
@@ -118,13 +128,16 @@ func Standing(c chrony.Source) string {
 }
 
 // sourceStates are what the report sources tells.
-var sourceStates = map[chrony.SourceState]string{
-	chrony.StateSelected:      "followed",
-	chrony.StateNonselectable: "not used: unreachable, or too few samples",
-	chrony.StateFalseticker:   "not used: it disagrees with the majority",
-	chrony.StateJittery:       "not used: it jitters too much",
-	chrony.StateCombined:      "combined with the followed source",
-	chrony.StateSelectable:    "in reserve",
+var sourceStates = map[chrony.SourceState]struct {
+	text string
+	tone Tone
+}{
+	chrony.StateSelected:      {"followed", OK},
+	chrony.StateNonselectable: {"not used: unreachable, or too few samples", Warning},
+	chrony.StateFalseticker:   {"not used: it disagrees with the majority", Bad},
+	chrony.StateJittery:       {"not used: it jitters too much", Warning},
+	chrony.StateCombined:      {"combined with the followed source", OK},
+	chrony.StateSelectable:    {"in reserve", Warning},
 }
 
 // selectStates are what the report selectdata tells (chronyc manual, selectdata).

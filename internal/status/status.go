@@ -4,6 +4,7 @@
 package status
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -57,6 +58,8 @@ type Refusal struct {
 type Problem struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint"`
+
+	cause string
 }
 
 // New returns a snapshot's status.
@@ -105,7 +108,19 @@ func newChronyd(r *chrony.Report) *Chronyd {
 	return c
 }
 
-func newProblem(err error) Problem { return Problem{err.Error(), tracker.Hint(err)} }
+func newProblem(err error) Problem {
+	return Problem{Error: err.Error(), Hint: tracker.Hint(err), cause: Cause(err)}
+}
+
+// Cause is an error without the address and the request, for those who name these
+// themselves.
+func Cause(err error) string {
+	var op *chrony.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
 
 func finite(v float64) *float64 {
 	if math.IsInf(v, 0) || math.IsNaN(v) {

@@ -116,11 +116,18 @@ func (s Status) whyApproximate() string {
 
 // Short is the verdict in a few words.
 func (s Status) Short() string {
-	if s.Bound == nil {
+	switch {
+	case s.Problem != nil:
+		return s.State.String() + ": " + s.Problem.cause
+	case s.Bound == nil:
 		return s.State.String() + ": error unknown"
+	default:
+		return fmt.Sprintf("%s: at most %s off", s.State, Seconds(*s.Bound))
 	}
-	return fmt.Sprintf("%s: at most %s off", s.State, Seconds(*s.Bound))
 }
+
+// Header of a gate's answer has the state, for programs: the text is for people.
+const Header = "Chrony-Clock-State"
 
 // Within returns the verdict if the clock is at most as far off as the limit, and
 // otherwise an error that says why it may not be. A clock without a bound never is,

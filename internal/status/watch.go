@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
@@ -21,6 +22,7 @@ type Watch struct {
 	Interval          float64            `json:"interval_seconds"`
 	Samples           uint64             `json:"samples"`
 	SampleTime        *time.Time         `json:"sample_time"`
+	State             string             `json:"state"` // of the latest sample
 	StateSince        *time.Time         `json:"state_since"`
 	Seconds           map[string]float64 `json:"state_seconds"`
 	Windows           []Window           `json:"windows"`
@@ -32,7 +34,6 @@ type Watch struct {
 	Kernel            *Kernel            `json:"kernel"`
 	ForeignDiscipline bool               `json:"foreign_discipline"`
 
-	state      clockerror.State // of the latest sample
 	eventCount uint64
 }
 
@@ -76,6 +77,26 @@ type Kernel struct {
 	Synchronized   bool    `json:"synchronized"`
 }
 
+// Rows are what the watch has found, in words.
+func (w *Watch) Rows() []Row {
+	var rows []Row
+	if w.StateSince != nil {
+		state := w.State
+		if !slices.ContainsFunc(clockerror.States, func(s clockerror.State) bool { return s.String() == state }) {
+			state = fmt.Sprintf("unknown state %q", state) // of another version
+		}
+		rows = append(rows, Row{Label: "state", Value: state, Note: "since " + Clock(*w.StateSince)})
+	}
+	for _, window := range w.Windows {
+		note := "the largest bound"
+		if window.Without > 0 {
+			note = "the largest known bound; it was unknown for " + Duration(window.Without)
+		}
+		rows = append(rows, Row{Label: "last " + Duration(window.Length), Value: secondsOrUnknown(window.Bound), Note: note})
+	}
+	return rows
+}
+
 // EventCount grows with each event.
 func (f Full) EventCount() uint64 {
 	if f.Watch == nil {
@@ -105,6 +126,7 @@ func newWatch(found *tracker.Watched) *Watch {
 		Interval:          found.Interval.Seconds(),
 		Samples:           found.Samples,
 		SampleTime:        timeOrNone(found.SampleAt),
+		State:             Unobserved,
 		StateSince:        timeOrNone(found.StateSince),
 		Seconds:           map[string]float64{Unobserved: found.Unobserved},
 		Distribution:      newDistribution(found.Distribution),
@@ -113,7 +135,9 @@ func newWatch(found *tracker.Watched) *Watch {
 		Suspends:          newJumps(found.Sleeps),
 		Steering:          found.Steering,
 		ForeignDiscipline: found.ForeignDiscipline,
-		state:             found.State,
+	}
+	if w.StateSince != nil {
+		w.State = found.State.String()
 	}
 	for _, n := range found.Events {
 		w.eventCount += n

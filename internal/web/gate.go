@@ -19,6 +19,7 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	snapshot := t.Judge(r.Context())
+	w.Header().Set(status.Header, snapshot.Estimate.State.String())
 	if err := snapshot.Err; err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 		return
