@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -32,21 +32,13 @@ Examples:
 		}
 		examination := doctor.Examine(ctx, shared.address, config)
 		if *asJSON {
-			err = printJSON(out, examination)
+			err = terminal.JSON(out, examination)
 		} else {
-			err = examination.Print(out, hasColour(out))
+			err = terminal.Examination(out, examination, terminal.StyleOf(out))
 		}
 		if err == nil && !examination.Healthy() {
 			err = exitStatus(1)
 		}
 		return err
 	}}
-}
-
-// printJSON prints for scripts.
-func printJSON(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
 }

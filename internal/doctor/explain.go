@@ -3,14 +3,13 @@ package doctor
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -46,7 +45,7 @@ func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions) *Explana
 	bound := s.Estimate.Bound
 	e := &Explanation{Bound: &bound, Summary: s.summary(), Parts: s.parts()}
 	if largest := e.Parts[0]; bound > 0 {
-		e.Summary += fmt.Sprintf(" The largest term is %s: %s.", largest.Term, percent(largest.Share))
+		e.Summary += fmt.Sprintf(" The largest term is %s: %s.", largest.Term, status.Percent(largest.Share))
 	}
 	switch s.Estimate.State {
 	case clockerror.Synchronized:
@@ -409,44 +408,4 @@ func (s *sight) untilNextSample() string {
 		return ""
 	}
 	return fmt.Sprintf("Until the next sample, in about %s, the bound grows by %s to %s.", age(left), clockerror.Format(bound-s.Estimate.Bound), clockerror.Format(bound))
-}
-
-// percent writes a share, and never 100 % of what has other parts.
-func percent(share float64) string {
-	switch {
-	case share == 1:
-		return "100 %"
-	case share > 0.99:
-		return "over 99 %"
-	case share > 0 && share < 0.01:
-		return "under 1 %"
-	default:
-		return fmt.Sprintf("%.0f %%", share*100)
-	}
-}
-
-// Print writes the explanation for a person, in lines of 80 columns.
-func (e *Explanation) Print(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(wrapFrom(e.Summary, 0) + "\n")
-	for _, p := range e.Parts {
-		size := clockerror.Format(p.Seconds)
-		size += strings.Repeat(" ", max(0, 8-utf8.RuneCountInString(size)))
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-13s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
-		b.WriteString("  " + wrapFrom(p.Cause, 2) + "\n")
-		if p.Gain != "" {
-			b.WriteString("  gain: " + wrapFrom(p.Gain, 8) + "\n")
-		}
-	}
-	if e.Hint != "" {
-		b.WriteString("\n" + wrapFrom(e.Hint, 0) + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// bar draws a share.
-func bar(share float64) string {
-	const width = 40
-	return strings.Repeat("█", int(math.Round(share*width)))
 }

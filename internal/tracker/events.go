@@ -165,7 +165,7 @@ func (w *watch) logAnswer(o *observation) {
 	switch {
 	case o.err == nil && (last == nil || last.err != nil || last.address != o.address):
 		w.log.Info("chronyd answers", "address", o.address)
-	case o.err != nil && (last == nil || last.err == nil || reason(last.err) != reason(o.err)):
+	case o.err != nil && (last == nil || last.err == nil || Reason(last.err) != Reason(o.err)):
 		w.log.Warn("nothing is known of the clock", "state", o.estimate.State, "error", o.err, "hint", Hint(o.err))
 	}
 }

@@ -295,7 +295,7 @@ func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chro
 // countFailure counts a failure by its reason. The mutex is held.
 func (t *Tracker) countFailure(err error) {
 	t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
-	t.health.Failures[reason(err)]++
+	t.health.Failures[Reason(err)]++
 }
 
 // ptp reads the PTP clocks, unless only the judgement is asked for.
