@@ -89,6 +89,9 @@ func (s *sight) whyApproximate() string {
 	if s.Report.Sources == nil {
 		return "chronyd does not list its sources, so its last sample is unknown"
 	}
+	if !s.Report.SameUpdate {
+		return "chronyd updated the clock while its sources were read"
+	}
 	return fmt.Sprintf("%s has no sample now: it is new, or chronyd has dropped its samples after a step", s.sourceName())
 }
 

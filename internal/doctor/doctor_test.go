@@ -29,7 +29,7 @@ func healthy() *sight {
 		return chrony.Source{Address: address(last), State: state, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, OffsetError: 2.2e-3}
 	}
 	report := &chrony.Report{
-		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323",
+		Want: chrony.WantAll, Given: chrony.WantAll, At: at, Address: "127.0.0.1:323", SameUpdate: true,
 		Tracking: &chrony.Tracking{
 			RefID: 0xc0000201, Address: address(1), Stratum: 2, RefTime: at.Add(-20 * time.Second),
 			SystemTime: 1e-5, Skew: 0.1, RootDelay: 4e-3, RootDispersion: 3e-4, LastUpdateInterval: 64,
@@ -255,10 +255,10 @@ func TestExplain(t *testing.T) {
 		{"drift", func(*sight) {}, `drift 0.000212: .* 21 s .* 10.1 ppm: 0.1 ppm .*skew, and 10 ppm are --clock.max-wander \| `},
 		{"long polls", func(s *sight) {
 			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge, s.Report.Tracking.Skew = 10, 400*time.Second, 9
-		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms until the next sample, 17 min 4 s after the last; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms, .*docs/bound.md`},
+		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms between two samples, 17 min 4 s apart; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms: .*docs/bound.md`},
 		{"a fast drift was found", func(s *sight) {
 			s.Report.Sources[0].MeasuredOffset, s.Report.Sources[0].OffsetError = 8.4e-3, 2e-3
-		}, `drift 0.002102: .* 100 ppm: 0.1 ppm .*, and the last sample found 100 ppm, more than --clock.max-wander \| the bound grows by 6.41 ms until the next sample, 1 min 4 s after the last; maxpoll 4 .* 1.61 ms$`},
+		}, `drift 0.002102: .* 100 ppm: 0.1 ppm .*, and the last sample found 100 ppm, more than --clock.max-wander \| the bound grows by 6.41 ms between two samples, 1 min 4 s apart; maxpoll 4 .* 1.61 ms$`},
 		{"holdover", func(s *sight) {
 			s.Report.Sources[0].SampleAge, s.Report.Sources[0].Reach = 1258*time.Second, 0
 		}, `drift 0.063076: .* 20 min 59 s .* 50.1 ppm: .* and 50 ppm are --clock.max-drift \| `},
@@ -272,7 +272,7 @@ func TestExplain(t *testing.T) {
 		}, `disagreement 0.0077\d+: .*192.0.2.2 measured 7.99 ms ahead .*; 192.0.2.3 measured 7.99 ms ahead .* \| compare`},
 		{"contradicted", (*sight).pause, `^The clock is at most 3610 s off. .*contradict.* 2.31 ms off, but 192.0.2.1 measured 3600 s behind`},
 		{"a reference clock", func(s *sight) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0 is unknown.*not traced to UTC \| .*--clock.reference-error`},
-		{"a reference clock that is polled each eight seconds", func(s *sight) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs until the next sample, 8 s after the last; poll 0 would make it 10.1 µs`},
+		{"a reference clock that is polled each eight seconds", func(s *sight) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs between two samples, 8 s apart; poll 0 would make it 10.1 µs`},
 		{"a server that follows itself", (*sight).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1, which follows its own clock.(?s:.*)reference 0: the server 192.0.2.1 follows its own clock`},
 		{"an estimate", (*sight).refuseSources, `^The clock is at most .* off. .* This bound is an estimate: `},
 		{"local", func(s *sight) {

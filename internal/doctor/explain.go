@@ -302,14 +302,14 @@ func (s *sight) lessDrift() string {
 	if interval == 0 {
 		return ""
 	}
-	gain := fmt.Sprintf("the bound grows by %s until the next sample, %s after the last", clockerror.Format(growth*interval), length(interval))
+	gain := fmt.Sprintf("the bound grows by %s between two samples, %s apart", clockerror.Format(growth*interval), length(interval))
 	if option, shorter := s.shorterPoll(); option != "" {
 		gain += fmt.Sprintf("; %s would make it %s", option, clockerror.Format(growth*shorter))
 	}
 	const small = 1 // ppm
 	if wander := s.wander(); wander > small && !s.foundFaster() {
 		less := growth - (wander-small)*1e-6
-		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s, but takes a measured history of this clock's frequency as evidence (docs/bound.md)", small, clockerror.Format(less*interval))
+		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/bound.md)", small, clockerror.Format(less*interval))
 	}
 	return gain
 }

@@ -64,10 +64,11 @@ func (s Status) Parts() []Part {
 func (p Part) Percent() string { return Percent(p.Size / 100) }
 
 func (s Status) boundRows() []Row {
-	return []Row{
-		{Label: "state", Value: s.State.String(), Note: states[s.State].note},
-		{Label: "bound", Value: secondsOrUnknown(s.Bound), Note: BoundNote},
+	bound := Row{Label: "bound", Value: secondsOrUnknown(s.Bound)}
+	if s.Bound != nil {
+		bound.Note = BoundNote
 	}
+	return []Row{{Label: "state", Value: s.State.String(), Note: states[s.State].note}, bound}
 }
 
 func (s Status) termRows() []Row {

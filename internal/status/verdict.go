@@ -111,7 +111,7 @@ func (s Status) whyApproximate() string {
 	if s.Sources == nil {
 		return "chronyd does not list its sources"
 	}
-	return "the source has no sample now"
+	return "the last sample of its source is unknown"
 }
 
 // Short is the verdict in a few words.

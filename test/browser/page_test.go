@@ -118,9 +118,9 @@ func TestChronydGone(t *testing.T) {
 	p := open(t, s.url)
 	p.awaitPlot(t)
 	d.Kill()
-	p.awaitText(t, "#verdict", "chronyd gives no answer")
+	p.awaitText(t, "#verdict", "chronyd does not answer")
 	p.awaitText(t, ".problem", "is chronyd running")
-	p.awaitText(t, "#announcement", "chronyd gives no answer")
+	p.awaitText(t, "#announcement", "chronyd does not answer")
 	p.awaitText(t, ".legend", "unreachable")
 	p.awaitText(t, ".legend", "event")
 	if p.text(t, "#lost") != "" {
