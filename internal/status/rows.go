@@ -93,7 +93,7 @@ func (s Status) factRows() []Row {
 	}
 	rows = append(rows, s.ageRows()...)
 	if s.Approximate {
-		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.whyApproximate() + ": the bound is made of chronyd's own estimate"})
+		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.WhyApproximate() + ": the bound is made of chronyd's own estimate"})
 	}
 	switch {
 	case s.ServerLocal:

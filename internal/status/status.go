@@ -32,6 +32,8 @@ type Status struct {
 	Sources     []ListedSource    `json:"sources"`
 	Chronyd     *Chronyd          `json:"chronyd"`
 	Problem     *Problem          `json:"problem"`
+
+	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
 // Source is what the clock follows.
@@ -83,7 +85,7 @@ func New(s *tracker.Snapshot) Status {
 	}
 	if s.Report != nil {
 		status.Chronyd = newChronyd(s.Report)
-		status.Sources = newSources(s.Report.Sources)
+		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
 	}
 	if s.Err != nil {
 		problem := newProblem(s.Err)

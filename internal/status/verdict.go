@@ -81,7 +81,7 @@ func (s Status) Verdict() string {
 		verdict += " " + sentence(states[s.State].note)
 	}
 	if s.Approximate {
-		verdict += " This bound is an estimate: " + s.whyApproximate() + "."
+		verdict += " This bound is an estimate: " + s.WhyApproximate() + "."
 	}
 	return verdict
 }
@@ -106,12 +106,16 @@ func (s Status) sourceName() string {
 	return ", " + s.Source.Name
 }
 
-// whyApproximate says why the last sample is unknown.
-func (s Status) whyApproximate() string {
-	if s.Sources == nil {
+// WhyApproximate says why the bound is only an estimate.
+func (s Status) WhyApproximate() string {
+	switch {
+	case s.Sources == nil:
 		return "chronyd does not list its sources"
+	case !s.sameUpdate:
+		return "chronyd updated the clock while its sources were read"
+	default:
+		return "the source" + s.sourceName() + ", has no sample now: it is new, or chronyd dropped its samples after a step"
 	}
-	return "the last sample of its source is unknown"
 }
 
 // Short is the verdict in a few words.

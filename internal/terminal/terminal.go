@@ -182,14 +182,16 @@ func Examination(w io.Writer, e *doctor.Examination, style Style) error {
 			p.line()
 		}
 		last = f.Verdict
-		p.hang(labelWidth, []span{{verdicts[f.Verdict], string(f.Verdict)}}, p.wrap(labelWidth, span{text: f.Check + ": " + f.Says}))
-		for _, more := range []struct{ label, text string }{{"costs", f.Costs}, {"mend", f.Mend}} {
-			if more.text != "" {
-				p.hang(labelWidth, []span{{text: fmt.Sprintf("%*s", labelWidth-2, more.label)}}, p.wrap(labelWidth, span{text: more.text}))
+		p.hang(labelWidth, []span{{verdicts[f.Verdict], string(f.Verdict)}}, p.wrap(labelWidth, span{text: f.Check + ": " + f.Summary}))
+		for _, more := range []struct {
+			label string
+			lines [][]span
+		}{
+			{"impact", p.wrap(labelWidth, span{text: f.Impact})}, {"fix", p.wrap(labelWidth, span{text: f.Fix})}, {"command", [][]span{{{text: f.Command}}}},
+		} {
+			if more.lines != nil && more.lines[0][0].text != "" {
+				p.hang(labelWidth, []span{{text: fmt.Sprintf("%*s", labelWidth-2, more.label)}}, more.lines)
 			}
-		}
-		if f.Run != "" {
-			p.hang(labelWidth, []span{{text: fmt.Sprintf("%*s", labelWidth-2, "run")}}, [][]span{{{text: f.Run}}})
 		}
 	}
 	return p.print(w)

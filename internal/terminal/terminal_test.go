@@ -55,9 +55,9 @@ func past() (*status.Watch, []status.Event) {
 }
 
 var examination = &doctor.Examination{Findings: []doctor.Finding{
-	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Says: "nobody listens there, and no chronyd has a socket in this network namespace", Costs: "the clock's error is unknown", Mend: "start it", Run: "systemctl enable --now chrony || systemctl enable --now chronyd"},
-	{Verdict: doctor.Unchecked, Check: "時計", Says: "it can't be read from here", Run: "grep -r 時計 /etc"},
-	{Verdict: doctor.Fine, Check: "reports", Says: "tracking"},
+	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Summary: "nobody listens there, and no chronyd has a socket in this network namespace", Impact: "the clock's error is unknown", Fix: "start it", Command: "systemctl enable --now chrony || systemctl enable --now chronyd"},
+	{Verdict: doctor.Unchecked, Check: "時計", Summary: "it can't be read from here", Command: "grep -r 時計 /etc"},
+	{Verdict: doctor.Fine, Check: "reports", Summary: "tracking"},
 }}
 
 // printers are all that prints.
@@ -196,7 +196,7 @@ func TestHostile(t *testing.T) {
 	watch, _ := past()
 	watch.State = evil
 	events := []status.Event{{Kind: evil}, {Kind: "source_changed", From: text(evil), To: text(evil)}}
-	finding := doctor.Finding{Verdict: doctor.Verdict(evil), Check: evil, Says: evil, Costs: evil, Mend: evil, Run: evil}
+	finding := doctor.Finding{Verdict: doctor.Verdict(evil), Check: evil, Summary: evil, Impact: evil, Fix: evil, Command: evil}
 	for _, style := range []Style{{}, {Width: 20}} {
 		var b strings.Builder
 		Status(&b, s, style)

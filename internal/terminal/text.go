@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/width"
 )
@@ -17,12 +18,15 @@ var sequences = regexp.MustCompile(`(\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]?` +
 // clean removes from a text what could control a terminal. Names of sources and
 // processes, and what other programs answer, may contain anything.
 func clean(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, isUnsafe) {
+		return s
+	}
 	s = sequences.ReplaceAllString(strings.ToValidUTF8(s, "�"), "")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
-		case unicode.In(r, unicode.Cc, unicode.Bidi_Control):
+		case isUnsafe(r):
 			return -1
 		default:
 			return r
@@ -30,11 +34,18 @@ func clean(s string) string {
 	}, s)
 }
 
+func isUnsafe(r rune) bool {
+	return r != ' ' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.White_Space)
+}
+
 // Line makes a text one line that is safe on a terminal.
 func Line(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
 
 // runeWidth is how many columns of a terminal a letter takes.
 func runeWidth(r rune) int {
+	if r >= ' ' && r < 0x7f {
+		return 1
+	}
 	switch kind := width.LookupRune(r).Kind(); {
 	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc):
 		return 0
