@@ -20,6 +20,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # The plotting library that the page comes with.
 UPLOT = 1.6.32
@@ -80,6 +81,7 @@ lint: ## check format and code, and dependencies for known vulnerabilities
 	GOOS=darwin go build ./chrony ./clockerror
 	GOOS=windows go build ./chrony ./clockerror
 	go run $(STATICCHECK) ./...
+	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
 	cd deploy/release && go vet . && go mod tidy -diff
@@ -104,7 +106,7 @@ fuzz: ## fuzz the decoder for a minute
 	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
 
 .PHONY: docs
-docs: ## write docs/metrics.md and the chart's README anew
+docs: ## write docs/reference/metrics.md and the chart's README anew
 	go test ./internal/exporter -run '^TestReference$$' -update
 	go run $(HELMDOCS) --chart-search-root=deploy/helm/chrony-tracker
 
@@ -129,7 +131,7 @@ uplot: ## fetch the page's plotting library from npm anew (change UPLOT for anot
 
 .PHONY: screenshots
 screenshots: ## make the pictures of the page in docs anew, in two minutes (takes chromium)
-	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs' .
+	cd test/browser && go test -run '^TestScreenshots$$' -screenshots '$(CURDIR)/docs/images' .
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,6 +1,6 @@
 // Bench measures the tracker beside its peers, against the same private chronyd
 // and in turns with them: what an exchange with chronyd costs, and what a scrape
-// costs. It prints tables in Markdown; docs/performance.md explains them.
+// costs. It prints tables in Markdown; docs/background/performance.md explains them.
 package main
 
 import (

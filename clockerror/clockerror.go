@@ -48,11 +48,9 @@ type Observation struct {
 	// source, in seconds. Zero: no such sample was seen yet.
 	Intervals [3]float64
 
-	// Between StepLow and StepHigh, in seconds, lies by how much other programs
-	// have set the clock since chronyd's last update. Above zero, the clock was
-	// set forward. Both are equal if it is known that chronyd's last update came
-	// before the steps.
-	StepLow, StepHigh float64
+	// Steps are those by other programs since chronyd's last update, of which it
+	// knows nothing.
+	Steps []Step
 
 	// StepUnknown says that the clock was set, and that nothing is known of
 	// chronyd's update before that. There is no bound then.
@@ -65,6 +63,13 @@ type Observation struct {
 	// ServerLocal says that the followed server follows its own clock, as its
 	// ntpdata had it.
 	ServerLocal bool
+}
+
+// A Step is a setting of the clock. It went by Low to High seconds: above zero, the
+// clock was set forward. Both are equal unless chronyd may know of the step.
+type Step struct {
+	Low, High float64
+	Age       float64 // seconds since, by a clock that was not set
 }
 
 // The rates at which a clock is assumed to drift, in ppm.
@@ -205,7 +210,7 @@ func Of(o Observation, assume Assumptions) Estimate {
 	}
 	t := o.Tracking
 	followed := Followed(t, o.Sources)
-	e.UpdateAge = referenceAge(t.RefTime, o.At)
+	e.UpdateAge = referenceAge(t, o.At)
 	e.SampleAge = e.UpdateAge
 	if followed != nil {
 		e.SampleAge = sampleAge(followed, o)
@@ -250,7 +255,7 @@ func (j *judgement) terms(e *Estimate, followed *chrony.Source) {
 		// contains its skew.
 		e.Approximate = true
 		e.Growth = j.wander
-		e.Terms.Offset = j.farthest(0)
+		e.Terms.Offset = j.systemTime().Far
 		e.Terms.Delay = math.Abs(t.RootDelay) / 2
 		e.Terms.Dispersion = math.Abs(t.RootDispersion) + max(math.Abs(t.LastOffset), math.Abs(t.RMSOffset))
 		e.Terms.Drift = j.wander*(e.UpdateAge+second) + j.Slewed
@@ -258,7 +263,7 @@ func (j *judgement) terms(e *Estimate, followed *chrony.Source) {
 	}
 	margin := math.Abs(followed.OffsetError)
 	e.Growth = j.rate(followed)
-	e.Terms.Offset = j.farthest(followed.AdjustedOffset)
+	e.Terms.Offset = j.offset(followed).Far
 	e.Terms.Delay = min(math.Abs(t.RootDelay)/2, margin)
 	e.Terms.Dispersion = margin - e.Terms.Delay
 	e.Terms.Drift = e.Growth*(e.SampleAge+second) + j.Slewed
@@ -293,23 +298,5 @@ func (j *judgement) disagree(e *Estimate, followed *chrony.Source) bool {
 // magnitude. chronyd may report a root delay below zero, where timestamps are
 // coarser than the network is slow: that makes nothing else smaller.
 func (j *judgement) chronys() float64 {
-	return j.farthest(0) + math.Abs(j.Tracking.RootDispersion) + math.Abs(j.Tracking.RootDelay)/2
-}
-
-// farthest returns how far the clock is off, in seconds, if it was off by the
-// adjusted offset before chronyd began to correct it by the system time. Above
-// zero, an adjusted offset means that the clock was ahead, and a system time that
-// it is behind.
-func (j *judgement) farthest(adjusted float64) float64 {
-	x := adjusted - j.Tracking.SystemTime
-	return max(math.Abs(x+j.StepLow), math.Abs(x+j.StepHigh))
-}
-
-// nearest is the least that it may be off.
-func (j *judgement) nearest(adjusted float64) float64 {
-	low, high := adjusted-j.Tracking.SystemTime+j.StepLow, adjusted-j.Tracking.SystemTime+j.StepHigh
-	if low <= 0 && high >= 0 {
-		return 0
-	}
-	return min(math.Abs(low), math.Abs(high))
+	return j.systemTime().Far + math.Abs(j.Tracking.RootDispersion) + math.Abs(j.Tracking.RootDelay)/2
 }

@@ -73,22 +73,53 @@ const second = 1
 func (j *judgement) measure(s *chrony.Source) Measurement {
 	age := sampleAge(s, j.Observation) + second
 	margin := math.Abs(s.OffsetError) + j.Slewed
+	offset := j.offset(s)
 	return Measurement{
-		Near: max(0, j.nearest(s.AdjustedOffset)-margin-j.basicRate()*age),
-		Far:  j.farthest(s.AdjustedOffset) + margin + j.rate(s)*age,
+		Near: max(0, offset.Near-margin-j.basicRate()*age),
+		Far:  offset.Far + margin + j.rate(s)*age,
 	}
+}
+
+// offset returns how far off a source's last sample found the clock, less what was
+// slewed since, and with the steps since. Above zero, an adjusted offset means that
+// the clock was ahead, and a system time that it is behind.
+func (j *judgement) offset(s *chrony.Source) Measurement {
+	return shifted(s.AdjustedOffset-j.Tracking.SystemTime, j.stepsSince(s))
+}
+
+// systemTime returns how far off the clock is by chronyd's own estimate.
+func (j *judgement) systemTime() Measurement {
+	var all Step
+	for _, step := range j.Steps {
+		all.Low, all.High = all.Low+step.Low, all.High+step.High
+	}
+	return shifted(-j.Tracking.SystemTime, all)
+}
+
+// shifted returns the ends of an offset after a step.
+func shifted(offset float64, by Step) Measurement {
+	low, high := offset+by.Low, offset+by.High
+	m := Measurement{Far: max(math.Abs(low), math.Abs(high))}
+	if low > 0 || high < 0 {
+		m.Near = min(math.Abs(low), math.Abs(high))
+	}
+	return m
 }
 
 // basicRate is how fast the clock may drift, in seconds per second: by what chronyd
 // does not know of its frequency (the skew), and by what may change.
 func (j *judgement) basicRate() float64 { return math.Abs(j.Tracking.Skew)*1e-6 + j.wander }
 
-// rate is the same, or more if the source's last sample found the clock to drift
-// faster than that between two samples.
+// rate is the same for a source's last sample, with the drift that it found. A
+// measured offset beyond the sample's own error is a frequency that chronyd did not
+// know of, over the interval since the sample before. The frequency may change as much
+// again by the next sample: so the two rates add up.
 func (j *judgement) rate(s *chrony.Source) float64 {
+	if math.Abs(s.MeasuredOffset) <= math.Abs(s.OffsetError) {
+		return j.basicRate()
+	}
 	interval := max(pollInterval(s.Poll), j.Tracking.LastUpdateInterval)
-	found := (math.Abs(s.MeasuredOffset) - math.Abs(s.OffsetError)) / interval
-	return math.Abs(j.Tracking.Skew)*1e-6 + max(j.wander, found)
+	return j.basicRate() + math.Abs(s.MeasuredOffset)/interval
 }
 
 // voters are the measurements of sources other than the followed one that know
@@ -102,7 +133,7 @@ func (j *judgement) voters(followed *chrony.Source, e *Estimate) []Measurement {
 		}
 		age := sampleAge(s, j.Observation)
 		// Both ages are blurred by a second.
-		if age >= lostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
+		if age >= LostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
 			continue
 		}
 		// What is not selectable may be a free witness (noselect). It speaks of

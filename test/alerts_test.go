@@ -50,7 +50,7 @@ func TestAlerts(t *testing.T) {
 	for _, alert := range p.alerts() {
 		node := alert.Labels["node"]
 		summary := map[string]string{
-			"dead":      "The clock of node dead can be wrong by any amount: it is unreachable.",
+			"dead":      "The clock of node dead can be off by any amount: its state is unreachable.",
 			"lonely":    "Node lonely cannot rely on 1 of its time sources, silent while a single one is left.",
 			"unwatched": "Nobody watches the clock of node unwatched: there is no tracker.",
 		}[node]

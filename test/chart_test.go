@@ -172,6 +172,7 @@ func TestChartRefuses(t *testing.T) {
 		{`commonLabels.app\.kubernetes\.io/name=x`, `invalid propertyName 'app.kubernetes.io/name'`},
 		{`podLabels.app\.kubernetes\.io/instance=x`, `invalid propertyName 'app.kubernetes.io/instance'`},
 		{"service.port=99999", `/service/port`},
+		{"clock.maxWander=0", `/clock/maxWander`},
 	} {
 		args := []string{"--set=" + test.set}
 		if test.set != "" {
@@ -236,7 +237,7 @@ func TestChartMonitors(t *testing.T) {
 // TestChartRules changes the rules by values.
 func TestChartRules(t *testing.T) {
 	spec := fmt.Sprint(objects(t, "--values="+chart+"/ci/operator-values.yaml")["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.05", "for:0s labels:map[severity:critical]] map[alert:ClockErrorLarge", "record:job:chrony_up:sum"} {
+	for _, want := range []string{"* 0.05", "for:0s labels:map[severity:critical]] map[alert:ClockContradicted", "record:job:chrony_up:sum"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
@@ -249,14 +250,14 @@ func TestChartRules(t *testing.T) {
 // TestChartSet sets numbers on the command line, where Helm makes texts of those with
 // a point.
 func TestChartSet(t *testing.T) {
-	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5")
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5,clock.maxWander=0.5")
 	spec := fmt.Sprint(made["PrometheusRule"]["spec"])
 	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
 	}
-	if args := fmt.Sprint(at(made["DaemonSet"], "spec", "template", "spec", "containers", 0, "args")); !strings.Contains(args, "--clock.max-drift=1.5") {
+	if args := fmt.Sprint(at(made["DaemonSet"], "spec", "template", "spec", "containers", 0, "args")); !strings.Contains(args, "--clock.max-wander=0.5 --clock.max-drift=1.5") {
 		t.Errorf("args %s", args)
 	}
 }

@@ -135,7 +135,7 @@ func compare(t *testing.T, ours, theirs *server) {
 	t.Error(strings.Join(wrong, "\n"))
 }
 
-// differs tells the differences that docs/from-chrony_exporter.md lists.
+// differs tells the differences that docs/guides/from-chrony_exporter.md lists.
 func differs(series string, value float64) bool {
 	switch {
 	case strings.HasPrefix(series, "chrony_exporter_build_info"), strings.HasPrefix(series, "chrony_serverstats_command_packets"):

@@ -37,7 +37,7 @@ var rooms = map[string]room{
 	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
 }
 
-// TestImports keeps the rules of docs/architecture.md.
+// TestImports keeps the rules of docs/background/architecture.md.
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} | {{join .Deps " "}}`, module+"/...").Output()
 	if err != nil {

@@ -22,7 +22,7 @@ var (
 )
 
 // TestLoad times each query of the fleet's dashboard, and tells what a node costs.
-// For the figures of docs/fleet.md:
+// For the figures of docs/background/fleet.md:
 //
 //	go test ./test -run TestLoad -v -nodes=1000 -for=4m
 func TestLoad(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// These tests read what users apply, and hold the promises of docs/kubernetes.md.
+// These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
 // test/kubernetes.sh tries the manifests on a cluster.
 
 type object = map[string]any

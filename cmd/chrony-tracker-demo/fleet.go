@@ -87,17 +87,23 @@ func (f *fleet) add(n *node) error {
 	}
 	mux := http.NewServeMux()
 	metrics := exporter.NewHandler(exporter.Config{Tracker: t, Collect: reports, MaxSources: exporter.DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)})
-	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo " + n.name, Metrics: "/metrics", Handler: uncompressed(metrics)})
+	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo " + n.name, Metrics: "/metrics", Handler: n.withTruth(metrics)})
 	f.nodes, f.handlers[n.name] = append(f.nodes, n), mux
 	return nil
 }
 
-// uncompressed serves a page as it is: for each node the exporter would keep a
-// compressor, of a megabyte.
-func uncompressed(h http.Handler) http.Handler {
+// withTruth appends the simulated truth to a page of metrics. It asks for the page
+// as plain text, because a page of OpenMetrics ends with a mark. And it asks for no
+// compression: the exporter would keep a compressor of a megabyte for each node.
+func (n *node) withTruth(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Accept")
 		r.Header.Del("Accept-Encoding")
-		h.ServeHTTP(w, r)
+		metrics.ServeHTTP(w, r)
+		fmt.Fprintf(w, `# HELP chrony_demo_clock_error_seconds The simulated truth: how far the clock is off. Above zero, it is ahead of UTC.
+# TYPE chrony_demo_clock_error_seconds gauge
+chrony_demo_clock_error_seconds %g
+`, n.truth(n.elapsed()))
 	})
 }
 
@@ -188,7 +194,8 @@ var list = template.Must(template.New("list").Parse(`<!DOCTYPE html>
 <title>A simulated fleet</title>
 <style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em }</style>
 <h1>A simulated fleet</h1>
-<p>No clock here is real. <a href="targets">The targets</a> for Prometheus, and <a href="prometheus.yml">its configuration</a>.</p>
+<p>No clock here is real. So the true error of each clock is known: each node's /metrics ends with it, as <code>chrony_demo_clock_error_seconds</code>.</p>
+<p><a href="targets">The targets</a> for Prometheus, and <a href="prometheus.yml">its configuration</a>.</p>
 <ul>
 {{range .}}<li><a href="nodes/{{.Name}}/">{{.Name}}</a>, {{.Cluster}}: {{.What}}</li>
 {{end}}</ul>
@@ -198,11 +205,7 @@ func (f *fleet) serveList(w http.ResponseWriter, _ *http.Request) {
 	type row struct{ Name, Cluster, What string }
 	var rows []row
 	for _, n := range f.nodes {
-		what := "all is well"
-		if n.fault != nil {
-			what = n.fault.what
-		}
-		rows = append(rows, row{n.name, n.cluster, what})
+		rows = append(rows, row{n.name, n.cluster, n.fault.what})
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	list.Execute(w, rows)

@@ -80,16 +80,36 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
       {
         alert: 'ClockErrorUnknown'
         enabled: true
-        expression: '( max by (cluster, node, state) (max_over_time(chrony_clock_state{state="unreachable"}[5m])) > 0 or on (cluster, node) topk by (cluster, node) (1, max by (cluster, node, state) (avg_over_time(chrony_clock_state{state!~"synchronized|unreachable"}[5m])) > 0 ) ) and on (cluster, node) min_over_time(node:chrony_clock_error_bound_seconds:max[5m]) == +Inf and on (cluster, node) node:chrony_clock_error_bound_seconds:max offset 5m == +Inf'
+        expression: '( max by (cluster, node, state) (max_over_time(chrony_clock_state{state="unreachable"}[5m])) > 0 or on (cluster, node) topk by (cluster, node) (1, max by (cluster, node, state) (avg_over_time(chrony_clock_state{state!="unreachable"}[5m])) > 0 ) ) and on (cluster, node) min_over_time(node:chrony_clock_error_bound_seconds:max[5m]) == +Inf and on (cluster, node) node:chrony_clock_error_bound_seconds:max offset 5m == +Inf'
         for: 'PT0M'
         severity: 2
         labels: {
           severity: 'warning'
         }
         annotations: {
-          description: 'For 5 minutes nothing has vouched for this clock. unreachable: chronyd gives no answer; unsynchronized: it follows nothing; local: it follows the clock itself; holdover: its source never gave a sample.'
+          description: 'Nothing has confirmed this clock for 5 minutes. unreachable: chronyd does not answer; unsynchronized: chronyd follows no source; local: chronyd follows the clock itself; holdover or synchronized: chronyd has no sample, or none since another program set the clock.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockErrorUnknown.md'
-          summary: 'The clock of node {{ $labels.node }} can be wrong by any amount: it is {{ $labels.state }}.'
+          summary: 'The clock of node {{ $labels.node }} can be off by any amount: its state is {{ $labels.state }}.'
+        }
+        resolveConfiguration: {
+          autoResolved: true
+          timeToResolve: 'PT10M'
+        }
+        actions: actions
+      }
+      {
+        alert: 'ClockContradicted'
+        enabled: true
+        expression: 'max by (cluster, node) (rate(chrony_clock_state_seconds_total{state="contradicted"}[10m])) > 1 / 3'
+        for: 'PT1M'
+        severity: 0
+        labels: {
+          severity: 'critical'
+        }
+        annotations: {
+          description: 'chronyd does not correct an error that it has measured, or most sources disagree with the source that it follows. The bound includes these measurements. Programs that ask chronyd or the kernel do not see them.'
+          runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockContradicted.md'
+          summary: 'The clock of node {{ $labels.node }} is farther off than chronyd reports: measurements contradicted chronyd for {{ $value | humanizePercentage }} of the last 10 minutes.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -277,7 +297,7 @@ resource chronyTrackerDashboards 'Microsoft.AlertsManagement/prometheusRuleGroup
       {
         record: 'node:chrony_clock_doubt:code'
         enabled: true
-        expression: '1 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="holdover"}[2m])) == 1) or 2 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="local"}[2m])) == 1) or 3 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unsynchronized"}[2m])) == 1) or 4 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unreachable"}[2m])) == 1)'
+        expression: '1 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="holdover"}[2m])) == 1) or 2 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="contradicted"}[2m])) == 1) or 3 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="local"}[2m])) == 1) or 4 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unsynchronized"}[2m])) == 1) or 5 * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="unreachable"}[2m])) == 1)'
       }
       {
         record: 'cluster:chrony_clock_nodes:count'

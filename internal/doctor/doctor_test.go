@@ -255,10 +255,10 @@ func TestExplain(t *testing.T) {
 		{"drift", func(*facts) {}, `drift 0.000212: .* 21 s .* 10.1 ppm: 0.1 ppm .*skew, and 10 ppm are --clock.max-wander \| `},
 		{"long polls", func(s *facts) {
 			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge, s.Report.Tracking.Skew = 10, 400*time.Second, 9
-		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms between two samples, 17 min 4 s apart; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms: .*docs/bound.md`},
+		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms between two samples, 17 min 4 s apart; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms: .*docs/background/bound.md`},
 		{"a fast drift was found", func(s *facts) {
 			s.Report.Sources[0].MeasuredOffset, s.Report.Sources[0].OffsetError = 8.4e-3, 2e-3
-		}, `drift 0.002102: .* 100 ppm: 0.1 ppm .*, and the last sample found 100 ppm, more than --clock.max-wander \| the bound grows by 6.41 ms between two samples, 1 min 4 s apart; maxpoll 4 .* 1.61 ms$`},
+		}, `drift 0.002968: .* 141 ppm: 0.1 ppm .* 10 ppm are --clock.max-wander, and 131 ppm .* \| the bound grows by 9.05 ms .* 1 min 4 s .*; maxpoll 4 .* 2.27 ms$`},
 		{"holdover", func(s *facts) {
 			s.Report.Sources[0].SampleAge, s.Report.Sources[0].Reach = 1258*time.Second, 0
 		}, `drift 0.063076: .* 20 min 59 s .* 50.1 ppm: .* and 50 ppm are --clock.max-drift \| `},

@@ -244,11 +244,11 @@ func (s *facts) explainDrift() (cause, gain string) {
 	}
 	cause = fmt.Sprintf("%s is up to %s old, and the clock may drift by %.3g ppm", of, status.Duration(since), e.Growth*1e6)
 	skew := abs(s.Report.Tracking.Skew)
-	switch {
+	switch found := s.found(); {
 	case e.Approximate:
 		cause += " (" + flag + ")"
-	case s.foundFaster():
-		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and the last sample found %.3g ppm, more than %s", skew, e.Growth*1e6-skew, flag)
+	case found > 0:
+		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, %.3g ppm are %s, and %.3g ppm the last sample found", skew, s.wander(), flag, found)
 	default:
 		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and %.3g ppm are %s", skew, s.wander(), flag)
 	}
@@ -258,11 +258,14 @@ func (s *facts) explainDrift() (cause, gain string) {
 	return cause, s.lessDrift()
 }
 
-// foundFaster reports whether the last sample found the clock to drift faster than is
-// assumed.
-func (s *facts) foundFaster() bool {
+// found is the drift that the last sample found beyond what was known, in ppm.
+func (s *facts) found() float64 {
 	const digits = 1e-6
-	return s.Estimate.Growth*1e6-abs(s.Report.Tracking.Skew) > s.wander()*(1+digits)
+	found := s.Estimate.Growth*1e6 - abs(s.Report.Tracking.Skew) - s.wander()
+	if found < digits*s.wander() {
+		return 0
+	}
+	return found
 }
 
 // lessDrift says how far the bound grows between two samples, and what would make it
@@ -277,9 +280,9 @@ func (s *facts) lessDrift() string {
 		gain += fmt.Sprintf("; %s would make it %s", option, status.Seconds(growth*shorter))
 	}
 	const small = 1 // ppm
-	if wander := s.wander(); wander > small && !s.foundFaster() {
+	if wander := s.wander(); wander > small && s.found() == 0 {
 		less := growth - (wander-small)*1e-6
-		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/bound.md)", small, status.Seconds(less*interval))
+		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/background/bound.md)", small, status.Seconds(less*interval))
 	}
 	return gain
 }

@@ -45,7 +45,7 @@ const (
 
 // table lists all metrics of this program, but for those of the Go runtime, the
 // process, the build and promhttp. Everything else comes from it: /metrics,
-// docs/metrics.md, and the check of the names.
+// docs/reference/metrics.md, and the check of the names.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
 	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, selfMetrics)
 

@@ -14,11 +14,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-var update = flag.Bool("update", false, "write docs/metrics.md")
+var update = flag.Bool("update", false, "write docs/reference/metrics.md")
 
-// TestReference wants docs/metrics.md to tell what the table does.
+// TestReference wants docs/reference/metrics.md to tell what the table does.
 func TestReference(t *testing.T) {
-	const file = "../../docs/metrics.md"
+	const file = "../../docs/reference/metrics.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(reference(t)), 0o644); err != nil {
 			t.Fatal(err)
@@ -29,11 +29,11 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(text) != reference(t) {
-		t.Error("docs/metrics.md is stale: make docs")
+		t.Error("docs/reference/metrics.md is stale: make docs")
 	}
 }
 
-// reference returns docs/metrics.md: every metric of the table.
+// reference returns docs/reference/metrics.md: every metric of the table.
 func reference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Metrics

@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 
 // TestProfilesAreDocumented wants each profile to have its row.
 func TestProfilesAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/watch.md")
+	text, err := os.ReadFile("../../docs/background/watch.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestProfilesAreDocumented(t *testing.T) {
 		limit := time.Duration(p.Limit * float64(time.Second))
 		row := fmt.Sprintf("| `%s` | %v | %s |", p.Name, limit, p.Source)
 		if !strings.Contains(string(text), row) {
-			t.Errorf("docs/watch.md lacks\n%s", row)
+			t.Errorf("docs/background/watch.md lacks\n%s", row)
 		}
 	}
 }

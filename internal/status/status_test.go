@@ -147,7 +147,7 @@ func TestJSON(t *testing.T) {
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"synchronized","bound_seconds":1.250008,` +
 				`"bound_terms_seconds":{"offset":0.75,"delay":0.125,"dispersion":0.375,"drift":0.000008,"reference":0,"disagreement":0},` +
 				`"bound_growth_ppm":1,"approximate":false,"error_seconds":0.5,` +
-				`"sample_age_seconds":7,"update_age_seconds":0,"holdover_age_seconds":258,"untraced":false,"server_local":false,` +
+				`"sample_age_seconds":7,"update_age_seconds":0.5,"holdover_age_seconds":258,"untraced":false,"server_local":false,` +
 				`"source":{"name":"192.0.2.1","refid":"C0000201","stratum":2},` +
 				`"sources":[{"name":"192.0.2.1","configured_name":"ntp.example","mode":"server","state":"selected","verdict":"selected",` +
 				`"reason":"followed","stratum":1,"poll_seconds":64,"reach":255,"sample_age_seconds":7,"offset_seconds":-0.25,"offset_error_seconds":0.5}],` +

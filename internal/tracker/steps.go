@@ -17,15 +17,21 @@ import (
 // reading before the step, no update came in between. Otherwise an update came
 // before or after the step. Then both are allowed for, until one more update.
 type foreignSteps struct {
-	low, high float64 // seconds; see clockerror.Observation
-	unknown   bool    // there was no reading before the step
-	baseline  time.Time
+	steps    []foreignStep // since the last update
+	unknown  bool          // there was no reading before the step
+	baseline time.Time
 
 	pending float64 // seconds by which the clock was set since the last reading
 	waiting bool    // for the first reading after that
 	at      int64   // when the last step was seen, by CLOCK_BOOTTIME
 
 	last *chrony.Tracking // the last reading, however old; nil if there was none
+}
+
+// A foreignStep is one of them, or several of which chronyd knew nothing in between.
+type foreignStep struct {
+	low, high float64 // seconds
+	at        int64   // by CLOCK_BOOTTIME
 }
 
 // add takes in a step by so many seconds, seen at the given CLOCK_BOOTTIME.
@@ -40,7 +46,7 @@ func (f *foreignSteps) read(t *chrony.Tracking, began int64) {
 	}
 	updated := isUpdate(f.baseline, t.RefTime)
 	if updated {
-		f.low, f.high, f.unknown = 0, 0, false
+		f.steps, f.unknown = f.steps[:0], false
 	}
 	if f.waiting {
 		f.settle(t)
@@ -59,25 +65,43 @@ func (f *foreignSteps) settle(t *chrony.Tracking) {
 		f.unknown = math.Abs(size) > seconds(leastJump)
 	case isOwnStep(f.last, t, size):
 	case isUpdate(f.last.RefTime, t.RefTime):
-		f.low, f.high = f.low+min(0, size), f.high+max(0, size)
+		f.append(foreignStep{min(0, size), max(0, size), f.at})
 	default:
-		f.low, f.high = f.low+size, f.high+size
+		f.append(foreignStep{size, size, f.at})
 	}
 }
 
-// apply puts into an observation what chronyd does not know of the clock. Began is
-// when its tracking was asked for, by CLOCK_BOOTTIME.
-func (f *foreignSteps) apply(o *clockerror.Observation, began int64) {
+// append keeps a step. Of too many, the two oldest become one, of which it is not
+// sure how much came before a sample in between.
+func (f *foreignSteps) append(s foreignStep) {
+	const most = 16
+	if len(f.steps) == most {
+		a, b := f.steps[0], f.steps[1]
+		f.steps = f.steps[1:]
+		f.steps[0] = foreignStep{min(0, a.low) + min(0, b.low), max(0, a.high) + max(0, b.high), b.at}
+	}
+	f.steps = append(f.steps, s)
+}
+
+// apply puts into an observation what chronyd does not know of the clock. Its tracking
+// was asked for at the given CLOCK_BOOTTIME; it is now.
+func (f *foreignSteps) apply(o *clockerror.Observation, began, now int64) {
 	old := began < f.at // asked for before the last step
 	if !f.waiting && !old && isUpdate(f.baseline, o.Tracking.RefTime) {
 		return
 	}
-	o.StepLow, o.StepHigh, o.StepUnknown = f.low, f.high, f.unknown
+	o.StepUnknown = f.unknown || f.waiting && f.last == nil
+	keep := func(low, high float64, at int64) {
+		o.Steps = append(o.Steps, clockerror.Step{Low: low, High: high, Age: seconds(now - at)})
+	}
+	for _, s := range f.steps {
+		if old {
+			s.low, s.high = min(0, s.low), max(0, s.high)
+		}
+		keep(s.low, s.high, s.at)
+	}
 	if f.waiting {
-		o.StepLow, o.StepHigh = o.StepLow+min(0, f.pending), o.StepHigh+max(0, f.pending)
-		o.StepUnknown = o.StepUnknown || f.last == nil
-	} else if old {
-		o.StepLow, o.StepHigh = min(0, o.StepLow), max(0, o.StepHigh)
+		keep(min(0, f.pending), max(0, f.pending), f.at)
 	}
 }
 

@@ -278,7 +278,9 @@ func (t *Tracker) known() (*sourceList, int64) {
 func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chrony.Want) (*chrony.Report, error) {
 	report, err := client.Report(ctx, want)
 	if err == nil && report.Given&judged == judged && !report.SameUpdate {
-		report, err = client.Report(ctx, want)
+		if again, failed := client.Report(ctx, want); failed == nil {
+			report = again
+		}
 	}
 	if err == nil {
 		err = report.Refused[chrony.WantTracking]

@@ -213,7 +213,7 @@ func (w *watch) look(set bool) (Instant, error) {
 // unknown puts into an observation what chronyd does not know of the clock. Began is
 // when it was asked, by CLOCK_BOOTTIME. The mutex is held.
 func (w *watch) unknown(o *clockerror.Observation, began int64) {
-	w.steps.apply(o, began)
+	w.steps.apply(o, began, w.detector.last.Boot)
 	o.Slewed = w.discipline.slewed()
 }
 

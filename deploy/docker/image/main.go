@@ -99,10 +99,17 @@ func archive(args []string) error {
 		if err != nil {
 			return err
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: built, Descriptor: v1.Descriptor{Platform: p}})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: untyped{built}, Descriptor: v1.Descriptor{Platform: p}})
 	}
 	return i.write(index, *out)
 }
+
+// An untyped image has no artifactType in the index. The library would write the type
+// of its config there. skopeo 1.9 drops that field when it copies an index, so a
+// registry would hold another digest than the one that is printed here.
+type untyped struct{ v1.Image }
+
+func (untyped) ArtifactType() (string, error) { return "", nil }
 
 // build makes the image of one platform: the roots and the program, nothing else.
 func (i image) build(p *v1.Platform, binary string) (v1.Image, error) {

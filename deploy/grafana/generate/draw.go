@@ -8,17 +8,32 @@ import (
 // noBound says in words what else would be "∞ years".
 var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil, "result": object{"text": "no bound", "color": "red", "index": 0}}}
 
-// states are those of a clock, as a number that the dashboards make of them.
+// states are those of a clock, from the best to the worst. The dashboards and the
+// recording rules number them in this order.
 var states = []tint{
 	{"synchronized", "green"},
 	{"holdover", "yellow"},
+	{"contradicted", pink},
 	{"local", "orange"},
 	{"unsynchronized", "red"},
 	{"unreachable", "purple"},
 }
 
-// grey is for what is neither good nor bad.
-const grey = "#808080"
+// terms are those of the bound, in the order in which they are added up.
+var terms = []tint{
+	{"offset", "blue"},
+	{"delay", "purple"},
+	{"dispersion", "green"},
+	{"drift", "orange"},
+	{"reference", "yellow"},
+	{"disagreement", "red"},
+}
+
+// Colors that have no name in Grafana. Grey is for what is neither good nor bad.
+const (
+	grey = "#808080"
+	pink = "#e0529c"
+)
 
 // nothing is a number for what no series tells, to be put into words: a count of 0
 // would be made up, a gap in a timeline could be overlooked, and a timeline without

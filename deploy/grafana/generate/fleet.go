@@ -87,7 +87,7 @@ func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: boundColors(),
-			about:   "The node whose clock can be most wrong. No bound: nothing vouches for its clock.",
+			about:   "The node whose clock can be most wrong. No bound: nothing confirms its clock.",
 			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
@@ -119,15 +119,17 @@ func nodeCounts() panel {
 		return byName(name, property("thresholds", thresholds), property("links", list{object{"title": "Runbook", "url": docs + runbook, "targetBlank": true}}))
 	}
 	return tile(panel{
-		title: "Nodes", width: 8, unit: "none", see: "metrics.md",
+		title: "Nodes", width: 8, unit: "none", see: "reference/metrics.md",
 		defaults: object{"decimals": 0, "mappings": list{inWords(nothing, "?", grey)}},
 		about: "watched: with a tracker that was scraped within two minutes. bound: of whose clock it is known how wrong it can be. " +
-			"no bound: whose clock can be wrong by any amount, as chronyd follows nothing, or itself, or does not answer. " +
+			"no bound: whose clock can be off by any amount, because chronyd follows no source or the clock itself, or does not answer. " +
+			"contradicted: whose clock is farther off than chronyd reports, as measurements show. " +
 			"silent: without a tracker, by kube_node_info. falsetickers: with a source that contradicts the others. ?: nothing is known.",
 		queries: []query{
 			{expr: `count(` + bound + `)` + orNothing, legend: "watched"},
 			{expr: counted(`count(` + bound + ` < +Inf)`), legend: "bound"},
 			{expr: counted(`count(` + bound + ` == +Inf)`), legend: "no bound"},
+			{expr: counted(nodes(`,state="contradicted"`)), legend: "contradicted"},
 			{expr: `sum(cluster:chrony_tracker_missing:count{` + of + `} and on (cluster) group by (cluster) (kube_node_info{` + of + `}))` + orNothing, legend: "silent"},
 			{expr: counted(`count(node:chrony_sources:max{` + of + `,state="falseticker"} > 0)`), legend: "falsetickers"},
 		},
@@ -135,6 +137,7 @@ func nodeCounts() panel {
 			colors("watched", "runbooks/README.md", steps("red", 1, "blue")),
 			colors("bound", "runbooks/ClockErrorLarge.md", steps("red", 1, "blue")),
 			colors("no bound", "runbooks/ClockErrorUnknown.md", steps("green", 1, "red")),
+			colors("contradicted", "runbooks/ClockContradicted.md", steps("green", 1, "red")),
 			colors("silent", "runbooks/ClockTrackerMissing.md", steps("green", 1, "red")),
 			colors("falsetickers", "runbooks/ClockSourceSuspicious.md", steps("green", 1, "orange")),
 		},
@@ -159,21 +162,22 @@ func worstNodes() panel {
 		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.width", 145)}},
 		{"tracking_name", "Source", nil},
 	}
-	for i, term := range []string{"offset", "dispersion", "delay", "drift", "reference"} {
-		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term + `"}`))})
-		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term, nil})
+	for i, term := range terms {
+		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term.name + `"}`))})
+		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term.name, nil})
 	}
 	return largestFirst(table(panel{
-		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "metrics.md",
-		about: "The bound is the sum of its terms: offset (still to be slewed), dispersion (errors on the way from the reference), delay (half the network delay), " +
-			"drift (while no samples arrive), reference (its own error, as assumed). Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
+		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "reference/metrics.md",
+		about: "The bound is the sum of its terms: offset (how far off the last sample found the clock, less what was slewed since), delay and dispersion (the error of that sample), " +
+			"drift (how far the clock may have moved since), reference (the error of the reference, as set), disagreement (what chrony's own terms or other sources demand beyond these). " +
+			"Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
 		queries: queries,
 	}, columns...), "Bound")
 }
 
 func allBounds() panel {
 	return panel{
-		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "watch.md",
+		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "background/watch.md",
 		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
 			"Nodes without a bound are in none: the states below tell how many.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
@@ -193,7 +197,7 @@ func knownBounds() panel {
 		return `histogram_quantile(` + q + `, sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `}))`
 	}
 	return lines(panel{
-		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "watch.md",
+		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "background/watch.md",
 		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle; these two are read off the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
 		queries: []query{
 			{expr: `max(` + worst(`cluster:chrony_clock_error_bound_seconds:max{`+of+`}`) + `)`, legend: "largest"},
@@ -215,8 +219,8 @@ const (
 
 func howManyInDoubt() panel {
 	p := areas(panel{
-		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "architecture.md#the-states",
-		about: "Nodes that are not synchronized, by state. All but those in holdover have no bound, and are in no graph of it.",
+		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "background/architecture.md#the-states",
+		about: "Nodes that are not synchronized, by state. Only those in holdover or contradicted have a bound. The others are in no graph of it.",
 		queries: []query{
 			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},
 			{expr: nodes(inDoubt) + ` or 0 * ` + nodes(""), legend: "all in doubt"},

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
 const root = "../../.."
@@ -27,6 +30,32 @@ func TestFiles(t *testing.T) {
 			if got, err := os.ReadFile(filepath.Join(root, file)); err != nil || string(got) != string(want) {
 				t.Errorf("%s is not what the code makes (%v): make dashboards", file, err)
 			}
+		}
+	}
+}
+
+// TestNames wants all states and terms of a clock, in their own order, each with a
+// color of its own.
+func TestNames(t *testing.T) {
+	var wantStates, wantTerms []string
+	for _, state := range clockerror.States {
+		wantStates = append(wantStates, state.String())
+	}
+	for term := range (clockerror.Terms{}).All() {
+		wantTerms = append(wantTerms, term)
+	}
+	for _, test := range []struct {
+		got  []tint
+		want []string
+	}{{states, wantStates}, {terms, wantTerms}} {
+		var names []string
+		colors := make(map[string]bool)
+		for _, t := range test.got {
+			names = append(names, t.name)
+			colors[t.color] = true
+		}
+		if !slices.Equal(names, test.want) || len(colors) != len(names) {
+			t.Errorf("%v with %d colors, want %q", names, len(colors), test.want)
 		}
 	}
 }

@@ -38,8 +38,8 @@ func node() dashboard {
 func nodeTiles() []panel {
 	return []panel{
 		tile(panel{
-			title: "Bound", width: 6, unit: "s", none: "unknown", see: "architecture.md#the-error-and-the-bound", defaults: boundColors(),
-			about:   "The clock is wrong by no more than this. No bound: nothing vouches for it.",
+			title: "Bound", width: 6, unit: "s", none: "unknown", see: "background/architecture.md#the-error-and-the-bound", defaults: boundColors(),
+			about:   "The clock is off by no more than this. No bound: nothing confirms the clock.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
 		tile(panel{
@@ -48,13 +48,13 @@ func nodeTiles() []panel {
 			queries: []query{{expr: `max(` + limitUsed(perNode(`chrony_clock_error_bound_seconds{`+one+`}`), one) + `)`}},
 		}, "value"),
 		tile(panel{
-			title: "State", width: 6, unit: "none", see: "architecture.md#the-states",
+			title: "State", width: 6, unit: "none", see: "background/architecture.md#the-states",
 			defaults: object{"mappings": stateNames()},
-			about:    "Whether, and by what, the clock is vouched for.",
+			about:    "Whether anything confirms the clock. contradicted: measurements show that it is farther off than chronyd reports.",
 			queries:  []query{{expr: stateOfNode(now)}},
 		}, "value"),
 		tile(panel{
-			title: "Since", width: 4, unit: "dateTimeFromNow", none: "unknown", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			title: "Since", width: 4, unit: "dateTimeFromNow", none: "unknown", see: "reference/metrics.md", defaults: object{"thresholds": steps("blue")},
 			about:   "When this state was first seen.",
 			queries: []query{{expr: `1000 * ` + raw("chrony_clock_state_since_timestamp_seconds")}},
 		}, "value"),
@@ -73,36 +73,40 @@ func stateOfNode(when func(series string) string) string {
 }
 
 func boundTerms() panel {
-	terms := tints(tint{"offset", "blue"}, tint{"dispersion", "green"}, tint{"delay", "purple"}, tint{"drift", "orange"}, tint{"reference", "yellow"})
 	return areas(panel{
-		title: "The terms of the bound", width: 24, height: 10, unit: "s", none: "No bound: see the state below", see: "architecture.md#the-error-and-the-bound",
-		about: "Their sum is the bound. offset: still to be slewed away; dispersion: errors on the way from the reference clock; delay: half the network delay; " +
-			"drift: since samples stopped to arrive; reference: its own error, as assumed. A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
+		title: "The terms of the bound", width: 24, height: 10, unit: "s", none: "No bound: see the state below", see: "background/architecture.md#the-error-and-the-bound",
+		about: "Their sum is the bound. offset: how far off the last sample found the clock, less what was slewed since. delay, dispersion: the error of that sample. " +
+			"drift: how far the clock may have moved since that sample. reference: the error of the reference, as set. disagreement: what chrony's own terms or other sources demand beyond these. " +
+			"A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
 		queries: []query{
 			{expr: by("term", "chrony_clock_error_bound_term_seconds"), legend: "{{term}}"},
 			{expr: `max by (objective) (node:chrony_objective_limit_seconds:max{` + one + `} < on () group_left () (10 * max(max_over_time(chrony_clock_error_bound_max_seconds{` + one + `}[$__range]))))`, legend: "limit: {{objective}}"},
 		},
-		overrides: append(terms, byQuery("B", limit()...)),
+		overrides: append(tints(terms...), byQuery("B", limit()...)),
 	})
 }
 
 func nodeState() panel {
 	return timeline(panel{
-		title: "States", width: 24, height: 4, unit: "none", see: "architecture.md#the-states",
-		about:   "Whether, and by what, the clock was vouched for: at each point, the worst since the one before, and of at least four scrapes.",
+		title: "States", width: 24, height: 4, unit: "none", see: "background/architecture.md#the-states",
+		about:   "Whether anything confirmed the clock. Each point shows the worst state since the point before, and of at least four scrapes.",
 		queries: []query{{expr: stateOfNode(worst), legend: "state"}},
 	}, stateNames())
 }
 
 func largestBounds() panel {
+	const truth = "simulated truth (demo)"
 	return lines(panel{
-		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "watch.md",
-		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above.",
+		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "background/watch.md",
+		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above. " +
+			"The real error of a clock is known only in make demo, which simulates it.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
 			{expr: `max(` + worst(`chrony_clock_error_bound_max_seconds{`+one+`,window="1m"}`) + `)`, legend: "largest"},
 			{expr: raw("chrony_clock_error_ms") + ` / 1000 < +Inf`, legend: "chrony_clock_error_ms"},
+			{expr: `max(abs(chrony_demo_clock_error_seconds{` + one + `}))`, legend: truth}, // no series, and no line, on real nodes
 		},
+		overrides: tints(tint{truth, "text"}),
 	}, logarithm)
 }
 
@@ -112,7 +116,7 @@ func nodeSources() []panel {
 	const offset, margin = "chrony_sources_last_sample_offset_seconds", "chrony_sources_last_sample_error_margin_seconds"
 	return []panel{
 		tile(panel{
-			title: "Source", width: 12, unit: "none", see: "metrics.md", defaults: object{"thresholds": steps("blue")},
+			title: "Source", width: 12, unit: "none", see: "reference/metrics.md", defaults: object{"thresholds": steps("blue")},
 			about: "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. none: chronyd follows no source, or does not tell.",
 			queries: []query{{
 				expr: `max by (tracking_name) (chrony_tracking_info{` + one + `,tracking_name!=""}) or on () label_replace(` + there + `, "tracking_name", "none", "", "")` +
@@ -121,7 +125,7 @@ func nodeSources() []panel {
 			}},
 		}, "name"),
 		tile(panel{
-			title: "Sample age", width: 12, unit: "s", none: "none known", see: "architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
+			title: "Sample age", width: 12, unit: "s", none: "none known", see: "background/architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
 			about:   "How long ago the last sample was taken by which the clock was steered.",
 			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
 		}, "value"),
@@ -152,7 +156,7 @@ func nodeSources() []panel {
 			column{"Value #H", "Stratum", []object{property("unit", "none")}},
 		), "Reach"),
 		lines(panel{
-			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "No sample known", see: "metrics.md",
+			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "No sample known", see: "reference/metrics.md",
 			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. Of two sources whose bands lie apart, one is wrong.",
 			queries: []query{
 				{expr: by(source, offset), legend: "{{source_name}}"},
@@ -169,7 +173,7 @@ func nodeSources() []panel {
 				tint{"nonselectable", "yellow"}, tint{"jittery", "orange"}, tint{"falseticker", "red"}),
 		}),
 		timeline(panel{
-			title: "Verdicts", width: 24, height: 6, unit: "none", see: "metrics.md",
+			title: "Verdicts", width: 24, height: 6, unit: "none", see: "reference/metrics.md",
 			about:   "Whether chronyd would select a source, and why not. It is told over chronyd's socket, or by opencommands from 4.7 on.",
 			queries: []query{{expr: by(source, "chrony_sources_selection") + ` or on () label_replace(vector(` + nothing + `), "source_name", "sources", "", "")`, legend: "{{source_name}}"}},
 		}, selectionNames()),
@@ -178,7 +182,7 @@ func nodeSources() []panel {
 
 func offsets() panel {
 	return lines(panel{
-		title: "Offset", width: 8, height: 8, unit: "s", none: "Nothing known", see: "metrics.md",
+		title: "Offset", width: 8, height: 8, unit: "s", none: "Nothing known", see: "reference/metrics.md",
 		about: "What is still to be corrected (above zero: the clock is behind), what the last update found (above zero: it was ahead), and the long-term average.",
 		queries: []query{
 			{expr: raw("chrony_tracking_system_time_seconds"), legend: "to be corrected"},
@@ -190,7 +194,7 @@ func offsets() panel {
 
 func frequencies() panel {
 	return lines(panel{
-		title: "Frequency and steering", width: 8, height: 8, unit: "ppm", see: "watch.md",
+		title: "Frequency and steering", width: 8, height: 8, unit: "ppm", see: "background/watch.md",
 		about: "By how much the clock would gain, as chronyd says and corrects; what the kernel was told; and how the clock was really steered, slewing included. The last two are the first one's mirror, or somebody else steers, too.",
 		queries: []query{
 			{expr: raw("chrony_tracking_frequency_ppms"), legend: "gains"},
@@ -202,8 +206,8 @@ func frequencies() panel {
 
 func skew() panel {
 	return lines(panel{
-		title: "Skew", width: 8, height: 8, unit: "ppm", none: "Nothing known", see: "metrics.md",
-		about: "How uncertain the frequency is: the bound grows by so much between two samples. Beside it, how far the source's frequency is from the one in use.",
+		title: "Skew", width: 8, height: 8, unit: "ppm", none: "Nothing known", see: "reference/metrics.md",
+		about: "How uncertain the frequency is. Between two samples the bound grows by this and by --clock.max-wander. residual: how far the source's frequency is from the one in use.",
 		queries: []query{
 			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
 			{expr: `abs(` + raw("chrony_tracking_residual_frequency_ppms") + `)`, legend: "residual"},
@@ -213,7 +217,7 @@ func skew() panel {
 
 func events() panel {
 	return bars(panel{
-		title: "Events", width: 8, height: 8, unit: "short", none: "None counted", see: "watch.md#what-happens-to-the-clocks",
+		title: "Events", width: 8, height: 8, unit: "short", none: "None counted", see: "background/watch.md#what-happens-to-the-clocks",
 		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last hundred with their times.",
 		queries: []query{{expr: growth("event", "chrony_clock_events_total") + ` > 0`, legend: "{{event}}"}},
 	})
@@ -229,7 +233,7 @@ func stepSizes() panel {
 
 func stateShares() panel {
 	p := areas(panel{
-		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "Nothing known", see: "watch.md",
+		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "Nothing known", see: "background/watch.md",
 		about:     "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
 		queries:   []query{{expr: `max by (state) (rate(chrony_clock_state_seconds_total{` + one + `}[$__rate_interval])) > 0`, legend: "{{state}}"}},
 		overrides: stateTints(),
@@ -241,7 +245,7 @@ func stateShares() panel {
 func trackerHealth() []panel {
 	return []panel{
 		lines(panel{
-			title: "Exchange with chronyd", width: 6, height: 7, unit: "s", see: "metrics.md",
+			title: "Exchange with chronyd", width: 6, height: 7, unit: "s", see: "reference/metrics.md",
 			about:   "How long chronyd took to answer a scrape. It has a second (--chrony.timeout).",
 			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
 		}, logarithm),
@@ -254,12 +258,12 @@ func trackerHealth() []panel {
 			},
 		}),
 		fromZero(lines(panel{
-			title: "Samples a second", width: 5, height: 7, unit: "short", see: "watch.md",
+			title: "Samples a second", width: 5, height: 7, unit: "short", see: "background/watch.md",
 			about:   "One is usual (--sample.interval). Fewer: the tracker is starved.",
 			queries: []query{{expr: `max(rate(chrony_tracker_samples_total{` + one + `}[$__rate_interval]))`, legend: "samples"}},
 		}, linear)),
 		table(panel{
-			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None known", see: "metrics.md",
+			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None known", see: "reference/metrics.md",
 			about:   "What chronyd does not tell over this connection. Each costs its own series and no others. The tracker's page says how to get them.",
 			queries: []query{{expr: by("report", "chrony_tracker_report_readable") + ` == 0`}},
 		}, column{"report", "Report", nil}),

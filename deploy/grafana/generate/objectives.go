@@ -31,7 +31,7 @@ func objectives() dashboard {
 
 func compliance() panel {
 	return tile(panel{
-		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "watch.md#objectives",
+		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "background/watch.md#objectives",
 		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Of several clusters, that of the one that keeps it worst. " + whyUnknown,
 		defaults: object{"decimals": 3, "thresholds": steps(grey, 0, "red", 0.99, "orange", 0.999, "green")},
 		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + `)`, legend: "{{objective}}"}},
@@ -49,7 +49,7 @@ func budget() panel {
 
 func limits() panel {
 	return tile(panel{
-		title: "Limits", width: 4, unit: "s", none: "unknown", see: "watch.md#objectives", defaults: object{"thresholds": steps("blue")},
+		title: "Limits", width: 4, unit: "s", none: "unknown", see: "background/watch.md#objectives", defaults: object{"thresholds": steps("blue")},
 		about:   "What each objective allows: chrony_objective_limit_seconds, or the rules' own where none is set.",
 		queries: []query{{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + held + `})`, legend: "{{objective}}"}},
 	}, "value_and_name")
@@ -88,7 +88,7 @@ func exceeded() panel {
 
 func statesBeside() panel {
 	p := howManyInDoubt()
-	p.about = "What else spends the budget: nodes that are not synchronized have no bound, or soon a large one."
+	p.about = "What else spends the budget. Nodes that are not synchronized have no bound, or a large or growing one."
 	return p
 }
 

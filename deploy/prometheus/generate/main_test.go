@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
@@ -142,7 +144,7 @@ func TestAlerts(t *testing.T) {
 
 // TestMetrics wants the rules to use metrics that there are.
 func TestMetrics(t *testing.T) {
-	metrics, err := os.ReadFile(filepath.Join(root, "docs/metrics.md"))
+	metrics, err := os.ReadFile(filepath.Join(root, "docs/reference/metrics.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +152,18 @@ func TestMetrics(t *testing.T) {
 	for _, found := range regexp.MustCompile(`[^:a-z_](chrony_[a-z0-9_]+)`).FindAllStringSubmatch(readSource(t), -1) {
 		if !strings.Contains(string(metrics), "`"+strings.TrimSuffix(found[1], "_bucket")+"`") {
 			t.Errorf("there is no metric %s", found[1])
+		}
+	}
+}
+
+// TestStates wants a number for each state but the first, which is synchronized: that
+// which the dashboards turn into words.
+func TestStates(t *testing.T) {
+	rules := readSource(t)
+	for number, state := range clockerror.States {
+		coded := fmt.Sprintf(`%d * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="%v"}[2m])) == 1)`, number, state)
+		if strings.Contains(rules, coded) != (state != clockerror.Synchronized) {
+			t.Errorf("%v is not numbered %d", state, number)
 		}
 	}
 }

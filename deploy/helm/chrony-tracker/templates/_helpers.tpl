@@ -41,7 +41,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- define "chrony-tracker.image" -}}
 {{- with .Values.image }}
-{{- $repository := required "image.repository is not set. Push the image to a registry that your nodes can pull from (docs/kubernetes.md), and say where it is: --set image.repository=REGISTRY/chrony-tracker" .repository }}
+{{- $repository := required "image.repository is not set. Push the image to a registry that your nodes can pull from (docs/guides/kubernetes.md), and say where it is: --set image.repository=REGISTRY/chrony-tracker" .repository }}
 {{- $registry := default .registry $.Values.global.imageRegistry }}
 {{- with $registry }}{{ . }}/{{ end }}{{ $repository }}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ default (printf "v%s" $.Chart.AppVersion | replace "+" "-") .tag }}{{ end }}
