@@ -436,6 +436,35 @@ func TestVanishingSource(t *testing.T) {
 	}
 }
 
+// TestFirstSourceVanishes removes the source that finds out whether chronyd gives a
+// report: the others still have theirs.
+func TestFirstSourceVanishes(t *testing.T) {
+	sources := fortySources()
+	sources[39].Address = chrony.Address{ID: 7} // its name is not resolved
+	for i := range sources {
+		sources[i].Stats = &chrony.SourceStats{Address: sources[i].Address}
+	}
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		const sourceStats, sourceName = 34, 65
+		switch {
+		case r.Command == sourceStats && r.Argument == 0, r.Command == sourceName && r.Argument == 0xc0000200:
+			return []chronytest.Packet{{Data: chronytest.Status(r, 4)}}
+		case r.Command == sourceName:
+			return []chronytest.Packet{{Data: chronytest.Body(r, 19, append([]byte("ntp.example"), make([]byte, 245)...))}}
+		}
+		return []chronytest.Packet{{Data: chronytest.Reply(r, chrony.Report{Sources: sources})}}
+	})
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantSourceStats|chrony.WantSourceNames)
+	if err != nil || len(report.Sources) != 40 || report.Refused != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	for i, s := range report.Sources {
+		if (s.Stats != nil) != (i > 0) || (s.ConfiguredName == "ntp.example") != (i > 0) {
+			t.Errorf("source %d: %+v", i, s)
+		}
+	}
+}
+
 // TestAbsurdCount has a chronyd claim four billion sources.
 func TestAbsurdCount(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {

@@ -287,7 +287,7 @@ func (j *judgement) disagree(e *Estimate, followed *chrony.Source) bool {
 	if followed == nil {
 		claim += e.Terms.Drift
 	} else {
-		claim += j.basicRate()*(e.SampleAge+second) + j.Slewed
+		claim += j.driftRate(followed)*(e.SampleAge+second) + j.Slewed
 	}
 	limit := claim + max(times*claim, least)
 	_, outvoted := Outvotes(voters, limit)

@@ -68,14 +68,13 @@ func selects(sources []chrony.Source) bool {
 // second is what samples' ages may lack, in seconds: chronyd rounds them down.
 const second = 1
 
-// measure ages a source's last sample. The near end counts no drift that the
-// sample itself has found: it speaks of what is sure.
+// measure ages a source's last sample.
 func (j *judgement) measure(s *chrony.Source) Measurement {
 	age := sampleAge(s, j.Observation) + second
 	margin := math.Abs(s.OffsetError) + j.Slewed
 	offset := j.offset(s)
 	return Measurement{
-		Near: max(0, offset.Near-margin-j.basicRate()*age),
+		Near: max(0, offset.Near-margin-j.driftRate(s)*age),
 		Far:  offset.Far + margin + j.rate(s)*age,
 	}
 }
@@ -120,6 +119,19 @@ func (j *judgement) rate(s *chrony.Source) float64 {
 	}
 	interval := max(pollInterval(s.Poll), j.Tracking.LastUpdateInterval)
 	return j.basicRate() + math.Abs(s.MeasuredOffset)/interval
+}
+
+// fastestDrift is more than any oscillator drifts, in seconds per second: what
+// NTP tolerates of a clock (RFC 5905, appendix A.1, MAXFREQ).
+const fastestDrift = 500e-6
+
+// driftRate is the rate, unless what the last sample found was a jump: a clock does
+// not jump back by itself.
+func (j *judgement) driftRate(s *chrony.Source) float64 {
+	if rate := j.rate(s); rate-j.basicRate() <= fastestDrift {
+		return rate
+	}
+	return j.basicRate()
 }
 
 // voters are the measurements of sources other than the followed one that know

@@ -99,7 +99,7 @@ func TestReasons(t *testing.T) {
 		"not used yet: too few samples; none of its last eight polls was answered")
 	add(chrony.Source{State: chrony.StateNonselectable, Address: chrony.Address{ID: 1}, SampleAge: chrony.Never}, "not used: its name has no address")
 	for _, state := range chrony.SelectStates {
-		add(chrony.Source{Reach: 1, Select: &chrony.SelectData{State: state.SelectState}}, "")
+		add(chrony.Source{Reach: 1, Select: &chrony.SelectData{State: state.State}}, "")
 	}
 	for i, s := range New(snapshot(report, clockerror.Assumptions{})).Sources {
 		if s.Reason != want[i] && (want[i] != "" || s.Reason == "") {
