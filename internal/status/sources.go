@@ -89,7 +89,7 @@ func newListedSource(s chrony.Source) ListedSource {
 		Stratum: s.Stratum,
 		Poll:    math.Exp2(float64(min(s.Poll, longestPoll))),
 		Reach:   s.Reach,
-		tone:    sourceStates[s.State].tone,
+		tone:    standingOf(s).tone,
 	}
 	if s.ConfiguredName != "" {
 		listed.Configured = &s.ConfiguredName
@@ -108,56 +108,66 @@ func newListedSource(s chrony.Source) ListedSource {
 // IsUnresolved reports whether a source's name has no address.
 func IsUnresolved(c chrony.Source) bool { return c.Address.ID != 0 && !c.Address.IP.IsValid() }
 
-// Standing says whether chronyd uses a source, and why not. The report selectdata
-// has the reason; without it the source's state says less.
-func Standing(c chrony.Source) string {
+// A standing is what chronyd thinks of a source.
+type standing struct {
+	text string
+	tone Tone
+}
+
+// standingOf prefers the report selectdata, which has the reason. Without it the
+// source's state says less.
+func standingOf(c chrony.Source) standing {
 	if IsUnresolved(c) {
-		return "not used: its name has no address"
+		return standing{"not used: its name has no address", Bad}
 	}
-	text := ""
 	if c.Select != nil {
-		text = selectStates[c.Select.State]
+		if known, ok := selectStates[c.Select.State]; ok {
+			return known
+		}
 	}
-	if text == "" {
-		text = sourceStates[c.State].text
-	}
-	if c.Reach == 0 {
+	return sourceStates[c.State]
+}
+
+// Standing says whether chronyd uses a source, and why not.
+func Standing(c chrony.Source) string {
+	text := standingOf(c).text
+	if c.Reach == 0 && !IsUnresolved(c) {
 		text += "; none of its last eight polls was answered"
 	}
 	return text
 }
 
+// SelectTone is the color of a state of the selection.
+func SelectTone(s chrony.SelectState) Tone { return selectStates[s].tone }
+
 // sourceStates are what the report sources tells.
-var sourceStates = map[chrony.SourceState]struct {
-	text string
-	tone Tone
-}{
+var sourceStates = map[chrony.SourceState]standing{
 	chrony.StateSelected:      {"followed", OK},
 	chrony.StateNonselectable: {"not used: unreachable, or too few samples", Warning},
 	chrony.StateFalseticker:   {"not used: it disagrees with the majority", Bad},
-	chrony.StateJittery:       {"not used: it jitters too much", Warning},
+	chrony.StateJittery:       {"not used: it jitters too much", Bad},
 	chrony.StateCombined:      {"combined with the followed source", OK},
 	chrony.StateSelectable:    {"in reserve", Warning},
 }
 
 // selectStates are what the report selectdata tells (chronyc manual, selectdata).
-var selectStates = map[chrony.SelectState]string{
-	'N': "not used: it has the option noselect",
-	'M': "not used yet: too few samples",
-	's': "not used: it is not synchronized itself",
-	'r': "not used: its stratum is not below the local stratum",
-	'd': "not used: its root distance is above maxdistance",
-	'~': "not used: its jitter is above maxjitter",
-	'w': "not used yet: chronyd waits for statistics of other sources",
-	'S': "not used: its samples are old",
-	'O': "not used: chronyd follows another source of the orphan mode",
-	'T': "not used: it disagrees with the trusted sources",
-	'x': "not used: it disagrees with the majority",
-	'W': "not used: fewer sources agree than minsources requires",
-	'P': "in reserve: another source has the option prefer",
-	'U': "in reserve until its next sample",
-	'D': "in reserve: its root distance is far above that of others",
-	'L': "in reserve: its offset is far from that of others",
-	'+': "combined with the followed source",
-	'*': "followed",
+var selectStates = map[chrony.SelectState]standing{
+	'N': {"not used: it has the option noselect", Warning},
+	'M': {"not used yet: too few samples", Warning},
+	's': {"not used: it is not synchronized itself", Bad},
+	'r': {"not used: its stratum is not below the local stratum", Warning},
+	'd': {"not used: its root distance is above maxdistance", Bad},
+	'~': {"not used: its jitter is above maxjitter", Bad},
+	'w': {"not used yet: chronyd waits for statistics of other sources", Warning},
+	'S': {"not used: its samples are old", Warning},
+	'O': {"not used: chronyd follows another source of the orphan mode", Warning},
+	'T': {"not used: it disagrees with the trusted sources", Bad},
+	'x': {"not used: it disagrees with the majority", Bad},
+	'W': {"not used: fewer sources agree than minsources requires", Warning},
+	'P': {"in reserve: another source has the option prefer", Warning},
+	'U': {"in reserve until its next sample", Warning},
+	'D': {"in reserve: its root distance is far above that of others", Warning},
+	'L': {"in reserve: its offset is far from that of others", Warning},
+	'+': {"combined with the followed source", OK},
+	'*': {"followed", OK},
 }
