@@ -12,7 +12,7 @@ import (
 )
 
 func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and what mends it.")
+	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and how to fix it.")
 	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. What can't be seen from here, as in a pod, is listed with the command to run on the node.
 
 Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
