@@ -36,7 +36,7 @@ Examples:
 		} else {
 			err = terminal.Examination(out, examination, terminal.StyleOf(out))
 		}
-		if err == nil && !examination.Healthy() {
+		if err == nil && !examination.Healthy {
 			err = exitStatus(1)
 		}
 		return err

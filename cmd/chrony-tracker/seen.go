@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
-	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 )
 
 // seen is what a tracker that runs on this node has seen. chronyd knows nothing of
@@ -56,10 +55,6 @@ func getJSON(ctx context.Context, address *url.URL, into any) error {
 	}
 	const most = 1 << 20
 	return json.NewDecoder(io.LimitReader(response.Body, most)).Decode(into)
-}
-
-func (s *seen) print(w io.Writer, style terminal.Style) error {
-	return terminal.Past(w, s.url, s.watch, s.events, style)
 }
 
 // A statusDocument is the status with what a tracker has seen: null without one.

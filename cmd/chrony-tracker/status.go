@@ -62,7 +62,8 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 		defer t.Close()
 		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
 			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
-			askTracker(ctx, f.url, shared.timeout).print(w, style)
+			before := askTracker(ctx, f.url, shared.timeout)
+			terminal.Past(w, before.url, before.watch, before.events, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
@@ -77,7 +78,7 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	default:
 		err = terminal.Status(out, status.New(snapshot), style)
 		if err == nil {
-			err = before.print(out, style)
+			err = terminal.Past(out, before.url, before.watch, before.events, style)
 		}
 	}
 	if err == nil {

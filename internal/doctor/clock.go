@@ -86,9 +86,7 @@ func checkEstimate(s *facts) []Finding {
 		return nil
 	}
 	f := Finding{
-		Verdict: Note,
-		Check:   "bound",
-		Summary: "an estimate: " + status.New(s.Snapshot).WhyApproximate(),
+		Verdict: Note, Check: "bound", Summary: "an estimate: " + status.New(s.Snapshot).WhyApproximate(),
 		Impact:  "it is made of chronyd's own terms, which are too small more often: in 0.08 % of simulated samples",
 		Fix:     "wait for the next sample. If this lasts, check the source",
 		Command: "chronyc -n sources",
@@ -109,52 +107,33 @@ func (s *facts) noSource() obstacle {
 		activity = &chrony.Activity{} // refused
 	}
 	return first([]obstacle{
-		{
-			when:    activity.Offline > 0 && activity.Online == 0,
-			why:     "its sources are offline",
-			fix:     "bring them online. If a script took them offline (often one for the network), make that script run chronyc online at boot",
-			command: "chronyc online",
-		}, {
-			when:    activity.Unresolved > 0 && s.all(status.IsUnresolved),
-			why:     "the names of its sources have no addresses",
-			fix:     "fix the node's name resolution, or use addresses in chrony.conf",
-			command: "getent hosts " + s.configuredName(),
-		}, {
-			when:    sources == nil,
-			why:     "chronyd does not list its sources",
-			fix:     openTracking,
-			command: "chronyc -n sources",
-		}, {
-			when:    len(sources) == 0,
-			why:     "it has no source at all",
-			fix:     "add at least one source to chrony.conf and restart chronyd: on Azure " + azureRefclock + `, else "pool SERVER iburst"`,
-			command: runConf,
-		}, {
-			when:    s.all(func(c chrony.Source) bool { return c.Reach == 0 }),
-			why:     "none of its sources answers",
-			fix:     "let UDP port 123 through to them (firewall, network security group), or use sources that can be reached: " + names(sources),
-			command: "chronyc -n ntpdata; chronyc activity",
-		}, {
-			when:    s.any(falseticker) && !s.any(followed),
-			why:     s.disagreement(),
-			fix:     "compare them with a server that you trust, and remove the wrong ones. Use at least three sources; four are better",
-			command: "chronyc -n sources; chronyc selectdata",
-		}, {
-			when:    s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }),
-			why:     "its sources jitter too much",
-			fix:     "use sources that are nearer, or raise maxjitter in chrony.conf",
-			command: "chronyc -n sourcestats",
-		}, {
-			when:    s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }),
-			why:     "no source has given a valid sample, though some answer" + s.badReplies(),
-			fix:     "find the test that their replies fail. Limits in chrony.conf such as maxdelay may be too low",
-			command: "chronyc -n ntpdata",
-		}, {
-			when:    true,
-			why:     "none of its sources is good enough, or it has just started: " + s.whyNot(),
-			fix:     "wait a minute. If this lasts, use better sources",
-			command: "chronyc -n sources; chronyc selectdata",
-		},
+		{activity.Offline > 0 && activity.Online == 0, "its sources are offline",
+			"bring them online. If a script took them offline (often one for the network), make that script run chronyc online at boot",
+			"chronyc online"},
+		{activity.Unresolved > 0 && s.all(status.IsUnresolved), "the names of its sources have no addresses",
+			"fix the node's name resolution, or use addresses in chrony.conf",
+			"getent hosts " + s.configuredName()},
+		{sources == nil, "chronyd does not list its sources",
+			openTracking,
+			"chronyc -n sources"},
+		{len(sources) == 0, "it has no source at all",
+			"add at least one source to chrony.conf and restart chronyd: on Azure " + azureRefclock + `, else "pool SERVER iburst"`,
+			runConf},
+		{s.all(func(c chrony.Source) bool { return c.Reach == 0 }), "none of its sources answers",
+			"let UDP port 123 through to them (firewall, network security group), or use sources that can be reached: " + names(sources),
+			"chronyc -n ntpdata; chronyc activity"},
+		{s.any(falseticker) && !s.any(followed), s.disagreement(),
+			"compare them with a server that you trust, and remove the wrong ones. Use at least three sources; four are better",
+			"chronyc -n sources; chronyc selectdata"},
+		{s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }), "its sources jitter too much",
+			"use sources that are nearer, or raise maxjitter in chrony.conf",
+			"chronyc -n sourcestats"},
+		{s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }), "no source has given a valid sample, though some answer" + s.badReplies(),
+			"find the test that their replies fail. Limits in chrony.conf such as maxdelay may be too low",
+			"chronyc -n ntpdata"},
+		{true, "none of its sources is good enough, or it has just started: " + s.whyNot(),
+			"wait a minute. If this lasts, use better sources",
+			"chronyc -n sources; chronyc selectdata"},
 	})
 }
 

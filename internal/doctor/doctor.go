@@ -7,7 +7,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -46,28 +46,24 @@ type Finding struct {
 
 // An Examination is the result of all checks.
 type Examination struct {
-	Time     time.Time
-	Estimate clockerror.Estimate
-	Findings []Finding // the worst first
-}
-
-// Healthy reports whether nothing is wrong.
-func (e *Examination) Healthy() bool { return e.count(Wrong) == 0 }
-
-func (e *Examination) count(v Verdict) (n int) {
-	for _, f := range e.Findings {
-		if f.Verdict == v {
-			n++
-		}
-	}
-	return n
+	Time     time.Time        `json:"time"`
+	Healthy  bool             `json:"healthy"` // nothing is wrong
+	State    clockerror.State `json:"state"`
+	Bound    *float64         `json:"bound_seconds"` // null if there is none
+	Findings []Finding        `json:"findings"`      // the worst first
 }
 
 // Summary is the examination in a sentence.
 func (e *Examination) Summary() string {
 	var counts []string
 	for _, v := range Verdicts {
-		if n := e.count(v); n > 0 {
+		n := 0
+		for _, f := range e.Findings {
+			if f.Verdict == v {
+				n++
+			}
+		}
+		if n > 0 {
 			count := fmt.Sprintf("%d %s", n, v)
 			if v == Note && n > 1 {
 				count += "s"
@@ -76,26 +72,10 @@ func (e *Examination) Summary() string {
 		}
 	}
 	head := "Something is wrong"
-	if e.Healthy() {
+	if e.Healthy {
 		head = "Nothing is wrong"
 	}
 	return head + ": " + strings.Join(counts, ", ") + "."
-}
-
-// MarshalJSON writes the examination with its verdict. A bound that doesn't exist is
-// null.
-func (e *Examination) MarshalJSON() ([]byte, error) {
-	var bound *float64
-	if e.Estimate.HasBound() && !math.IsNaN(e.Estimate.Bound) {
-		bound = &e.Estimate.Bound
-	}
-	return json.Marshal(struct {
-		Time     time.Time        `json:"time"`
-		Healthy  bool             `json:"healthy"`
-		State    clockerror.State `json:"state"`
-		Bound    *float64         `json:"bound_seconds"`
-		Findings []Finding        `json:"findings"`
-	}{e.Time, e.Healthy(), e.Estimate.State, bound, e.Findings})
 }
 
 // facts are all that is known when the checks begin.
@@ -146,24 +126,22 @@ func read(ctx context.Context, root fs.FS, address string, config tracker.Config
 }
 
 func (s *facts) judge() *Examination {
-	e := &Examination{Time: s.At.UTC(), Estimate: s.Estimate}
+	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: status.New(s.Snapshot).Bound}
 	for _, check := range checks {
 		e.Findings = append(e.Findings, check(s)...)
 	}
 	slices.SortStableFunc(e.Findings, func(a, b Finding) int {
 		return slices.Index(Verdicts, a.Verdict) - slices.Index(Verdicts, b.Verdict)
 	})
+	e.Healthy = e.Findings[0].Verdict != Wrong
 	return e
 }
 
 // An obstacle is a reason why something doesn't work, and what to do about it. Tables
 // of them name the most telling reason first.
 type obstacle struct {
-	when    bool
-	verdict Verdict // Fine if empty
-	why     string
-	fix     string
-	command string // to run on the node
+	when              bool
+	why, fix, command string // the command is to be run on the node
 }
 
 // first returns the first obstacle that is there. Without any, it is empty.

@@ -116,7 +116,7 @@ func TestChecks(t *testing.T) {
 			s.Report.Sources[0].State = chrony.StateJittery
 			s.estimate(clockerror.Assumptions{})
 		}, `wrong state: holdover: .*\| chronyc -n sourcestats`},
-		{"a server that follows itself", (*facts).followItself, `note traced to UTC: no: the server 192.0.2.1 follows its own clock.*\| chronyc -n ntpdata 192.0.2.1`},
+		{"a server that follows itself", (*facts).followItself, `note traced to UTC: no: .*192.0.2.1.* its own clock.*\| chronyc -n ntpdata 192.0.2.1`},
 		{"an estimate", (*facts).refuseSources, `note bound: an estimate: .*\| 0?.*opencommands`},
 		{"a source without a sample", func(s *facts) {
 			s.Report.Sources[0].SampleAge = chrony.Never
@@ -128,7 +128,7 @@ func TestChecks(t *testing.T) {
 		{"the right one of several", func(s *facts) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &hyperv }, `ok PTP clocks: chrony.conf names ptp0, which is hyperv`},
 		{"a PTP clock that is gone", func(s *facts) { s.PTP.Configured = &tracker.PTPClock{Device: "ptp3"} }, `wrong PTP clocks: ptp3 is not among them: there is none`},
 		{"the host's clock unused", func(s *facts) { s.PTP.Clocks = []tracker.PTPClock{hyperv} }, `note PTP clocks: chronyd does not follow the host's clock, ptp0`},
-		{"not traced to UTC", func(s *facts) { s.followPHC(hyperv) }, `note traced to UTC: no: the clock follows the reference clock PHC0.*--clock.reference-error`},
+		{"not traced to UTC", func(s *facts) { s.followPHC(hyperv) }, `note traced to UTC: no: .*PHC0.*--clock.reference-error`},
 		{"a single reference clock", func(s *facts) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock`},
 		{"stratum 1", func(s *facts) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
 		{"a dead reference clock", func(s *facts) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: .*\| ls -l /dev/ptp`},
@@ -206,8 +206,8 @@ func TestChecks(t *testing.T) {
 			if !regexp.MustCompile(`(?m)^` + test.want).MatchString(text) {
 				t.Errorf("no %s in\n%s", test.want, text)
 			}
-			if e.Healthy() == strings.Contains(text, "\nwrong ") && !strings.HasPrefix(text, "wrong ") {
-				t.Errorf("healthy: %v\n%s", e.Healthy(), text)
+			if e.Healthy == strings.Contains(text, "\nwrong ") && !strings.HasPrefix(text, "wrong ") {
+				t.Errorf("healthy: %v\n%s", e.Healthy, text)
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func TestWorstFirst(t *testing.T) {
 	s.Report.Sources[2].Reach = 0
 	s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"})
 	e := s.judge()
-	if first := e.Findings[0]; first.Verdict != Wrong || e.Healthy() || !strings.HasPrefix(e.Summary(), "Something is wrong: 1 wrong, 1 note, ") {
+	if first := e.Findings[0]; first.Verdict != Wrong || e.Healthy || !strings.HasPrefix(e.Summary(), "Something is wrong: 1 wrong, 1 note, ") {
 		t.Errorf("%+v %s", first, e.Summary())
 	}
 	var got struct {
@@ -271,9 +271,9 @@ func TestExplain(t *testing.T) {
 			}
 		}, `disagreement 0.0077\d+: .*192.0.2.2 measured 7.99 ms ahead .*; 192.0.2.3 measured 7.99 ms ahead .* \| compare`},
 		{"contradicted", (*facts).pause, `^The clock is at most 3610 s off. .*contradict.* 2.31 ms off, but 192.0.2.1 measured 3600 s behind`},
-		{"a reference clock", func(s *facts) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0 is unknown.*not traced to UTC \| .*--clock.reference-error`},
+		{"a reference clock", func(s *facts) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0.* unknown.* \| .*--clock.reference-error`},
 		{"a reference clock that is polled each eight seconds", func(s *facts) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs between two samples, 8 s apart; poll 0 would make it 10.1 µs`},
-		{"a server that follows itself", (*facts).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1\.(?s:.*)reference 0: the server 192.0.2.1 follows its own clock`},
+		{"a server that follows itself", (*facts).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1\.(?s:.*)reference 0: the server, 192.0.2.1, follows its own clock`},
 		{"an estimate", (*facts).refuseSources, `^The clock is at most .* off\. .* an estimate: `},
 		{"local", func(s *facts) {
 			s.Report.Tracking.RefID, s.Report.Tracking.Address = chrony.RefIDLocal, chrony.Address{}

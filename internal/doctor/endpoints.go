@@ -127,7 +127,7 @@ const noAnswer = "the clock's error is unknown: its state is unreachable and its
 
 // failedEndpoint is about an endpoint that the program uses.
 func (s *facts) failedEndpoint(e endpoint) Finding {
-	o := s.obstacle(e)
+	o, _ := s.obstacle(e)
 	f := Finding{Wrong, e.address, o.why, noAnswer, o.fix, o.command}
 	if i := slices.IndexFunc(s.endpoints, func(e endpoint) bool { return e.answers() && !e.used }); i >= 0 {
 		f.Fix += "; or use --chrony.address=" + s.endpoints[i].address + ", where chronyd answers"
@@ -138,27 +138,34 @@ func (s *facts) failedEndpoint(e endpoint) Finding {
 // unusedEndpoint is about one that the program doesn't use. It is worth a note if it
 // is broken, or would be a way out.
 func (s *facts) unusedEndpoint(e endpoint, works bool) Finding {
-	o := s.obstacle(e)
-	f := Finding{Verdict: o.verdict, Check: e.address, Summary: o.why, Fix: o.fix, Command: o.command}
-	switch {
-	case o.verdict == Note && works:
+	f := Finding{Verdict: Note, Check: e.address, Summary: status.Cause(e.err)}
+	o, known := s.obstacle(e)
+	absent := errors.Is(e.err, fs.ErrNotExist) && s.node.directories[e.dir()] == nil
+	switch broken := known && e.socket() != "" && !absent; {
+	case broken && works:
 		f.Impact = "nothing while this endpoint isn't used"
-	case o.verdict == Note:
+		fallthrough
+	case broken:
+		f.Summary, f.Fix, f.Command = o.why, o.fix, o.command
 	case works:
-		f = Finding{Verdict: Fine, Check: e.address, Summary: status.Cause(e.err) + notNeeded}
-	default:
-		f = Finding{Verdict: Note, Check: e.address, Summary: status.Cause(e.err)}
+		f.Verdict = Fine
+		f.Summary += notNeeded
 	}
 	return f
 }
 
-// obstacle says why an endpoint doesn't work.
-func (s *facts) obstacle(e endpoint) obstacle {
+// obstacle says why an endpoint doesn't work. Where that is not known, it says only
+// what has happened.
+func (s *facts) obstacle(e endpoint) (o obstacle, known bool) {
 	obstacles := s.socketObstacles
 	if e.socket() == "" {
 		obstacles = s.udpObstacles
 	}
-	return first(append(obstacles(e), obstacle{when: true, why: status.Cause(e.err), fix: tracker.Hint(e.err)}))
+	if o = first(obstacles(e)); !o.when {
+		o = obstacle{why: status.Cause(e.err), fix: tracker.Hint(e.err)}
+		return o, false
+	}
+	return o, true
 }
 
 // The commands that a person at the node needs.
@@ -180,15 +187,10 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 		return s.silent(at)
 	}
 	return []obstacle{
-		{
-			when: errors.Is(e.err, syscall.ECONNREFUSED),
-			why:  "no program listens there",
-			fix:  "set bindcmdaddress and cmdallow in chrony.conf: chronyd answers other hosts only if both allow it",
-		}, {
-			when: errors.Is(e.err, chrony.ErrUnauthorized),
-			why:  "chronyd answers, but refuses its report tracking",
-			fix:  openTracking,
-		},
+		{errors.Is(e.err, syscall.ECONNREFUSED), "no program listens there",
+			"set bindcmdaddress and cmdallow in chrony.conf: chronyd answers other hosts only if both allow it", ""},
+		{errors.Is(e.err, chrony.ErrUnauthorized), "chronyd answers, but refuses its report tracking",
+			openTracking, ""},
 	}
 }
 
@@ -206,46 +208,29 @@ func (s *facts) refused(at netip.AddrPort) []obstacle {
 		where = cmdport.where
 	}
 	return []obstacle{
-		{
-			when:    other != "",
-			why:     fmt.Sprintf("%s: port %d is open at %s only", here, at.Port(), other),
-			fix:     fmt.Sprintf(`add "bindcmdaddress %v" to chrony.conf and restart chronyd`, at.Addr()),
-			command: runStart,
-		}, {
-			when:    closed && (p != nil || socket != ""),
-			why:     fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, here, where),
-			fix:     "remove that line and restart chronyd",
-			command: runStart,
-		}, {
-			when: socket != "",
-			why:  fmt.Sprintf("%s: a chronyd runs and has the socket %s, but its port is closed or another one. In chrony.conf is cmdport 0, another cmdport, or a bindcmdaddress", here, socket),
-			fix: fmt.Sprintf(`remove "cmdport 0" from chrony.conf and restart chronyd; or run this program as the user who owns %s, with --chrony.address=unix://%s`,
+		{other != "", fmt.Sprintf("%s: port %d is open at %s only", here, at.Port(), other),
+			fmt.Sprintf(`add "bindcmdaddress %v" to chrony.conf and restart chronyd`, at.Addr()),
+			runStart},
+		{closed && (p != nil || socket != ""), fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, here, where),
+			"remove that line and restart chronyd",
+			runStart},
+		{socket != "", fmt.Sprintf("%s: a chronyd runs and has the socket %s, but its port is closed or another one. In chrony.conf is cmdport 0, another cmdport, or a bindcmdaddress", here, socket),
+			fmt.Sprintf(`remove "cmdport 0" from chrony.conf and restart chronyd; or run this program as the user who owns %s, with --chrony.address=unix://%s`,
 				path.Dir(socket), socket),
-			command: runConf,
-		}, {
-			when: p != nil && p.apart,
-			why:  fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", here, p),
-			fix:  n.joinNetwork(),
-		}, {
-			when:    p != nil,
-			why:     fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", here, p),
-			fix:     `remove "cmdport 0" from chrony.conf and restart chronyd; or ` + n.joinNetwork(),
-			command: runConf,
-		}, {
-			when: n.container != "" && !n.hostNetwork,
-			why:  fmt.Sprintf("%s: this is %s with a network of its own, and chronyd answers on the node's network", here, n.container),
-			fix:  n.joinNetwork(),
-		}, {
-			when:    n.container == "" && !n.installed,
-			why:     here + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
-			fix:     "install chrony, and remove other programs that steer the clock",
-			command: "apt-get install chrony || tdnf install chrony || dnf install chrony",
-		}, {
-			when:    true,
-			why:     here + ", and no chronyd has a socket in this network namespace: chronyd is not running",
-			fix:     "start chronyd, and enable it at boot. Its log says why it ended",
-			command: "systemctl enable --now chrony || systemctl enable --now chronyd; journalctl -u chrony -u chronyd -n 20",
-		},
+			runConf},
+		{p != nil && p.apart, fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", here, p),
+			n.joinNetwork(), ""},
+		{p != nil, fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", here, p),
+			`remove "cmdport 0" from chrony.conf and restart chronyd; or ` + n.joinNetwork(),
+			runConf},
+		{n.container != "" && !n.hostNetwork, fmt.Sprintf("%s: this is %s with a network of its own, and chronyd answers on the node's network", here, n.container),
+			n.joinNetwork(), ""},
+		{n.container == "" && !n.installed, here + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
+			"install chrony, and remove other programs that steer the clock",
+			"apt-get install chrony || tdnf install chrony || dnf install chrony"},
+		{true, here + ", and no chronyd has a socket in this network namespace: chronyd is not running",
+			"start chronyd, and enable it at boot. Its log says why it ended",
+			"systemctl enable --now chrony || systemctl enable --now chronyd; journalctl -u chrony -u chronyd -n 20"},
 	}
 }
 
@@ -264,7 +249,6 @@ func (s *facts) stopped() obstacle {
 	}
 	return obstacle{
 		when:    true,
-		verdict: Note,
 		why:     fmt.Sprintf("no answer: chronyd hangs: %v is stopped (SIGSTOP)", p),
 		fix:     "resume it",
 		command: fmt.Sprintf("kill -CONT %d", p.id),
@@ -277,20 +261,13 @@ func (s *facts) silent(at netip.AddrPort) []obstacle {
 	for _, socket := range s.node.listens(at.Port()) {
 		unread += socket.unread
 	}
-	stopped := s.stopped()
-	stopped.verdict = Fine
 	return []obstacle{
-		stopped,
-		{
-			when:    unread > 0,
-			why:     fmt.Sprintf("no answer: chronyd hangs: it does not read its port, where %d bytes wait", unread),
-			fix:     "restart chronyd. If it is stopped (state T), resume it with kill -CONT instead",
-			command: runHung,
-		}, {
-			when: at.IsValid() && !at.Addr().IsLoopback(),
-			why:  "no answer: chronyd ignores this host, or a firewall drops the requests",
-			fix:  "name this host in cmdallow, and chronyd's own address in bindcmdaddress, in chrony.conf. Asking on loopback is better",
-		},
+		s.stopped(),
+		{unread > 0, fmt.Sprintf("no answer: chronyd hangs: it does not read its port, where %d bytes wait", unread),
+			"restart chronyd. If it is stopped (state T), resume it with kill -CONT instead",
+			runHung},
+		{at.IsValid() && !at.Addr().IsLoopback(), "no answer: chronyd ignores this host, or a firewall drops the requests",
+			"name this host in cmdallow, and chronyd's own address in bindcmdaddress, in chrony.conf. Asking on loopback is better", ""},
 	}
 }
 
@@ -310,28 +287,15 @@ func (s *facts) socketObstacles(e endpoint) []obstacle {
 		mount = fmt.Sprintf("mount the host's %s at the same path, type Directory, writable; or ask by UDP on the host's network", dir)
 	}
 	return []obstacle{
-		{
-			when:    on.deleted && on.point != "/",
-			verdict: Note,
-			why:     dir + " is a dead directory: chronyd was stopped and started after it was mounted here, and has a new one",
-			fix:     "restart this container (kubectl delete pod). To avoid this, drop the mount and ask by UDP on the host's network",
-		}, {
-			when:    errors.Is(e.err, fs.ErrNotExist),
-			why:     missing,
-			fix:     mount,
-			command: runUnit,
-		}, {
-			when:    errors.Is(e.err, syscall.ECONNREFUSED),
-			verdict: Note,
-			why:     "the socket was left behind: no chronyd has it open, so chronyd is not running",
-			fix:     "start chronyd: it replaces the socket",
-			command: runStart,
-		}, {
-			when:    errors.Is(e.err, syscall.EROFS),
-			verdict: Note,
-			why:     dir + " is mounted read-only. chronyd answers to a socket that the client must create there",
-			fix:     "mount it writable (readOnly: false), or ask by UDP on the host's network",
-		},
+		{on.deleted && on.point != "/", dir + " is a dead directory: chronyd was stopped and started after it was mounted here, and has a new one",
+			"restart this container (kubectl delete pod). To avoid this, drop the mount and ask by UDP on the host's network", ""},
+		{errors.Is(e.err, fs.ErrNotExist), missing, mount,
+			runUnit},
+		{errors.Is(e.err, syscall.ECONNREFUSED), "the socket was left behind: no chronyd has it open, so chronyd is not running",
+			"start chronyd: it replaces the socket",
+			runStart},
+		{errors.Is(e.err, syscall.EROFS), dir + " is mounted read-only. chronyd answers to a socket that the client must create there",
+			"mount it writable (readOnly: false), or ask by UDP on the host's network", ""},
 		s.forbidden(e, dir, directory),
 	}
 }
@@ -341,7 +305,6 @@ func (s *facts) forbidden(e endpoint, dir string, d *directory) obstacle {
 	const orUDP = "Being in its group is not enough. UDP on loopback needs no permission"
 	o := obstacle{
 		when:    errors.Is(e.err, chrony.ErrPermission),
-		verdict: Note,
 		why:     fmt.Sprintf("no permission for user id %d", s.node.uid),
 		fix:     "run this program as the user who owns " + dir + ". " + orUDP,
 		command: "stat -c '%u %U %a' " + dir,
@@ -363,19 +326,12 @@ func (s *facts) noSocket(dir string, d *directory) []obstacle {
 		return nil // so it runs
 	}
 	return []obstacle{
-		{
-			when:    d.mode&0o007 != 0,
-			verdict: Note,
-			why:     fmt.Sprintf("there is no socket in %s, and its mode is %o. chronyd makes no socket in a directory that others can enter (its log: Disabled command socket), so the node's chronyc has none either", dir, d.mode),
-			fix:     "remove the directory and restart chronyd, which makes it again. Mount it with type Directory, never DirectoryOrCreate",
-			command: fmt.Sprintf("rmdir %s; %s", dir, runStart),
-		}, {
-			when:    true,
-			verdict: Note,
-			why:     "there is no socket in " + dir + ": chronyd is not running, or has no Unix socket",
-			fix:     "start chronyd",
-			command: fmt.Sprintf("ls -ld %s; %s", dir, runUnit),
-		},
+		{d.mode&0o007 != 0, fmt.Sprintf("there is no socket in %s, and its mode is %o. chronyd makes no socket in a directory that others can enter (its log: Disabled command socket), so the node's chronyc has none either", dir, d.mode),
+			"remove the directory and restart chronyd, which makes it again. Mount it with type Directory, never DirectoryOrCreate",
+			fmt.Sprintf("rmdir %s; %s", dir, runStart)},
+		{true, "there is no socket in " + dir + ": chronyd is not running, or has no Unix socket",
+			"start chronyd",
+			fmt.Sprintf("ls -ld %s; %s", dir, runUnit)},
 	}
 }
 
@@ -385,22 +341,12 @@ func (s *facts) silentSocket(dir string) []obstacle {
 	on := s.node.mountOf(dir)
 	return []obstacle{
 		s.stopped(),
-		{
-			when:    s.node.container != "" && !strings.HasSuffix(on.point, on.source),
-			verdict: Note,
-			why:     fmt.Sprintf("no answer: %s is the host's %s. chronyd sends its answers to the path that it knows, which is another one", on.point, on.source),
-			fix:     samePath,
-		}, {
-			when:    s.chronydAnswers(),
-			verdict: Note,
-			why:     "no answer, though chronyd answers elsewhere: chronyd can't reach this program's socket in " + dir,
-			fix:     "in a container: " + samePath,
-		}, {
-			when:    true,
-			verdict: Note,
-			why:     "no answer: chronyd hangs, or can't reach this program's socket in " + dir,
-			fix:     "restart chronyd. In a container: " + samePath,
-			command: runHung,
-		},
+		{s.node.container != "" && !strings.HasSuffix(on.point, on.source), fmt.Sprintf("no answer: %s is the host's %s. chronyd sends its answers to the path that it knows, which is another one", on.point, on.source),
+			samePath, ""},
+		{s.chronydAnswers(), "no answer, though chronyd answers elsewhere: chronyd can't reach this program's socket in " + dir,
+			"in a container: " + samePath, ""},
+		{true, "no answer: chronyd hangs, or can't reach this program's socket in " + dir,
+			"restart chronyd. In a container: " + samePath,
+			runHung},
 	}
 }

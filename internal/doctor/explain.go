@@ -306,13 +306,12 @@ func (s *facts) shorterPoll() (option string, seconds float64) {
 }
 
 func (s *facts) explainReference() (cause, gain string) {
+	cause = status.New(s.Snapshot).UntracedNote()
 	switch {
 	case s.Estimate.ServerLocal:
-		return fmt.Sprintf("the server %s follows its own clock: the bound is relative to that server", s.sourceName()),
-			"follow a server that follows UTC"
+		return cause, "follow a server that follows UTC"
 	case s.Estimate.Untraced:
-		return fmt.Sprintf("the error of the reference clock %s is unknown, so none is in the bound: it is not traced to UTC", s.sourceName()),
-			"set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
+		return cause, "set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
 	case s.Estimate.Terms.Reference > 0:
 		return "--clock.reference-error", ""
 	default:

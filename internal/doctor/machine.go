@@ -82,9 +82,7 @@ func checkConfiguration(s *facts) (findings []Finding) {
 	findings = append(findings, Finding{Verdict: Fine, Check: "chrony.conf", Summary: fmt.Sprintf("%s: %d sources", c.path, len(c.sources()))})
 	if c.last("makestep") == nil {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "makestep",
-			Summary: "not in " + c.path,
+			Verdict: Note, Check: "makestep", Summary: "not in " + c.path,
 			Impact:  "chronyd slews a clock that is far off, for hours or days, instead of stepping it",
 			Fix:     `add "makestep 1.0 3" (it may step at its start only) or, as on AKS, "makestep 1.0 -1" (at any time)`,
 			Command: runStart,
@@ -92,9 +90,7 @@ func checkConfiguration(s *facts) (findings []Finding) {
 	}
 	if d := c.last("local"); d != nil && s.Estimate.State != clockerror.Local {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "local",
-			Summary: fmt.Sprintf("%q in %s", d, d.where),
+			Verdict: Note, Check: "local", Summary: fmt.Sprintf("%q in %s", d, d.where),
 			Impact:  "when all sources are lost, chronyd follows the clock itself and reports no error at all. The state is local then",
 			Fix:     "remove it, unless this node serves time to an isolated network",
 			Command: runStart,
@@ -197,9 +193,7 @@ func (s *facts) secondChronyd() []Finding {
 		return nil
 	}
 	return []Finding{{
-		Verdict: Wrong,
-		Check:   "other time programs",
-		Summary: "several chronyds steer the clock: " + strings.Join(steering, ", "),
+		Verdict: Wrong, Check: "other time programs", Summary: "several chronyds steer the clock: " + strings.Join(steering, ", "),
 		Impact:  "each takes the other's corrections for drift, and reports a wrong error",
 		Fix:     "run only one; start those in containers with -x",
 		Command: runProcess,
@@ -218,9 +212,7 @@ func (s *facts) hyperv() []Finding {
 		return nil
 	}
 	return []Finding{{
-		Verdict: Note,
-		Check:   "other time programs",
-		Summary: "Hyper-V's time service is in use: the host can set the clock, though chronyd follows other sources",
+		Verdict: Note, Check: "other time programs", Summary: "Hyper-V's time service is in use: the host can set the clock, though chronyd follows other sources",
 		Impact:  "after a pause or a migration the host sets the clock to its own time, and chronyd corrects it afterwards",
 		Fix:     "follow the host's PTP clock, or stop the host from setting the clock",
 		Command: "echo " + s.node.hyperv + " >/sys/bus/vmbus/drivers/hv_utils/unbind",
@@ -246,15 +238,12 @@ func checkPlace(s *facts) (findings []Finding) {
 	}
 	findings = append(findings, Finding{Verdict: Fine, Check: "this program", Summary: "it runs " + where})
 
+	usesUDP := slices.ContainsFunc(s.endpoints, func(e endpoint) bool { return e.used && e.answers() && e.socket() == "" })
 	f := Finding{Verdict: Fine, Check: "rights", Summary: fmt.Sprintf("user id %d, %d capabilities", n.uid, bits.OnesCount64(n.capabilities))}
-	if n.container != "" && (n.uid == 0 || n.capabilities != 0) && s.usesUDP() {
+	if n.container != "" && (n.uid == 0 || n.capabilities != 0) && usesUDP {
 		f.Verdict = Note
 		f.Impact = "an attacker in the container would have these rights, and UDP needs none of them"
 		f.Fix = "runAsUser: 65532, capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false"
 	}
 	return append(findings, f)
-}
-
-func (s *facts) usesUDP() bool {
-	return slices.ContainsFunc(s.endpoints, func(e endpoint) bool { return e.used && e.answers() && e.socket() == "" })
 }

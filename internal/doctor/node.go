@@ -78,12 +78,14 @@ const initialPID = "pid:[4026531836]"
 func readNode(root fs.FS, address string) node {
 	n := node{
 		uid:     os.Geteuid(),
-		kernel:  readKernel(),
 		hyperv:  hypervTimeService(root),
 		mounts:  readMounts(root),
 		sockets: readUnix(root),
 		// The kernel shows this one in the first network namespace only.
 		hostNetwork: exists(root, "proc/sys/net/core/netdev_budget"),
+	}
+	if k, err := tracker.ReadKernel(); err == nil { // a seccomp profile may forbid it
+		n.kernel = &k
 	}
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
 	n.hostPID = pid == initialPID
@@ -320,15 +322,6 @@ func hypervTimeService(root fs.FS) string {
 		}
 	}
 	return ""
-}
-
-// readKernel returns nil where a seccomp profile forbids to ask.
-func readKernel() *tracker.Kernel {
-	k, err := tracker.ReadKernel()
-	if err != nil {
-		return nil
-	}
-	return &k
 }
 
 func (p process) String() string { return fmt.Sprintf("process %d", p.id) }

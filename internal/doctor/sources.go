@@ -130,9 +130,7 @@ func authentication(c chrony.Source) (f Finding, ok bool) {
 		return f, false
 	}
 	return Finding{
-		Verdict: Wrong,
-		Check:   "NTS of " + nameOf(c),
-		Summary: fmt.Sprintf("no keys could be established (attempts: %d)", c.Auth.KEAttempts),
+		Verdict: Wrong, Check: "NTS of " + nameOf(c), Summary: fmt.Sprintf("no keys could be established (attempts: %d)", c.Auth.KEAttempts),
 		Impact:  "chronyd does not use the source",
 		Fix:     "let TCP port 4460 through to it, and check that its certificate is valid and trusted. A clock that is far off makes every certificate invalid (nocerttimecheck 1)",
 		Command: "chronyc -n authdata; journalctl -u chrony -u chronyd -n 20",
@@ -170,24 +168,19 @@ func (s *facts) reference() (findings []Finding) {
 	}
 	if s.Report.Tracking.Stratum == 1 && s.phcSource() {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "stratum",
-			Summary: "1, as if this node had a time source of the best kind: the refclock line lacks \"stratum 2\"",
+			Verdict: Note, Check: "stratum", Summary: "1, as if this node had a time source of the best kind: the refclock line lacks \"stratum 2\"",
 			Impact:  "nothing, unless this node serves time: its clients would prefer it",
 			Fix:     `add "stratum 2" to the refclock line of chrony.conf, as Azure advises`,
 			Command: runStart,
 		})
 	}
 	f := Finding{
-		Verdict: Note,
-		Check:   "traced to UTC",
-		Summary: fmt.Sprintf("no: the clock follows the reference clock %s, which chronyd assumes to be perfect", s.sourceName()),
-		Impact:  "the bound is relative to that clock and does not include its error. The error of an Azure host's clock can be larger than the bound",
-		Fix:     "set --clock.reference-error to the largest error of that clock, and compare it with NTP servers",
+		Verdict: Note, Check: "traced to UTC", Summary: "no: " + status.New(s.Snapshot).UntracedNote(),
+		Impact: "the bound is relative to that clock and does not include its error. The error of an Azure host's clock can be larger than the bound",
+		Fix:    "set --clock.reference-error to the largest error of that clock, and compare it with NTP servers",
 	}
 	if s.Estimate.ServerLocal {
-		f.Summary = fmt.Sprintf("no: the server %s follows its own clock (reference ID 7F7F0101)", s.sourceName())
-		f.Impact = "the bound is relative to that server, however far off the server is"
+		f.Impact = "the bound does not include the error of that server"
 		f.Fix = "find out why the server follows no source of its own, or follow servers that follow UTC"
 		f.Command = "chronyc -n ntpdata " + s.sourceName()
 	}
@@ -223,9 +216,7 @@ func checkReports(s *facts) []Finding {
 	}
 	if closed != nil {
 		f := Finding{
-			Verdict: Note,
-			Check:   "reports",
-			Summary: "refused over " + s.Report.Address + ": " + strings.Join(closed, ", "),
+			Verdict: Note, Check: "reports", Summary: "refused over " + s.Report.Address + ": " + strings.Join(closed, ", "),
 			Impact:  "their metrics are missing. Without selectdata, so is the reason why a source is not used",
 			Fix:     fmt.Sprintf("with chrony 4.7 or later, add %q to chrony.conf and restart chronyd. Older versions give them on the Unix socket only, which also gives control over the clock", openReports),
 			Command: "chronyd --version",
@@ -242,11 +233,9 @@ func checkReports(s *facts) []Finding {
 	}
 	if unknown != nil {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "reports",
-			Summary: "unknown to this chronyd: " + strings.Join(unknown, ", "),
-			Impact:  "their metrics are missing",
-			Fix:     "chrony 4.0 or later has all of them",
+			Verdict: Note, Check: "reports", Summary: "unknown to this chronyd: " + strings.Join(unknown, ", "),
+			Impact: "their metrics are missing",
+			Fix:    "chrony 4.0 or later has all of them",
 		})
 	}
 	return findings

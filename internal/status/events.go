@@ -18,23 +18,6 @@ var eventTexts = map[tracker.EventKind]string{
 	tracker.ForeignDiscipline: "another program steers this clock, or chronyd does not",
 }
 
-// EventText says what happened.
-func EventText(e tracker.Event) string {
-	text, known := eventTexts[e.Kind]
-	switch {
-	case !known: // of another version
-		return fmt.Sprintf("unknown event %q", string(e.Kind))
-	case e.Kind == tracker.ClockStepped:
-		return text + " by " + Signed(e.Seconds)
-	case e.Kind == tracker.Suspended:
-		return text + " for " + Duration(e.Seconds)
-	case e.From != "":
-		return fmt.Sprintf("%s from %s to %s", text, e.From, e.To)
-	default:
-		return text
-	}
-}
-
 // An Event is something that happened to the clock.
 type Event struct {
 	Time    time.Time `json:"time"`
@@ -46,15 +29,22 @@ type Event struct {
 }
 
 // Row is the event in this program's own words, whoever reported it.
-func (e Event) Row() Row {
-	event := tracker.Event{Kind: tracker.EventKind(e.Kind)}
-	if e.From != nil && e.To != nil {
-		event.From, event.To = *e.From, *e.To
+func (e Event) Row() Row { return Row{Label: Clock(e.Time), Value: e.words()} }
+
+func (e Event) words() string {
+	text, known := eventTexts[tracker.EventKind(e.Kind)]
+	switch {
+	case !known: // of another version
+		return fmt.Sprintf("unknown event %q", e.Kind)
+	case e.Seconds != nil && e.Kind == string(tracker.ClockStepped):
+		return text + " by " + Signed(*e.Seconds)
+	case e.Seconds != nil:
+		return text + " for " + Duration(*e.Seconds)
+	case e.From != nil && e.To != nil:
+		return fmt.Sprintf("%s from %s to %s", text, *e.From, *e.To)
+	default:
+		return text
 	}
-	if e.Seconds != nil {
-		event.Seconds = *e.Seconds
-	}
-	return Row{Label: Clock(e.Time), Value: EventText(event)}
 }
 
 // Events are the latest ones, and how many there were of each kind.
@@ -67,13 +57,14 @@ type Events struct {
 func NewEvents(t *tracker.Tracker) Events {
 	answer := Events{Events: []Event{}, Counts: make(map[string]uint64)}
 	for _, e := range t.Events() {
-		entry := Event{Time: e.At, Kind: string(e.Kind), Text: EventText(e)}
+		entry := Event{Time: e.At, Kind: string(e.Kind)}
 		if e.From != "" {
 			entry.From, entry.To = &e.From, &e.To
 		}
 		if e.Kind == tracker.ClockStepped || e.Kind == tracker.Suspended {
 			entry.Seconds = &e.Seconds
 		}
+		entry.Text = entry.words()
 		answer.Events = append(answer.Events, entry)
 	}
 	if found := t.Watched(); found != nil {

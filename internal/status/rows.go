@@ -95,11 +95,8 @@ func (s Status) factRows() []Row {
 	if s.Approximate {
 		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.WhyApproximate() + ": the bound is made of chronyd's own estimate"})
 	}
-	switch {
-	case s.ServerLocal:
-		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: "the server follows its own clock: the bound is relative to that server"})
-	case s.Untraced:
-		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: "the source is a reference clock of unknown error: see --clock.reference-error"})
+	if note := s.UntracedNote(); note != "" {
+		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: note})
 	}
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})

@@ -86,6 +86,18 @@ func (s Status) Verdict() string {
 	return verdict
 }
 
+// UntracedNote says why the bound is not relative to UTC. It is empty if the bound is.
+func (s Status) UntracedNote() string {
+	switch {
+	case s.ServerLocal:
+		return "the server" + s.sourceName() + ", follows its own clock: the bound is relative to that server"
+	case s.Untraced:
+		return "the error of the reference clock" + s.sourceName() + ", is unknown: see --clock.reference-error"
+	default:
+		return ""
+	}
+}
+
 // cause says why there is no bound.
 func (s Status) cause() string {
 	switch {

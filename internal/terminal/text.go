@@ -1,6 +1,10 @@
 package terminal
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"unicode"
@@ -41,6 +45,27 @@ func isUnsafe(r rune) bool {
 // Line makes a text one line that is safe on a terminal.
 func Line(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
 
+// JSON prints a value for scripts. What could control a terminal, and is left as it is
+// by package json, is escaped: it can only be in strings.
+func JSON(w io.Writer, value any) error {
+	var text, safe bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	for _, r := range text.String() {
+		if r != '\n' && unicode.In(r, unicode.Cc, unicode.Bidi_Control) {
+			fmt.Fprintf(&safe, `\u%04x`, r)
+		} else {
+			safe.WriteRune(r)
+		}
+	}
+	_, err := w.Write(safe.Bytes())
+	return err
+}
+
 // runeWidth is how many columns of a terminal a letter takes.
 func runeWidth(r rune) int {
 	if r >= ' ' && r < 0x7f {
@@ -56,18 +81,10 @@ func runeWidth(r rune) int {
 	}
 }
 
-// columns is how many columns a text takes, without the sequences that color it.
+// columns is how many columns a text takes.
 func columns(s string) (n int) {
-	escape := false
 	for _, r := range s {
-		switch {
-		case r == '\x1b':
-			escape = true
-		case escape:
-			escape = r != 'm'
-		default:
-			n += runeWidth(r)
-		}
+		n += runeWidth(r)
 	}
 	return n
 }

@@ -36,12 +36,12 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 type page struct {
 	status.Full
 	Config
-	events []tracker.Event
+	events []status.Event
 }
 
 func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, config Config) {
 	var b bytes.Buffer
-	p := page{status.NewFull(t.Snapshot(r.Context())), config, t.Events()}
+	p := page{status.NewFull(t.Snapshot(r.Context())), config, status.NewEvents(t).Events}
 	if err := pageTemplate.Execute(&b, &p); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -61,17 +61,8 @@ func (p *page) MetricsLink() string { return strings.TrimPrefix(p.Metrics, "/") 
 const shownEvents = 10
 
 // Events are the latest ones, the latest first.
-func (p *page) Events() []EventRow {
-	latest := p.events[max(0, len(p.events)-shownEvents):]
-	rows := make([]EventRow, 0, len(latest))
-	for _, e := range slices.Backward(latest) {
-		rows = append(rows, EventRow{e.At, status.EventText(e)})
-	}
-	return rows
-}
-
-// An EventRow tells an event.
-type EventRow struct {
-	Time time.Time
-	Text string
+func (p *page) Events() []status.Event {
+	latest := slices.Clone(p.events[max(0, len(p.events)-shownEvents):])
+	slices.Reverse(latest)
+	return latest
 }
