@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
 // These tests read what the chart makes of every switch, and compare it with the
@@ -323,7 +323,7 @@ func TestChartProfiles(t *testing.T) {
 	}
 	must(t, json.Unmarshal(text, &schema))
 	var want []string
-	for _, p := range tracker.Profiles {
+	for _, p := range objective.Profiles {
 		want = append(want, p.Name)
 	}
 	if got := schema.Properties.Objectives.Items.AnyOf[0].Enum; !slices.Equal(got, want) {

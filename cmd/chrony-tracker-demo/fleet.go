@@ -12,6 +12,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
@@ -20,7 +21,7 @@ type fleetConfig struct {
 	size, clusters int
 	healthy        bool
 	interval       time.Duration
-	objectives     []tracker.Objective
+	objectives     []objective.Objective
 }
 
 // A fleet is all nodes, and one more that has no tracker unless all are healthy.

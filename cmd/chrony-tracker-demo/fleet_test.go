@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
 // serveTest serves a fleet and returns what fetches a path of it.
@@ -107,8 +107,8 @@ func TestClocks(t *testing.T) {
 // TestTargets wants each node to be found by its labels, and one more node to be
 // known that nobody watches.
 func TestTargets(t *testing.T) {
-	objective := tracker.Objective{Name: "crdb", Limit: 0.5}
-	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []tracker.Objective{objective}})
+	crdb := objective.Objective{Name: "crdb", Limit: 0.5}
+	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []objective.Objective{crdb}})
 	var targets []target
 	if err := json.NewDecoder(fetch("/targets").Body).Decode(&targets); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 		return errors.New("there must be a node, a cluster, and some time between two samples")
 	}
 	for _, text := range strings.Fields(*objectives) {
-		objective, err := tracker.ParseObjective(text)
+		objective, err := objective.Parse(text)
 		if err != nil {
 			return err
 		}

@@ -59,8 +59,8 @@ func TestBound(t *testing.T) {
 			t.Parallel()
 			looks, watched := watchFast(t, func() *node { return f.newNode(i) })
 			testBound(t, n, looks)
-			if watched.Rival || watched.Sleeps.Count > 0 || (watched.Steps.Count > 0) != (n.fault.event != 0) {
-				t.Errorf("the clocks: rival %v, sleeps %+v, steps %+v", watched.Rival, watched.Sleeps, watched.Steps)
+			if watched.ForeignDiscipline || watched.Sleeps.Count > 0 || (watched.Steps.Count > 0) != (n.fault.event != 0) {
+				t.Errorf("the clocks: rival %v, sleeps %+v, steps %+v", watched.ForeignDiscipline, watched.Sleeps, watched.Steps)
 			}
 		})
 	}

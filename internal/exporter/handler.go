@@ -31,9 +31,9 @@ const maxIdle = 2
 // Config says what /metrics shows.
 type Config struct {
 	Tracker    *tracker.Tracker
-	Collect    chrony.Want    // the reports whose metrics are shown; the tracker reads them
-	MaxSources int            // that have series of their own
-	Names      *tracker.Names // of sources; their addresses if nil
+	Collect    chrony.Want // the reports whose metrics are shown; the tracker reads them
+	MaxSources int         // that have series of their own
+	Names      *DNSNames   // of sources; their addresses if nil
 	Logger     *slog.Logger
 }
 

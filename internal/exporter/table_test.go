@@ -18,6 +18,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -268,7 +269,7 @@ func distinct() *tracker.Snapshot {
 		Interval: 2 * time.Second, Samples: uint64(next()), StateSeconds: []float64{next(), next(), next(), next(), next(), next()}, Unobserved: next(), StateSince: time.Unix(1_500_000_000, 0),
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{uint64(next()), uint64(next())}, Sum: next()},
 		Windows:      []tracker.Window{{Length: time.Minute, Bound: next(), Error: next(), Without: next()}},
-		Objectives:   []tracker.Progress{{Objective: tracker.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
+		Objectives:   []objective.Progress{{Objective: objective.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
 		Steps:        tracker.Jumps{Count: uint64(next()), Total: next(), Last: next(), LastAt: time.Unix(1_400_000_000, 0)},
 		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
 		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
@@ -289,7 +290,7 @@ func snapshots() map[string]*tracker.Snapshot {
 		StateSeconds: make([]float64, len(clockerror.States)),
 		StateSince:   time.Unix(1, 0),
 		Windows:      []tracker.Window{{Length: time.Minute, Bound: 1, Error: 1}, {Length: 5 * time.Minute, Bound: math.Inf(-1)}},
-		Objectives:   []tracker.Progress{{Objective: tracker.Profiles[0]}},
+		Objectives:   []objective.Progress{{Objective: objective.Profiles[0]}},
 		Steps:        tracker.Jumps{Count: 1},
 		Kernel:       &tracker.Kernel{},
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -71,24 +72,24 @@ var watchMetrics = []metric{
 		name: "chrony_objective_good_seconds_total", kind: counter, unit: seconds,
 		help:   "For how long the clock had a bound within the limit of each --objective, in seconds. Without a bound, and when nobody looked, it had not.",
 		labels: []string{"objective"},
-		values: objectives(func(p tracker.Progress) float64 { return p.Good }),
+		values: objectives(func(p objective.Progress) float64 { return p.Good }),
 	},
 	{
 		name: "chrony_objective_seconds_total", kind: counter, unit: seconds,
 		help:   "For how long each --objective was watched, in seconds: what the good seconds are to be divided by.",
 		labels: []string{"objective"},
-		values: objectives(func(p tracker.Progress) float64 { return p.Total }),
+		values: objectives(func(p objective.Progress) float64 { return p.Total }),
 	},
 	{
 		name: "chrony_objective_limit_seconds", kind: gauge, unit: seconds,
 		help:   "The limit of each --objective, in seconds.",
 		labels: []string{"objective"},
-		values: objectives(func(p tracker.Progress) float64 { return p.Limit }),
+		values: objectives(func(p objective.Progress) float64 { return p.Limit }),
 	},
 	{
 		name: "chrony_clock_events_total", kind: counter,
 		help: "What happened to the clock, by event: chronyd_restarted, source_changed, leap_status_changed, state_changed, clock_stepped, suspended, " +
-			"steered_by_another. /api/v1/events has the last 100 with their times.",
+			"foreign_discipline. /api/v1/events has the last 100 with their times.",
 		labels: []string{"event"},
 		values: watched(func(w *tracker.Watched, f *family) {
 			for _, kind := range tracker.EventKinds {
@@ -136,10 +137,10 @@ var watchMetrics = []metric{
 		values: watched(func(w *tracker.Watched, f *family) { f.add(w.Steering) }),
 	},
 	{
-		name: "chrony_clock_steered_by_another", kind: gauge,
+		name: "chrony_clock_foreign_discipline", kind: gauge,
 		help: "1 if another program steers this clock, or chronyd does not (its option -x); else 0. Either CLOCK_MONOTONIC moved against CLOCK_MONOTONIC_RAW by more than chronyd's frequency and slew explain, for 5 samples in a row; " +
 			"or the kernel's frequency differed by more than 1 ppm from the one that chronyd claims to have set, for 60 samples in a row, while less than 100 µs were to be slewed.",
-		values: watched(func(w *tracker.Watched, f *family) { f.add(boolean(w.Rival)) }),
+		values: watched(func(w *tracker.Watched, f *family) { f.add(boolean(w.ForeignDiscipline)) }),
 	},
 	kernel("frequency_ratio", ratio, "By which fraction the kernel is told to let the clock run faster: 0.000001 is 1 ppm.",
 		func(k *tracker.Kernel) float64 { return k.Frequency * 1e-6 }),
@@ -181,7 +182,7 @@ func windows(values func(tracker.Window, *family)) func(*view, *family) {
 // window is a window's label.
 func window(w tracker.Window) string { return fmt.Sprintf("%dm", w.Length/time.Minute) }
 
-func objectives(value func(tracker.Progress) float64) func(*view, *family) {
+func objectives(value func(objective.Progress) float64) func(*view, *family) {
 	return watched(func(w *tracker.Watched, f *family) {
 		for _, p := range w.Objectives {
 			f.add(value(p), p.Name)

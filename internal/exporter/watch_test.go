@@ -15,6 +15,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -27,7 +28,7 @@ func serveWatched(t testing.TB, address string, interval time.Duration) (*httpte
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(NewHandler(everything(tr)))

@@ -27,6 +27,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
@@ -40,7 +41,7 @@ func serveWatched(t *testing.T, address string, interval time.Duration) (*httpte
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -80,7 +81,7 @@ func (r *row) add(s tracker.Sample, seconds float64) {
 }
 
 func (h *history) add(r *row) {
-	state, none := unobserved, math.Inf(1)
+	state, none := status.Unobserved, math.Inf(1)
 	if r.samples > 0 {
 		state = r.state.String()
 	}

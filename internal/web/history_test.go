@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -57,7 +58,7 @@ func TestRows(t *testing.T) {
 
 	// Half a second is half of a sample: nobody was absent.
 	if h, err := queryHistory(url.Values{"step": {"0.5"}}, func(start, end time.Time) iter.Seq[tracker.Sample] { return slices.Values(all[:2]) }); err != nil ||
-		len(h.Time) != 4 || slices.Contains(h.State, unobserved) || h.Observed[3] != 0.5 || h.Bound[3] != 0.2 || h.Bound[1] != 0.001 {
+		len(h.Time) != 4 || slices.Contains(h.State, status.Unobserved) || h.Observed[3] != 0.5 || h.Bound[3] != 0.2 || h.Bound[1] != 0.001 {
 		t.Errorf("%v, %+v", err, h)
 	}
 

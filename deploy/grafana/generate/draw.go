@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
 // noBound says in words what else would be "∞ years".
@@ -12,24 +14,25 @@ var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil
 
 // states are those of a clock, from the best to the worst. The dashboards and the
 // recording rules number them in this order.
-var states = []tint{
-	{"synchronized", "green"},
-	{"holdover", "yellow"},
-	{"contradicted", pink},
-	{"local", "orange"},
-	{"unsynchronized", "red"},
-	{"unreachable", "purple"},
-}
+var states = func() (all []tint) {
+	colors := map[clockerror.State]string{
+		clockerror.Synchronized: "green", clockerror.Holdover: "yellow", clockerror.Contradicted: pink,
+		clockerror.Local: "orange", clockerror.Unsynchronized: "red", clockerror.Unreachable: "purple",
+	}
+	for _, state := range clockerror.States {
+		all = append(all, tint{state.String(), colors[state]})
+	}
+	return all
+}()
 
 // terms are those of the bound, in the order in which they are added up.
-var terms = []tint{
-	{"offset", "blue"},
-	{"delay", "purple"},
-	{"dispersion", "green"},
-	{"drift", "orange"},
-	{"reference", "yellow"},
-	{"disagreement", "red"},
-}
+var terms = func() (all []tint) {
+	colors := map[string]string{"offset": "blue", "delay": "purple", "dispersion": "green", "drift": "orange", "reference": "yellow", "disagreement": "red"}
+	for term := range (clockerror.Terms{}).All() {
+		all = append(all, tint{term, colors[term]})
+	}
+	return all
+}()
 
 // Colors that have no name in Grafana. Grey is for what is neither good nor bad.
 const (
@@ -72,20 +75,14 @@ func tints(all ...tint) []object {
 }
 
 // stateTints are the colours of states, and of the time in which nobody looked.
-func stateTints() []object { return tints(append(states, tint{"unobserved", "dark-red"})...) }
+func stateTints() []object { return tints(append(states, tint{status.Unobserved, "dark-red"})...) }
 
 // selectionNames maps the values of chrony_sources_selection to names and colours.
 func selectionNames() list {
 	options := object{}
+	colors := map[status.Tone]string{status.OK: "green", status.Warning: "yellow", status.Bad: "red"}
 	for _, state := range chrony.SelectStates {
-		color := "yellow"
-		switch state.Name {
-		case "selected", "combined":
-			color = "green"
-		case "falseticker", "untrusted", "unsynchronized", "distant", "jittery":
-			color = "red"
-		}
-		options[strconv.Itoa(state.Code)] = object{"text": strings.ReplaceAll(state.Name, "_", " "), "color": color, "index": state.Code}
+		options[strconv.Itoa(state.Code)] = object{"text": strings.ReplaceAll(state.Name, "_", " "), "color": colors[status.SelectTone(state.State)], "index": state.Code}
 	}
 	return list{object{"type": "value", "options": options}, inWords(nothing, "not told", grey)}
 }
