@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -18,7 +17,7 @@ type TimeSource struct {
 }
 
 // NewTimeSource starts a time source that is right.
-func NewTimeSource(t testing.TB) *TimeSource {
+func NewTimeSource(t TB) *TimeSource {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
