@@ -27,7 +27,8 @@ var rooms = map[string]room{
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, never: []string{"net/http", "github.com/prometheus/"}},
 	"/internal/screen":         {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/tracker", "/internal/web"}, but: []string{"golang.org/x/text/width"}},
-	"/internal/chronytest":     {ours: []string{"/chrony"}},
+	"/internal/chronytest":     {ours: []string{"/chrony"}, never: []string{"testing"}}, // the demo uses it, too
+	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
 	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/tracker", "/internal/web"}},
 	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/screen", "/internal/tracker", "/internal/web"}, thirdParty: true},
