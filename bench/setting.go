@@ -46,9 +46,9 @@ func startClocks(counts []int) (clocks []clock, stop func(), err error) {
 	for _, count := range counts {
 		var lines []string
 		for i := range count {
-			// chronyd spaces its polls: at this interval it makes 32 a second, which
-			// is little to be disturbed by, and not long to wait for.
-			lines = append(lines, fmt.Sprintf("server 127.0.%d.%d port %d minpoll -2 maxpoll -2", 1+i/200, 1+i%200, port))
+			// The poll interval of AKS' nodes. With one below a second, no two readings
+			// would belong to the same clock update.
+			lines = append(lines, fmt.Sprintf("server 127.0.%d.%d port %d iburst minpoll 3 maxpoll 3", 1+i/200, 1+i%200, port))
 		}
 		d, err := start(lines)
 		if err != nil {

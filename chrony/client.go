@@ -111,7 +111,7 @@ func (c *Client) Stats() Stats {
 }
 
 // ask makes an exchange of a single query.
-func (c *Client) ask(ctx context.Context, cmd *command, decode func(uint16, []byte)) error {
+func (c *Client) ask(ctx context.Context, cmd *command, decode decoding) error {
 	var refusal error
 	_, err := c.exchange(ctx, func(ask func(query)) {
 		refusal = nil

@@ -111,10 +111,10 @@ func (deadlineError) Error() string        { return "the deadline has passed" }
 func (deadlineError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (deadlineError) Timeout() bool        { return true }
 
-// several are the failures of all the addresses that were tried.
-type several []error
+// addressErrors are the failures of all the addresses that were tried.
+type addressErrors []error
 
-func (s several) Error() string {
+func (s addressErrors) Error() string {
 	texts := make([]string, len(s))
 	for i, err := range s {
 		texts[i] = err.Error()
@@ -122,7 +122,7 @@ func (s several) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-func (s several) Unwrap() []error { return s }
+func (s addressErrors) Unwrap() []error { return s }
 
 func addressError(address, why string) error {
 	return &OpError{

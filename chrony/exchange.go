@@ -15,14 +15,17 @@ import (
 // A query is one request, and who is told what becomes of it.
 type query struct {
 	command  *command
-	index    uint32                          // of the source that it is about, or
-	address  Address                         // that source's address
-	decode   func(reply uint16, body []byte) // given a body of the right length, valid only during the call
-	refuse   func(err error)                 // given chronyd's refusal, as an *OpError
-	optional bool                            // its want of an answer is its own affair
+	index    uint32  // of the source that it is about, or
+	address  Address // that source's address
+	decode   decoding
+	refuse   func(err error) // given chronyd's refusal, as an *OpError
+	optional bool            // its want of an answer is its own affair
 	sequence uint32
 	attempts uint16
 }
+
+// A decoding is given a body of the right length, which is valid only during the call.
+type decoding = func(reply uint16, body []byte)
 
 // A plan asks what is to be known. While the answers come in, what they call may
 // ask more. It is begun anew on another connection, and must forget all answers,
@@ -77,7 +80,7 @@ func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	if err != nil {
 		return nil, targetError(c.target, err)
 	}
-	var failures several
+	var failures addressErrors
 	for i, t := range targets {
 		conn, err := c.exchangeWith(ctx, t, len(targets)-i, p)
 		if err == nil {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -434,6 +436,35 @@ func TestVanishingSource(t *testing.T) {
 	}
 }
 
+// TestFirstSourceVanishes removes the source that finds out whether chronyd gives a
+// report: the others still have theirs.
+func TestFirstSourceVanishes(t *testing.T) {
+	sources := fortySources()
+	sources[39].Address = chrony.Address{ID: 7} // its name is not resolved
+	for i := range sources {
+		sources[i].Stats = &chrony.SourceStats{Address: sources[i].Address}
+	}
+	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		const sourceStats, sourceName = 34, 65
+		switch {
+		case r.Command == sourceStats && r.Argument == 0, r.Command == sourceName && r.Argument == 0xc0000200:
+			return []chronytest.Packet{{Data: chronytest.Status(r, 4)}}
+		case r.Command == sourceName:
+			return []chronytest.Packet{{Data: chronytest.Body(r, 19, append([]byte("ntp.example"), make([]byte, 245)...))}}
+		}
+		return []chronytest.Packet{{Data: chronytest.Reply(r, chrony.Report{Sources: sources})}}
+	})
+	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantSourceStats|chrony.WantSourceNames)
+	if err != nil || len(report.Sources) != 40 || report.Refused != nil {
+		t.Fatalf("%v, %+v", err, report)
+	}
+	for i, s := range report.Sources {
+		if (s.Stats != nil) != (i > 0) || (s.ConfiguredName == "ntp.example") != (i > 0) {
+			t.Errorf("source %d: %+v", i, s)
+		}
+	}
+}
+
 // TestAbsurdCount has a chronyd claim four billion sources.
 func TestAbsurdCount(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -729,4 +760,65 @@ func newClient(t *testing.T, address string) *chrony.Client {
 	}
 	t.Cleanup(func() { client.Close() })
 	return client
+}
+
+// TestSameUpdate asks a chronyd that updates the clock in the meantime. Adjusted
+// offsets and the system time belong together only if it did not.
+func TestSameUpdate(t *testing.T) {
+	const tracking, nSources, sourceData, never = 33, 14, 15, 99
+	const judged = chrony.WantTracking | chrony.WantSources
+	before, after := time.Unix(1_800_000_000, 0), time.Unix(1_800_000_064, 0)
+	some := fortySources()[:20] // more than are asked about at once
+	each := slices.Repeat([]uint16{sourceData}, len(some))
+	all := slices.Concat([]uint16{tracking, nSources}, each, []uint16{tracking})
+	for _, test := range []struct {
+		name    string
+		want    chrony.Want
+		sources []chrony.Source
+		update  int // the number of the request before which it comes
+		told    []uint16
+		same    bool
+	}{
+		{"no update", judged, some, never, all, true},
+		{"no update, and an answer that is lost", judged, some, never, all, true},
+		{"an update before the sources", judged, some, 1, all, false},
+		{"an update after the sources", judged, some, len(all) - 1, all, false},
+		{"an update just before all", judged, some, 0, all, true},
+		{"no sources", judged, []chrony.Source{}, never, []uint16{tracking, nSources, tracking}, true},
+		{"sources refused", judged, nil, never, []uint16{tracking, nSources, tracking}, false},
+		{"tracking alone", chrony.WantTracking, some, never, []uint16{tracking}, false},
+		{"sources alone", chrony.WantSources, some, never, append([]uint16{nSources}, each...), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var told []uint16 // what was answered, however often it was asked
+			done := make(map[uint32]bool)
+			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+				if strings.HasSuffix(test.name, "lost") && r.Command == sourceData && r.Argument == 19 && r.Attempt == 0 {
+					return nil
+				}
+				known := chrony.Report{Tracking: &chrony.Tracking{RefTime: before}, Sources: test.sources}
+				if len(told) >= test.update {
+					known.Tracking.RefTime = after
+				}
+				if !done[r.Sequence] {
+					done[r.Sequence], told = true, append(told, r.Command)
+				}
+				return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
+			})
+			report, err := newClient(t, fake.Address).Report(within(t, 10*time.Second), test.want)
+			fake.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(told, test.told) {
+				t.Errorf("it told %v, want %v", told, test.told)
+			}
+			if report.SameUpdate != test.same {
+				t.Errorf("of the same update: %v", report.SameUpdate)
+			}
+			if latest := test.update < len(told); test.want&chrony.WantTracking != 0 && report.Tracking.RefTime.Equal(after) != latest {
+				t.Errorf("the reference time is %v", report.Tracking.RefTime)
+			}
+		})
+	}
 }

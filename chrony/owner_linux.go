@@ -36,7 +36,11 @@ func asOwnerOf(dir string, do func() error) error {
 // setFSUID sets the thread's file-system user id, if that is permitted, and
 // returns what it was (setfsuid(2)); -1 changes nothing.
 func setFSUID(uid int) int {
-	previous, _, _ := syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0)
+	call := uintptr(syscall.SYS_SETFSUID)
+	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
+		call = 215 // SYS_SETFSUID32: the other one takes 16 bits there
+	}
+	previous, _, _ := syscall.RawSyscall(call, uintptr(uid), 0, 0)
 	return int(int32(previous))
 }
 

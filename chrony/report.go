@@ -1,11 +1,9 @@
 package chrony
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -104,7 +102,7 @@ func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 		err := fmt.Errorf("%w: it claims %d sources", ErrBadReply, r.count)
 		r.refuseSources(queryError(served.target, &cmdNumSources, err))
 	}
-	r.putTogether()
+	r.merge()
 	r.Address = served.target.String()
 	return &r.Report, nil
 }
@@ -121,20 +119,39 @@ type reading struct {
 	count   uint32          // of sources
 	left    uint32          // of them, not answered yet
 	sources []sourceReading // by index
+	details []detail        // what is wanted about each of them
 	listed  bool            // chronyd has listed them all
 }
 
-// A sourceReading is what is known of the source with some index. chronyd may
-// add and remove sources between two answers, so the parts that came by index
-// are put together by the source's identity in the end.
+// A sourceReading is what chronyd said about one index. Sources come and go between
+// two answers, so stats and selection can be about another source than the rest.
+// merge compares their identities.
 type sourceReading struct {
 	Source
-	present    bool
-	stats      SourceStats
-	hasStats   bool
-	selectData SelectData
-	hasSelect  bool
+	present   bool
+	stats     *SourceStats
+	selection *SelectData
 }
+
+// A sourceReport is a report that there is one of for each source.
+type sourceReport struct {
+	want    Want
+	command *command
+	has     func(Address) bool            // asked by address: the sources that have one; nil: all have one, asked by index
+	store   func(*sourceReading) decoding // where the reply goes
+}
+
+// sourceReports are all of them but WantSources itself.
+var sourceReports = [...]sourceReport{
+	{WantSourceStats, &cmdSourceStats, nil, func(s *sourceReading) decoding { return into(&s.stats) }},
+	{WantSelectData, &cmdSelectData, nil, func(s *sourceReading) decoding { return into(&s.selection) }},
+	{WantSourceNames, &cmdSourceName, hasAddress, func(s *sourceReading) decoding { return s.decodeName }},
+	{WantNTPData, &cmdNTPData, hasIP, func(s *sourceReading) decoding { return into(&s.NTP) }},
+	{WantAuthData, &cmdAuthData, hasIP, func(s *sourceReading) decoding { return into(&s.Auth) }},
+}
+
+func hasAddress(a Address) bool { return !a.IsUnspecified() }
+func hasIP(a Address) bool      { return a.IP.IsValid() }
 
 func (r *reading) begin() {
 	switch {
@@ -194,7 +211,7 @@ func (r *reading) refuseSources(err error) {
 }
 
 // single asks for a report that there is one of.
-func (r *reading) single(want Want, cmd *command, decode func(uint16, []byte)) {
+func (r *reading) single(want Want, cmd *command, decode decoding) {
 	if r.Want&want != 0 {
 		r.ask(query{
 			command: cmd,
@@ -230,7 +247,7 @@ func (r *reading) askRest() {
 func into[T any, P interface {
 	*T
 	decode(reply uint16, body []byte)
-}](field *P) func(uint16, []byte) {
+}](field *P) decoding {
 	return func(reply uint16, body []byte) {
 		value := P(new(T))
 		value.decode(reply, body)
@@ -238,62 +255,33 @@ func into[T any, P interface {
 	}
 }
 
-// askSources asks everything about each source. What is asked by address is
-// asked as soon as that is known.
+// askSources asks everything about each source.
 func (r *reading) askSources() {
 	r.sources, r.left, r.listed = make([]sourceReading, r.count), r.count, true
-	stats := r.detail(WantSourceStats, func(i int) query {
-		return query{command: &cmdSourceStats, index: uint32(i), decode: func(reply uint16, b []byte) {
-			r.sources[i].stats.decode(reply, b)
-			r.sources[i].hasStats = true
-		}}
-	})
-	selection := r.detail(WantSelectData, func(i int) query {
-		return query{command: &cmdSelectData, index: uint32(i), decode: func(reply uint16, b []byte) {
-			r.sources[i].selectData.decode(reply, b)
-			r.sources[i].hasSelect = true
-		}}
-	})
-	name := r.detail(WantSourceNames, func(i int) query {
-		return query{command: &cmdSourceName, address: r.sources[i].Address, decode: func(_ uint16, b []byte) {
-			text, _, _ := bytes.Cut(b, []byte{0})
-			r.sources[i].ConfiguredName = strings.ToValidUTF8(string(text), "?")
-		}}
-	})
-	ntp := r.detail(WantNTPData, func(i int) query {
-		return query{command: &cmdNTPData, address: r.sources[i].Address, decode: into(&r.sources[i].NTP)}
-	})
-	auth := r.detail(WantAuthData, func(i int) query {
-		return query{command: &cmdAuthData, address: r.sources[i].Address, decode: into(&r.sources[i].Auth)}
-	})
-
+	for n := range sourceReports {
+		if d := &sourceReports[n]; r.Want&d.want != 0 {
+			r.details = append(r.details, detail{sourceReport: d})
+		}
+	}
 	for i := range r.sources {
 		s := &r.sources[i]
 		r.ask(query{
 			command: &cmdSourceData,
 			index:   uint32(i),
 			decode: func(reply uint16, b []byte) {
-				defer r.answered()
 				s.Source.decode(reply, b)
 				s.present = true
-				if s.Address.IsUnspecified() {
-					return // a reference clock has none of these
-				}
-				name.about(i)
-				if s.Address.IP.IsValid() {
-					ntp.about(i)
-					auth.about(i)
-				}
+				r.askDetails(i, true)
+				r.answered()
 			},
 			refuse: func(err error) {
-				defer r.answered()
 				if !errors.Is(err, ErrNoSuchSource) {
 					r.refuseSources(err)
 				}
+				r.answered()
 			},
 		})
-		stats.about(i)
-		selection.about(i)
+		r.askDetails(i, false)
 	}
 }
 
@@ -304,66 +292,65 @@ func (r *reading) answered() {
 	}
 }
 
-// A detail is a report that there is one of for each source. The first source
-// finds out whether chronyd gives it at all; the others wait for that.
+// A detail is a sourceReport that is wanted. The first source finds out whether
+// chronyd gives it at all; the others wait for that.
 type detail struct {
-	*reading
-	want           Want
-	query          func(i int) query
-	tried, refused bool
-	given          bool
-	later          []int
+	*sourceReport
+	tried, given bool
+	later        []int // the sources that wait, by index
 }
 
-func (r *reading) detail(want Want, query func(i int) query) *detail {
-	return &detail{reading: r, want: want, query: query}
-}
-
-// about asks for the detail of the source with the index.
-func (d *detail) about(i int) {
-	switch {
-	case d.reading.Want&d.want == 0, d.refused:
-	case d.tried && !d.given:
-		d.later = append(d.later, i)
-	default:
+// askDetails asks for the details of the source at an index: those that need its
+// address, or the others.
+func (r *reading) askDetails(i int, byAddress bool) {
+	for n := range r.details {
+		d := &r.details[n]
+		if byAddress != (d.has != nil) || byAddress && !d.has(r.sources[i].Address) {
+			continue
+		}
+		if d.tried && !d.given {
+			d.later = append(d.later, i)
+			continue
+		}
 		d.tried = true
-		d.put(i)
+		r.askDetail(d, i)
 	}
 }
 
-func (d *detail) put(i int) {
-	q := d.query(i)
-	decode := q.decode
-	q.optional = true
+func (r *reading) askDetail(d *detail, i int) {
+	q := query{command: d.command, index: uint32(i), optional: true}
+	if d.has != nil {
+		q.address = r.sources[i].Address
+	}
+	store := d.store(&r.sources[i])
 	q.decode = func(reply uint16, b []byte) {
-		d.Given |= d.want
-		decode(reply, b)
-		d.give()
+		r.Given |= d.want
+		store(reply, b)
+		r.askLater(d)
 	}
 	q.refuse = func(err error) {
 		if errors.Is(err, ErrNoSuchSource) {
-			d.give()
-			return
+			r.askLater(d) // it gives the report, but this source went
+		} else {
+			r.refuse(d.want, err)
 		}
-		d.refused = true
-		d.refuse(d.want, err)
 	}
-	d.ask(q)
+	r.ask(q)
 }
 
-func (d *detail) give() {
-	if d.given {
-		return
-	}
-	d.given = true
-	for _, i := range d.later {
-		d.put(i)
+// askLater asks about the sources that wait, as chronyd gives the detail.
+func (r *reading) askLater(d *detail) {
+	if !d.given {
+		d.given = true
+		for _, i := range d.later {
+			r.askDetail(d, i)
+		}
 	}
 }
 
-// putTogether makes the list of the sources that chronyd still had when it was
-// asked about each, with what was said by index of the same source.
-func (r *reading) putTogether() {
+// merge makes the list of the sources that chronyd still had when it was asked
+// about each, with what it said by index of the same source.
+func (r *reading) merge() {
 	if !r.listed {
 		return
 	}
@@ -377,11 +364,11 @@ func (r *reading) putTogether() {
 			continue // it went, or it moved to another index and is there already
 		}
 		seen[s.Address] = true
-		if at := r.find(i, func(c *sourceReading) bool { return c.hasStats && s.is(c.stats.RefID, c.stats.Address) }); at >= 0 {
-			s.Stats, r.sources[at].hasStats = &r.sources[at].stats, false
+		if at := r.find(i, func(c *sourceReading) bool { return c.stats != nil && s.is(c.stats.RefID, c.stats.Address) }); at != nil {
+			s.Stats, at.stats = at.stats, nil
 		}
-		if at := r.find(i, func(c *sourceReading) bool { return c.hasSelect && s.is(c.selectData.RefID, c.selectData.Address) }); at >= 0 {
-			s.Select, r.sources[at].hasSelect = &r.sources[at].selectData, false
+		if at := r.find(i, func(c *sourceReading) bool { return c.selection != nil && s.is(c.selection.RefID, c.selection.Address) }); at != nil {
+			s.Select, at.selection = at.selection, nil
 			if s.SampleAge == Never {
 				s.Select.SampleAge = Never // chronyd says 0 here
 			}
@@ -390,19 +377,19 @@ func (r *reading) putTogether() {
 	}
 }
 
-// find returns the index of the source that satisfies the condition: the given
-// one or, since few sources come and go at once, one nearby; else -1.
-func (r *reading) find(i int, condition func(*sourceReading) bool) int {
+// find returns the source that satisfies the condition: the one with the index
+// or, since few sources come and go at once, one nearby; else nil.
+func (r *reading) find(i int, condition func(*sourceReading) bool) *sourceReading {
 	const nearby = 16
 	if condition(&r.sources[i]) {
-		return i
+		return &r.sources[i]
 	}
 	for at := max(0, i-nearby); at < min(len(r.sources), i+nearby+1); at++ {
 		if condition(&r.sources[at]) {
-			return at
+			return &r.sources[at]
 		}
 	}
-	return -1
+	return nil
 }
 
 // is reports whether a part of a report that has this identity is about the

@@ -31,39 +31,51 @@ func (o SelectOptions) String() string {
 // prints: why it is used, or not.
 type SelectState byte
 
-// SelectStates are all verdicts, with the names that this package gives them.
+// SelectStates are all verdicts, from the worst to the best. The codes and names are
+// those of this package, and do not change: metrics and dashboards have them.
 var SelectStates = []struct {
-	SelectState
-	Name string
+	State SelectState
+	Code  int
+	Name  string
 }{
-	{'N', "noselect"},         // the option forbids it
-	{'M', "missing_samples"},  // not enough of them yet
-	{'s', "unsynchronized"},   // the source says so of itself
-	{'r', "bad_stratum"},      // above what the orphan mode or the local stratum allows
-	{'d', "distant"},          // its root distance is above maxdistance
-	{'~', "jittery"},          // its jitter is above maxjitter
-	{'w', "waits_for_stats"},  // others have no statistics yet
-	{'S', "stale"},            // its samples are old
-	{'O', "orphan"},           // another one of its stratum is followed
-	{'T', "untrusted"},        // it disagrees with trusted ones
-	{'x', "falseticker"},      // it disagrees with the majority
-	{'W', "waits_for_others"}, // fewer than minsources agree
-	{'P', "nonpreferred"},     // another one has the option prefer
-	{'U', "waits_for_update"}, // for its next sample
-	{'D', "too_distant"},      // its distance is far above another's
-	{'L', "outlier"},          // its offset is far from the others'
-	{'+', "combined"},         // with the selected one
-	{'*', "selected"},         // the clock follows it
+	{'N', 0, "noselect"},          // the option forbids it
+	{'M', 1, "missing_samples"},   // not enough of them yet
+	{'s', 2, "unsynchronized"},    // the source says so of itself
+	{'r', 3, "bad_stratum"},       // above what the orphan mode or the local stratum allows
+	{'d', 4, "distant"},           // its root distance is above maxdistance
+	{'~', 5, "jittery"},           // its jitter is above maxjitter
+	{'w', 6, "waits_for_stats"},   // others have no statistics yet
+	{'S', 7, "stale"},             // its samples are old
+	{'O', 8, "orphan"},            // another one of its stratum is followed
+	{'T', 9, "untrusted"},         // it disagrees with trusted ones
+	{'x', 10, "falseticker"},      // it disagrees with the majority
+	{'W', 11, "waits_for_others"}, // fewer than minsources agree
+	{'P', 12, "nonpreferred"},     // another one has the option prefer
+	{'U', 13, "waits_for_update"}, // for its next sample
+	{'D', 14, "too_distant"},      // its distance is far above another's
+	{'L', 15, "outlier"},          // its offset is far from the others'
+	{'+', 16, "combined"},         // with the selected one
+	{'*', 17, "selected"},         // the clock follows it
 }
 
 // String returns the verdict's name.
 func (s SelectState) String() string {
 	for _, known := range SelectStates {
-		if known.SelectState == s {
+		if known.State == s {
 			return known.Name
 		}
 	}
 	return "invalid"
+}
+
+// Code returns the verdict's code, or -1 for one that this package does not know.
+func (s SelectState) Code() int {
+	for _, known := range SelectStates {
+		if known.State == s {
+			return known.Code
+		}
+	}
+	return -1
 }
 
 // SelectData is how one source fared in the last selection: a row of chronyc

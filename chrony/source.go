@@ -1,7 +1,9 @@
 package chrony
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"time"
 )
 
@@ -116,6 +118,11 @@ func (s *Source) decode(_ uint16, b []byte) {
 		// chronyd sends a reference clock's ID where the IPv4 address would be.
 		s.RefID, s.Address = RefID(wireUint32(b)), Address{}
 	}
+}
+
+func (s *Source) decodeName(_ uint16, b []byte) {
+	name, _, _ := bytes.Cut(b, []byte{0})
+	s.ConfiguredName = strings.ToValidUTF8(string(name), "?")
 }
 
 // Sources asks chronyd for all its sources, in chronyd's order. It takes two

@@ -93,6 +93,19 @@ func TestRefID(t *testing.T) {
 	}
 }
 
+// TestSelectStateCodes holds the codes to what dashboards and alerts know.
+func TestSelectStateCodes(t *testing.T) {
+	const letters = "NMsrd~wSOTxWPUDL+*"
+	for want, letter := range letters {
+		if got := SelectState(letter).Code(); got != want {
+			t.Errorf("%c has the code %d, want %d", letter, got, want)
+		}
+	}
+	if got := SelectState('!').Code(); got != -1 || len(SelectStates) != len(letters) {
+		t.Errorf("! has the code %d; there are %d states", got, len(SelectStates))
+	}
+}
+
 // TestDecodingAllocates bounds what each report costs: the value itself, which the
 // report then points to.
 func TestDecodingAllocates(t *testing.T) {

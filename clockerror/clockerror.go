@@ -210,7 +210,7 @@ func Of(o Observation, assume Assumptions) Estimate {
 	}
 	t := o.Tracking
 	followed := Followed(t, o.Sources)
-	e.UpdateAge = referenceAge(t.RefTime, o.At)
+	e.UpdateAge = referenceAge(t, o.At)
 	e.SampleAge = e.UpdateAge
 	if followed != nil {
 		e.SampleAge = sampleAge(followed, o)
@@ -287,7 +287,7 @@ func (j *judgement) disagree(e *Estimate, followed *chrony.Source) bool {
 	if followed == nil {
 		claim += e.Terms.Drift
 	} else {
-		claim += j.basicRate()*(e.SampleAge+second) + j.Slewed
+		claim += j.driftRate(followed)*(e.SampleAge+second) + j.Slewed
 	}
 	limit := claim + max(times*claim, least)
 	_, outvoted := Outvotes(voters, limit)

@@ -36,6 +36,15 @@ func following() Observation {
 	}
 }
 
+// judge has chronyd tell its reference time by its own time, which the clock is
+// behind by the system time.
+func judge(o Observation, assume Assumptions) Estimate {
+	if t := o.Tracking; t != nil && !t.RefTime.IsZero() {
+		t.RefTime = t.RefTime.Add(time.Duration(t.SystemTime * float64(second)))
+	}
+	return Of(o, assume)
+}
+
 // aged has the last sample and the update so many seconds ago.
 func aged(o *Observation, seconds float64) {
 	age := time.Duration(seconds * float64(second))
@@ -131,16 +140,16 @@ func TestOf(t *testing.T) {
 			Synchronized, 0.505, 0.52,
 		},
 		{
-			"the sample found a drift of 100 ppm",
+			"the sample found a drift",
 			func(o *Observation, _ *Assumptions) { o.Sources[0].MeasuredOffset = -0.0124 },
-			Synchronized, 0.007 + 100e-6*30, 0.022,
+			Synchronized, 0.007 + drift(29) + 0.0124/64*30, 0.022,
 		},
 		{
 			"the same over a longer update interval",
 			func(o *Observation, _ *Assumptions) {
 				o.Sources[0].MeasuredOffset, o.Tracking.LastUpdateInterval = -0.0124, 128
 			},
-			Synchronized, 0.007 + 50e-6*30, 0.022,
+			Synchronized, 0.007 + drift(29) + 0.0124/128*30, 0.022,
 		},
 		{"a quieter oscillator", func(_ *Observation, a *Assumptions) { a.MaxWander = 1 }, Synchronized, 0.007 + 1e-6*30, 0.022},
 
@@ -291,7 +300,7 @@ func TestOf(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			o, assume := following(), Assumptions{}
 			test.change(&o, &assume)
-			e := Of(o, assume)
+			e := judge(o, assume)
 			if e.State != test.state {
 				t.Errorf("state %v, want %v", e.State, test.state)
 			}
@@ -317,7 +326,7 @@ func TestTerms(t *testing.T) {
 	o := following()
 	o.Sources[0].AdjustedOffset = -0.002
 	o.Tracking.RootDispersion = 0.9
-	e := Of(o, Assumptions{ReferenceError: 0.1})
+	e := judge(o, Assumptions{ReferenceError: 0.1})
 	want := Terms{Offset: 0.003, Delay: 0.004, Dispersion: 0.002, Drift: drift(29), Reference: 0.1, Disagreement: 0.905 - 0.009 - drift(29)}
 	got := e.Terms
 	for name, seconds := range want.All() {
@@ -372,7 +381,7 @@ func TestFollowed(t *testing.T) {
 func TestOthers(t *testing.T) {
 	const own = 0.007 + 10e-6*301         // the bound without others
 	far := func(offset float64) float64 { // of a sample of 5 s
-		return offset - 0.001 + 0.0001 + max(10e-6, (offset-0.0001)/64)*6
+		return offset - 0.001 + 0.0001 + (10e-6+offset/64)*6
 	}
 	for _, test := range []struct {
 		name   string
@@ -434,7 +443,7 @@ func TestOthers(t *testing.T) {
 		}, Contradicted, 3600.001 + 0.006 + 3600.0/64*6},
 		{"the followed one has moved by 0.6 s, and chronyd ignores it (maxchange)", func(o *Observation, _ *Assumptions) {
 			o.Sources[0].SampleAge, o.Sources[0].MeasuredOffset, o.Sources[0].AdjustedOffset = 63*second, 0.6, 0.6
-		}, Contradicted, 0.599 + 0.006 + (0.6-0.006)/64*64},
+		}, Contradicted, 0.599 + 0.006 + 0.6 + holdoverDrift(63)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o, assume := following(), Assumptions{}
@@ -444,7 +453,7 @@ func TestOthers(t *testing.T) {
 			if o.Sources[0].SampleAge < 100*second {
 				o.Sources[0].Poll = 6
 			}
-			e := Of(o, assume)
+			e := judge(o, assume)
 			if e.State != test.state || math.Abs(e.Bound-test.bound) > 0.001*test.bound {
 				t.Errorf("%v, %v; want %v, %v: %+v", e.State, e.Bound, test.state, test.bound, e.Terms)
 			}
@@ -456,15 +465,15 @@ func TestOthers(t *testing.T) {
 func TestServerLocal(t *testing.T) {
 	o := following()
 	o.Sources[0].NTP = &chrony.NTPData{RefID: chrony.RefIDLocal}
-	if e := Of(o, Assumptions{}); !e.ServerLocal || !e.Untraced || e.State != Synchronized {
+	if e := judge(o, Assumptions{}); !e.ServerLocal || !e.Untraced || e.State != Synchronized {
 		t.Errorf("as the source says: %+v", e)
 	}
 	o = following()
-	if e := Of(o, Assumptions{}); e.ServerLocal || e.Untraced {
+	if e := judge(o, Assumptions{}); e.ServerLocal || e.Untraced {
 		t.Errorf("as nobody says: %+v", e)
 	}
 	o.ServerLocal = true
-	if e := Of(o, Assumptions{ReferenceError: 1}); !e.ServerLocal || !e.Untraced {
+	if e := judge(o, Assumptions{ReferenceError: 1}); !e.ServerLocal || !e.Untraced {
 		t.Errorf("as was known before: %+v", e)
 	}
 }
@@ -501,7 +510,7 @@ func TestGrows(t *testing.T) {
 	for age := range 1000 {
 		o := following()
 		aged(&o, float64(age))
-		e := Of(o, Assumptions{})
+		e := judge(o, Assumptions{})
 		if grown := e.Bound - previous.Bound; age > 0 && e.State == previous.State && !near(grown, previous.Growth) {
 			t.Errorf("at %d s by %v, want %v", age, grown, previous.Growth)
 		}
@@ -552,7 +561,7 @@ func ExampleOf() {
 		AdjustedOffset: 0.0001, OffsetError: 0.0007,
 	}
 	at := time.Now()
-	tracking.RefTime = at.Add(-source.SampleAge)
+	tracking.RefTime = at.Add(-source.SampleAge - 250*time.Millisecond)
 	e := Of(Observation{Tracking: &tracking, Sources: []chrony.Source{source}, At: at}, Assumptions{})
 	fmt.Printf("%v, at most %v off\n", e.State, Format(e.Bound))
 	// Output: synchronized, at most 251 ms off

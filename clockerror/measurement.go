@@ -68,14 +68,13 @@ func selects(sources []chrony.Source) bool {
 // second is what samples' ages may lack, in seconds: chronyd rounds them down.
 const second = 1
 
-// measure ages a source's last sample. The near end counts no drift that the
-// sample itself has found: it speaks of what is sure.
+// measure ages a source's last sample.
 func (j *judgement) measure(s *chrony.Source) Measurement {
 	age := sampleAge(s, j.Observation) + second
 	margin := math.Abs(s.OffsetError) + j.Slewed
 	offset := j.offset(s)
 	return Measurement{
-		Near: max(0, offset.Near-margin-j.basicRate()*age),
+		Near: max(0, offset.Near-margin-j.driftRate(s)*age),
 		Far:  offset.Far + margin + j.rate(s)*age,
 	}
 }
@@ -110,12 +109,29 @@ func shifted(offset float64, by Step) Measurement {
 // does not know of its frequency (the skew), and by what may change.
 func (j *judgement) basicRate() float64 { return math.Abs(j.Tracking.Skew)*1e-6 + j.wander }
 
-// rate is the same, or more if the source's last sample found the clock to drift
-// faster than that between two samples.
+// rate is the same for a source's last sample, with the drift that it found. A
+// measured offset beyond the sample's own error is a frequency that chronyd did not
+// know of, over the interval since the sample before. The frequency may change as much
+// again by the next sample: so the two rates add up.
 func (j *judgement) rate(s *chrony.Source) float64 {
+	if math.Abs(s.MeasuredOffset) <= math.Abs(s.OffsetError) {
+		return j.basicRate()
+	}
 	interval := max(pollInterval(s.Poll), j.Tracking.LastUpdateInterval)
-	found := (math.Abs(s.MeasuredOffset) - math.Abs(s.OffsetError)) / interval
-	return math.Abs(j.Tracking.Skew)*1e-6 + max(j.wander, found)
+	return j.basicRate() + math.Abs(s.MeasuredOffset)/interval
+}
+
+// fastestDrift is more than any oscillator drifts, in seconds per second: what
+// NTP tolerates of a clock (RFC 5905, appendix A.1, MAXFREQ).
+const fastestDrift = 500e-6
+
+// driftRate is the rate, unless what the last sample found was a jump: a clock does
+// not jump back by itself.
+func (j *judgement) driftRate(s *chrony.Source) float64 {
+	if rate := j.rate(s); rate-j.basicRate() <= fastestDrift {
+		return rate
+	}
+	return j.basicRate()
 }
 
 // voters are the measurements of sources other than the followed one that know
@@ -129,7 +145,7 @@ func (j *judgement) voters(followed *chrony.Source, e *Estimate) []Measurement {
 		}
 		age := sampleAge(s, j.Observation)
 		// Both ages are blurred by a second.
-		if age >= lostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
+		if age >= LostPolls*pollInterval(s.Poll) || !(e.UpdateAge-age > slack) {
 			continue
 		}
 		// What is not selectable may be a free witness (noselect). It speaks of

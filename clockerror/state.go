@@ -76,10 +76,11 @@ func stateOf(t *chrony.Tracking) State {
 	}
 }
 
-const (
-	// lostPolls is how many polls may stay unanswered before holdover begins.
-	lostPolls = 4
+// LostPolls is how many polls of a source may stay unanswered. Then holdover begins,
+// if the clock follows it, or it has no vote any more.
+const LostPolls = 4
 
+const (
 	// slack, in seconds, covers what the ages lack in precision: samples' are
 	// in whole seconds, and chronyd disguises the reference time by up to 1 s.
 	slack = 2
@@ -129,14 +130,14 @@ func (o *Observation) stepsSince(s *chrony.Source) (sum Step) {
 func holdoverAge(followed *chrony.Source, o Observation) float64 {
 	update := max(0, o.Tracking.LastUpdateInterval)
 	if followed == nil {
-		return min(lostPolls*update+slack, longestHoldoverAge)
+		return min(LostPolls*update+slack, longestHoldoverAge)
 	}
 	poll := pollInterval(followed.Poll)
 	longer := min(update, filteredPolls*poll)
 	if o.Intervals != [3]float64{} {
 		longer = min(longer, slices.Min(o.Intervals[:]))
 	}
-	return min(lostPolls*max(poll, longer)+slack, max(longestHoldoverAge, 2*poll+slack))
+	return min(LostPolls*max(poll, longer)+slack, max(longestHoldoverAge, 2*poll+slack))
 }
 
 // pollInterval returns an interval in seconds. Poll is its binary logarithm; no
@@ -146,14 +147,15 @@ func pollInterval(poll int16) float64 {
 	return math.Ldexp(1, int(min(max(poll, minPoll), maxPoll)))
 }
 
-// referenceAge returns how far, in seconds, the reference time lies from now.
-// One that lies ahead was left behind by a step of the clock: chronyd itself
-// computes its dispersion from the distance, whatever the direction.
-func referenceAge(reference, now time.Time) float64 {
-	if reference.IsZero() {
+// referenceAge returns how far, in seconds, the reference time lies from now by
+// chronyd's own time, from which the clock differs by what is still to be corrected.
+// One that lies ahead was left behind by a step of the clock: chronyd itself computes
+// its dispersion from the distance, whatever the direction.
+func referenceAge(t *chrony.Tracking, now time.Time) float64 {
+	if t.RefTime.IsZero() {
 		return math.Inf(1)
 	}
 	const nanosecond = 1e-9 // a Duration ends at 292 years, and a time on the wire does not
-	seconds := float64(now.Unix()-reference.Unix()) + float64(now.Nanosecond()-reference.Nanosecond())*nanosecond
-	return math.Abs(seconds)
+	seconds := float64(now.Unix()-t.RefTime.Unix()) + float64(now.Nanosecond()-t.RefTime.Nanosecond())*nanosecond
+	return math.Abs(seconds + t.SystemTime)
 }

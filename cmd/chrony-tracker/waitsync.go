@@ -38,7 +38,7 @@ Examples:
 	clause.Flag("max-error", "How far off the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
 	clause.Flag("timeout", "How long to wait. 0 waits forever.").Default("0s").DurationVar(&f.timeout)
 	clause.Flag("interval", "How often to look.").Default("1s").DurationVar(&f.interval)
-	clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network.").URLVar(&f.url)
+	trackerURL(clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network."), &f.url)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
 }
 

@@ -2,7 +2,9 @@ package chronytest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -16,14 +18,21 @@ type TimeSource struct {
 	error atomic.Int64 // nanoseconds
 }
 
+// timeSources counts them, so that each has an address of its own: chronyd tells
+// its sources apart by that.
+var timeSources atomic.Uint32
+
 // NewTimeSource starts a time source that is right.
 func NewTimeSource(t TB) *TimeSource {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	n := timeSources.Add(1)
+	host := netip.AddrFrom4([4]byte{127, 1, byte(n >> 8), byte(n)})
+	conn, err := net.ListenPacket("udp", netip.AddrPortFrom(host, 0).String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &TimeSource{Line: ServerLine(conn.LocalAddr().(*net.UDPAddr).Port), conn: conn}
+	port := conn.LocalAddr().(*net.UDPAddr).Port
+	s := &TimeSource{Line: fmt.Sprintf("server %v port %d iburst", host, port), conn: conn}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -21,7 +21,7 @@ type observation struct {
 	estimate clockerror.Estimate
 }
 
-// sourcesFor is how long a list of sources serves to judge the clock by.
+// sourcesFor is how long a list of sources serves to judge the clock by, at most.
 const sourcesFor = 10 * time.Second
 
 // A sampler asks chronyd for its tracking at each sample. The sources, of which
@@ -60,6 +60,7 @@ type sourceList struct {
 	sources []chrony.Source // as they were then; nil if refused
 	poll    float64         // of the followed one, in seconds; 0 if there is none
 	age     time.Duration   // of its last sample
+	lasts   float64         // it serves for so many seconds
 	past
 }
 
@@ -121,7 +122,7 @@ func (s *sampler) keep(report *chrony.Report, now int64) {
 		s.forget()
 		return
 	}
-	list := &sourceList{refTime: report.Tracking.RefTime, readAt: now, sources: report.Sources}
+	list := &sourceList{refTime: report.Tracking.RefTime, readAt: now, sources: report.Sources, lasts: lifetime(report.Sources)}
 	if f := clockerror.Followed(report.Tracking, report.Sources); f != nil {
 		list.poll, list.age = math.Ldexp(1, int(f.Poll)), f.SampleAge
 		s.past.add(now - int64(f.SampleAge))
@@ -129,6 +130,19 @@ func (s *sampler) keep(report *chrony.Report, now int64) {
 	}
 	list.past = s.past
 	s.list.Store(list)
+}
+
+// lifetime returns for how long, in seconds, sources serve: no longer than until one
+// of them would lose its vote, perhaps only because its newer sample was not read.
+func lifetime(sources []chrony.Source) float64 {
+	left := sourcesFor.Seconds()
+	for i := range sources {
+		s := &sources[i]
+		if votes := math.Ldexp(clockerror.LostPolls, int(s.Poll)) - s.SampleAge.Seconds(); votes > 0 {
+			left = min(left, votes)
+		}
+	}
+	return left
 }
 
 // add takes in a sample of the followed source, if it is a new one. Ages are
@@ -151,7 +165,7 @@ func (l *sourceList) serves(now int64, interval time.Duration) bool {
 		return false
 	}
 	age := time.Duration(now - l.readAt)
-	return age+interval <= sourcesFor && (l.poll == 0 || (l.age+age).Seconds() <= l.poll)
+	return (age+interval).Seconds() <= l.lasts && (l.poll == 0 || (l.age+age).Seconds() <= l.poll)
 }
 
 // fits reports whether the list belongs to the update that tracking tells of.

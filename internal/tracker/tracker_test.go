@@ -60,14 +60,6 @@ func TestStates(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{Lines: []string{"local stratum 10"}})
 		want(t, start(t, d.Address, tracker.Config{}).Snapshot(background), clockerror.Local)
 	})
-	t.Run("permanent offset", func(t *testing.T) {
-		d := chronytest.NewSynchronized(t, " offset 0.25")
-		s := start(t, d.Address, tracker.Config{}).Snapshot(background)
-		want(t, s, clockerror.Synchronized)
-		if s.Estimate.Bound < 0.25 || s.Estimate.Bound > 0.5 {
-			t.Errorf("the clock is 0.25 s wrong, the bound is %v", s.Estimate.Bound)
-		}
-	})
 	t.Run("dead, hung, and back", func(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{})
 		tr := start(t, d.Address, tracker.Config{})
@@ -92,10 +84,11 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestHoldover kills the server of a chronyd that polls it each second.
+// TestHoldover kills the server of a chronyd that polls it each second, and whose
+// clock is off by a quarter of a second.
 func TestHoldover(t *testing.T) {
 	server, line := chronytest.NewServer(t)
-	d := chronytest.New(t, chronytest.Config{Lines: []string{line + " minpoll 0 maxpoll 0"}})
+	d := chronytest.New(t, chronytest.Config{Lines: []string{line + everySecond + " offset 0.25"}})
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +102,29 @@ func TestHoldover(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if s := tr.Snapshot(background); s.Report.Tracking.Leap != chrony.LeapNormal {
+	s := tr.Snapshot(background)
+	if s.Report.Tracking.Leap != chrony.LeapNormal {
 		t.Errorf("chronyd itself noticed: %+v", s.Report.Tracking)
+	}
+	if e := s.Estimate; e.Bound < 0.25 || e.Growth < clockerror.DefaultMaxDrift*1e-6 {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestServerLocal follows a server that follows its own clock. chronyd tells that
+// over its socket only.
+func TestServerLocal(t *testing.T) {
+	t.Parallel()
+	d := chronytest.NewSynchronized(t, "")
+	tr := watch(t, "unix://"+d.Socket, 100*time.Millisecond, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		s := tr.Snapshot(t.Context())
+		if e := s.Estimate; e.ServerLocal && e.Untraced && e.State == clockerror.Synchronized && tr.Now().Untraced {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v, %+v", s.Estimate, tr.Now())
+		}
 	}
 }
 
@@ -413,5 +427,115 @@ func TestScrapeDelaysNoSample(t *testing.T) {
 	}
 	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 || found.Samples < 2 {
 		t.Errorf("%+v", found)
+	}
+}
+
+// An updating chronyd is off by 0.4 s. In an even update it has just measured that,
+// and in an odd one it has begun to correct it.
+type updating struct {
+	mu     sync.Mutex
+	asked  []uint16
+	last   uint32                 // the sequence number of the last request
+	update int                    // its number
+	before func(request int) bool // reports whether an update comes before a request; never if nil
+}
+
+// answer is its script.
+func (u *updating) answer(r chronytest.Request) []chronytest.Packet {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if r.Sequence != u.last { // else it is asked again, because this machine is busy
+		u.last, u.asked = r.Sequence, append(u.asked, r.Command)
+		if u.before != nil && u.before(len(u.asked)-1) {
+			u.update++
+		}
+	}
+	tracking, source := *known.Tracking, known.Sources[0]
+	source.Address = tracking.Address
+	tracking.RefTime = tracking.RefTime.Add(time.Duration(u.update) * time.Second)
+	tracking.LastOffset = 0.4
+	if u.update%2 == 0 {
+		source.AdjustedOffset = 0.4
+	} else {
+		tracking.SystemTime = -0.4
+	}
+	return []chronytest.Packet{{Data: chronytest.Reply(r, chrony.Report{Tracking: &tracking, Sources: []chrony.Source{source}})}}
+}
+
+// says makes it do so from the next request on.
+func (u *updating) says(update int, before func(request int) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.asked, u.update, u.before = nil, update, before
+}
+
+func (u *updating) wasAsked() []uint16 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.asked
+}
+
+// requests are those for a judgement.
+var requests = []uint16{33, 14, 15, 33}
+
+// TestOneObservation has a chronyd update the clock while it is asked. Its adjusted
+// offset and its system time would then add up to nothing, or to twice the error.
+func TestOneObservation(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		before      func(request int) bool
+		readings    int
+		approximate bool
+	}{
+		{"no update", nil, 1, false},
+		{"an update before the sources", func(request int) bool { return request == 1 }, 2, false},
+		{"an update after the sources", func(request int) bool { return request == 3 }, 2, false},
+		{"an update while they are read, each time", func(request int) bool { return request%4 == 3 }, 2, true},
+		{"an update before each request", func(int) bool { return true }, 2, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			u := &updating{before: test.before}
+			s := start(t, chronytest.NewFake(t, u.answer).Address, tracker.Config{}).Snapshot(background)
+			if asked := u.wasAsked(); !slices.Equal(asked, slices.Repeat(requests, test.readings)) {
+				t.Errorf("asked for %v", asked)
+			}
+			if e := s.Estimate; e.Bound < 0.4 || e.Bound > 0.5 || e.Approximate != test.approximate {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+// TestScrapeJudgesByTheWatchesList wants the sources to be read for a scrape only if
+// the watch's belong to another update.
+func TestScrapeJudgesByTheWatchesList(t *testing.T) {
+	u := &updating{}
+	tr := watch(t, chronytest.NewFake(t, u.answer).Address, time.Hour, slog.DiscardHandler)
+	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	for _, test := range []struct {
+		name   string
+		update int
+		before func(request int) bool
+		asked  []uint16
+	}{
+		{"the same update", 0, nil, []uint16{33}},
+		{"another one", 1, nil, slices.Concat([]uint16{33}, requests)},
+		{"another one, and one more then", 1, func(request int) bool { return request == 2 }, slices.Concat([]uint16{33}, requests, requests)},
+		{"the same again", 0, nil, []uint16{33}},
+	} {
+		u.says(test.update, test.before)
+		s := tr.Scrape(background)
+		if asked := u.wasAsked(); !slices.Equal(asked, test.asked) {
+			t.Errorf("%s: asked for %v, want %v", test.name, asked, test.asked)
+		}
+		if e := s.Estimate; e.Bound < 0.4 || e.Bound > 0.5 || e.Approximate {
+			t.Errorf("%s: %+v", test.name, e)
+		}
+	}
+	u.says(0, nil)
+	if s := tr.Snapshot(background); s.Estimate.Approximate || !slices.Equal(u.wasAsked(), requests) {
+		t.Errorf("whoever wants sources gets an old list: asked for %v", u.wasAsked())
 	}
 }

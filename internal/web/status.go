@@ -216,7 +216,7 @@ var termNotes = map[string]string{
 	"delay":        "the sample's own error: network delay",
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
-	"reference":    "the reference's error: --clock.reference-error",
+	"reference":    "the reference's own error, as assumed",
 	"disagreement": "more, by chronyd's estimate or other sources",
 }
 

@@ -106,7 +106,7 @@ func TestReasons(t *testing.T) {
 		"it has too few samples; it has answered none of the last eight polls")
 	add(chrony.Source{State: chrony.StateNonselectable, Address: chrony.Address{ID: 1}, SampleAge: chrony.Never}, "its name has no address")
 	for _, state := range chrony.SelectStates {
-		add(chrony.Source{Reach: 1, Select: &chrony.SelectData{State: state.SelectState}}, "")
+		add(chrony.Source{Reach: 1, Select: &chrony.SelectData{State: state.State}}, "")
 	}
 	for i, s := range web.NewStatus(snapshot(report, clockerror.Assumptions{})).Sources {
 		if s.Reason != want[i] && (want[i] != "" || s.Reason == "") {

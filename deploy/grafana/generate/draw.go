@@ -3,6 +3,8 @@ package main
 import (
 	"strconv"
 	"strings"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
 // noBound says in words what else would be "∞ years".
@@ -72,23 +74,18 @@ func tints(all ...tint) []object {
 // stateTints are the colours of states, and of the time in which nobody looked.
 func stateTints() []object { return tints(append(states, tint{"unobserved", "dark-red"})...) }
 
-// selections are the values of chrony_sources_selection.
-var selections = []string{
-	"noselect", "missing samples", "unsynchronized", "bad stratum", "distant", "jittery", "waits for statistics", "stale", "orphan",
-	"untrusted", "falseticker", "waits for others", "not preferred", "waits for update", "too distant", "outlier", "combined", "selected",
-}
-
+// selectionNames maps the values of chrony_sources_selection to names and colours.
 func selectionNames() list {
 	options := object{}
-	for i, name := range selections {
+	for _, state := range chrony.SelectStates {
 		color := "yellow"
-		switch name {
+		switch state.Name {
 		case "selected", "combined":
 			color = "green"
 		case "falseticker", "untrusted", "unsynchronized", "distant", "jittery":
 			color = "red"
 		}
-		options[strconv.Itoa(i)] = object{"text": name, "color": color, "index": i}
+		options[strconv.Itoa(state.Code)] = object{"text": strings.ReplaceAll(state.Name, "_", " "), "color": color, "index": state.Code}
 	}
 	return list{object{"type": "value", "options": options}, inWords(nothing, "not told", grey)}
 }

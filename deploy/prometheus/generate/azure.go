@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Azure Managed Prometheus reads no rule files: its rules are resources, described
-// in Bicep or as an ARM template. Both are the same thing in two languages.
+// Azure Managed Prometheus does not read rule files: its rules are resources. This
+// file writes them as an ARM template. `az` deploys it without other tools, and tests
+// read it as JSON. There is no Bicep file: docs/reference/alerts.md says why.
 
 const (
 	ruleGroups   = "Microsoft.AlertsManagement/prometheusRuleGroups"
@@ -53,7 +52,7 @@ func parse(rules string) ([]group, error) {
 	return file.Groups, nil
 }
 
-// An azureRule is a rule with Azure's names. Actions is left to the two languages.
+// An azureRule is a rule with Azure's names.
 type azureRule struct {
 	Record      string            `json:"record,omitempty"`
 	Alert       string            `json:"alert,omitempty"`
@@ -64,7 +63,7 @@ type azureRule struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Resolve     *azureResolve     `json:"resolveConfiguration,omitempty"`
-	Actions     any               `json:"actions,omitempty"`
+	Actions     string            `json:"actions,omitempty"` // an expression: the parameter decides
 }
 
 type azureResolve struct {
@@ -72,14 +71,11 @@ type azureResolve struct {
 	After string `json:"timeToResolve"`
 }
 
-// A verbatim is code of the language, where others are strings.
-type verbatim string
-
 // queries are the parts of texts that ask Prometheus once more. Azure does not say
 // that it can.
 var queries = regexp.MustCompile(`{{ with printf [^}]*(}[^}]+)*\| query }}.*?{{ end }}`)
 
-func azure(r rule, actions any) (azureRule, error) {
+func azure(r rule) (azureRule, error) {
 	if strings.Contains(r.Expr, "#") {
 		return azureRule{}, fmt.Errorf("%s%s: a comment in an expression would swallow the rest of it, which becomes one line", r.Alert, r.Record)
 	}
@@ -94,7 +90,7 @@ func azure(r rule, actions any) (azureRule, error) {
 	for key, text := range a.Annotations {
 		a.Annotations[key] = queries.ReplaceAllString(text, "")
 	}
-	a.Severity, a.Resolve, a.Actions = &severity, &azureResolve{true, resolveAfter}, actions
+	a.Severity, a.Resolve, a.Actions = &severity, &azureResolve{true, resolveAfter}, "[variables('actions')]"
 	if r.For != "" {
 		d, err := parseDuration(r.For)
 		if err != nil {
@@ -112,122 +108,7 @@ func isoDuration(d time.Duration) string {
 	return fmt.Sprintf("PT%dS", d/time.Second)
 }
 
-func azureRules(g group, actions any) ([]azureRule, error) {
-	var all []azureRule
-	for _, r := range g.Rules {
-		a, err := azure(r, actions)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a)
-	}
-	return all, nil
-}
-
-const azureUse = `az deployment group create --resource-group GROUP --template-file %s \
-  --parameters workspaceId=… clusterId=… actionGroupId=…`
-
-func bicep(rules string, s settings) (string, error) {
-	groups, err := parse(s.apply(rules))
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	b.WriteString(strings.ReplaceAll(generated, "# ", "// "))
-	for line := range strings.Lines(fmt.Sprintf(azureUse, "rules.bicep")) {
-		b.WriteString("//   " + line)
-	}
-	b.WriteString(`
-
-@description('Where the rule groups are kept.')
-param location string = resourceGroup().location
-@description('Resource id of the Azure Monitor workspace that has the metrics.')
-param workspaceId string
-@description('Resource id of the AKS cluster that the rules are for.')
-param clusterId string
-@description('Resource id of the action group to call; nobody is called without.')
-param actionGroupId string = ''
-@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
-param clusterName string = last(split(clusterId, '/'))
-
-var actions = empty(actionGroupId) ? [] : [
-  {
-    actionGroupId: actionGroupId
-  }
-]
-`)
-	for _, g := range groups {
-		all, err := azureRules(g, verbatim("actions"))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&b, `
-resource %s '%s@%s' = {
-  name: '%s-${clusterName}'
-  location: location
-  properties: {
-    description: 'How wrong the clocks of the nodes can be'
-    scopes: [
-      workspaceId
-      clusterId
-    ]
-    clusterName: clusterName
-    enabled: true
-    interval: 'PT1M'
-    rules: [
-`, identifier(g.Name), ruleGroups, apiVersion, g.Name)
-		for _, r := range all {
-			writeBicep(&b, r)
-		}
-		b.WriteString("    ]\n  }\n}\n")
-	}
-	return b.String(), nil
-}
-
-// identifier turns chrony-tracker into chronyTracker.
-func identifier(name string) string {
-	words := strings.Split(name, "-")
-	for i, word := range words[1:] {
-		words[i+1] = strings.ToUpper(word[:1]) + word[1:]
-	}
-	return strings.Join(words, "")
-}
-
-func writeBicep(b *strings.Builder, r azureRule) {
-	const indent = "        "
-	line := func(key, value string) { fmt.Fprintf(b, "%s%s: %s\n", indent, key, value) }
-	b.WriteString("      {\n")
-	if r.Record != "" {
-		line("record", bicepString(r.Record))
-	} else {
-		line("alert", bicepString(r.Alert))
-	}
-	line("enabled", fmt.Sprint(r.Enabled))
-	line("expression", bicepString(r.Expression))
-	if r.For != "" {
-		line("for", bicepString(r.For))
-	}
-	if r.Severity != nil {
-		line("severity", fmt.Sprint(*r.Severity))
-		line("labels", bicepMap(r.Labels, indent))
-		line("annotations", bicepMap(r.Annotations, indent))
-		line("resolveConfiguration", fmt.Sprintf("{\n%s  autoResolved: %v\n%s  timeToResolve: '%s'\n%s}", indent, r.Resolve.Auto, indent, r.Resolve.After, indent))
-		line("actions", fmt.Sprint(r.Actions))
-	}
-	b.WriteString("      }\n")
-}
-
-func bicepMap(m map[string]string, indent string) string {
-	text := "{\n"
-	for _, key := range sortedKeys(m) {
-		text += indent + "  " + key + ": " + bicepString(m[key]) + "\n"
-	}
-	return text + indent + "}"
-}
-
-func bicepString(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, `${`, `\${`, "\n", `\n`).Replace(s) + "'"
-}
+const azureUse = "az deployment group create --resource-group GROUP --template-file rules.json --parameters workspaceId=… clusterId=… actionGroupId=…"
 
 func arm(rules string, s settings) (string, error) {
 	groups, err := parse(s.apply(rules))
@@ -244,12 +125,14 @@ func arm(rules string, s settings) (string, error) {
 	here, nobody, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
 	var resources []object
 	for _, g := range groups {
-		all, err := azureRules(g, "[variables('actions')]")
-		if err != nil {
-			return "", err
-		}
-		for i := range all {
-			escapeARM(&all[i])
+		var all []azureRule
+		for _, r := range g.Rules {
+			a, err := azure(r)
+			if err != nil {
+				return "", err
+			}
+			escapeARM(&a)
+			all = append(all, a)
 		}
 		resources = append(resources, object{
 			"type":       ruleGroups,
@@ -257,7 +140,7 @@ func arm(rules string, s settings) (string, error) {
 			"name":       "[concat('" + g.Name + "-', parameters('clusterName'))]",
 			"location":   "[parameters('location')]",
 			"properties": object{
-				"description": "How wrong the clocks of the nodes can be",
+				"description": "How far off the clocks of the nodes can be",
 				"scopes":      []string{"[parameters('workspaceId')]", "[parameters('clusterId')]"},
 				"clusterName": "[parameters('clusterName')]",
 				"enabled":     true,
@@ -269,13 +152,13 @@ func arm(rules string, s settings) (string, error) {
 	return marshal(object{
 		"$schema":        "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
 		"contentVersion": "1.0.0.0",
-		"metadata":       object{"comments": strings.TrimSpace(strings.TrimPrefix(generated, "# ")) + " " + fmt.Sprintf(strings.ReplaceAll(azureUse, "\\\n  ", ""), "rules.json")},
+		"metadata":       object{"comments": strings.TrimSpace(strings.TrimPrefix(generated, "# ")) + " " + azureUse},
 		"parameters": object{
 			"location":      parameter("Where the rule groups are kept.", &here),
 			"workspaceId":   parameter("Resource id of the Azure Monitor workspace that has the metrics.", nil),
 			"clusterId":     parameter("Resource id of the AKS cluster that the rules are for.", nil),
-			"actionGroupId": parameter("Resource id of the action group to call; nobody is called without.", &nobody),
-			"clusterName":   parameter("What the label cluster of the metrics is; by default the name of the AKS cluster.", &itsName),
+			"actionGroupId": parameter("Resource id of the action group to notify. Without it alerts notify nobody.", &nobody),
+			"clusterName":   parameter("Value of the metrics' label cluster. The default is the name of the AKS cluster.", &itsName),
 		},
 		"variables": object{
 			"actions": "[if(empty(parameters('actionGroupId')), createArray(), createArray(createObject('actionGroupId', parameters('actionGroupId'))))]",
@@ -310,5 +193,3 @@ func marshal(v any) (string, error) {
 	err := encoder.Encode(v)
 	return b.String(), err
 }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

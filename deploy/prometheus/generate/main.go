@@ -3,7 +3,7 @@
 // chart. Without -print it writes the files of this repository.
 //
 //	go run ./deploy/prometheus/generate
-//	go run ./deploy/prometheus/generate -print bicep -limit 0.01 >rules.bicep
+//	go run ./deploy/prometheus/generate -print arm -limit 0.01 >rules.json
 package main
 
 import (
@@ -36,7 +36,6 @@ type form struct {
 var forms = []form{
 	{"prometheus", "deploy/prometheus/chrony-tracker.rules.yaml", prometheus},
 	{"prometheusrule", "deploy/prometheus/prometheusrule.yaml", prometheusRule},
-	{"bicep", "deploy/azure/rules.bicep", bicep},
 	{"arm", "deploy/azure/rules.json", arm},
 	{"chart", "deploy/helm/chrony-tracker/files/rules.yaml", chart},
 }
@@ -55,7 +54,7 @@ func run(args []string) error {
 	var s settings
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
 	root := flags.String("C", ".", "the repository's root")
-	which := flags.String("print", "", "print one form (prometheus, prometheusrule, bicep, arm, chart) instead of writing all files")
+	which := flags.String("print", "", "print one form (prometheus, prometheusrule, arm, chart) instead of writing all files")
 	flags.Float64Var(&s.limit, "limit", 0.1, "seconds that a clock may be wrong by where the tracker was given no objective")
 	flags.Float64Var(&s.pairLimit, "pair-limit", 0, "seconds that two clocks of a cluster may be apart; 0 is twice the smallest limit of its objectives")
 	flags.Float64Var(&s.target, "target", 0.999, "share of the time in which clocks are to be within their objectives")

@@ -165,6 +165,8 @@ container.args: [serve, "--web.listen-address=[$(HOST_IP)]:$(PORT)"]
 container.env:
   - {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
   - {name: PORT, value: "9123"}
+  - {name: CHRONY_TRACKER_URL, value: "http://[$(HOST_IP)]:$(PORT)"}
+  - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
 `
 
 const socketPod = `
@@ -173,9 +175,59 @@ container.args: [serve, "--web.listen-address=:$(PORT)"]
 container.env:
   - {name: CHRONY_TRACKER_CHRONY_ADDRESS, value: "unix:///run/chrony/chronyd.sock"}
   - {name: PORT, value: "9123"}
+  - {name: CHRONY_TRACKER_URL, value: "http://127.0.0.1:$(PORT)"}
+  - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
 container.volumeMounts: [{name: chronyd, mountPath: /run/chrony}]
 volumes: [{name: chronyd, hostPath: {path: /run/chrony, type: Directory}}]
 `
+
+// TestTrackerURL wants the commands, run in a pod, to ask that pod's tracker. Kubernetes
+// expands a variable only where it was defined before.
+func TestTrackerURL(t *testing.T) {
+	const listen = "--web.listen-address="
+	check := func(name, scheme string, daemonset object) {
+		container := at(daemonset, "spec", "template", "spec", "containers", 0)
+		known := make(map[string]string)
+		expand := func(text string) string {
+			for name, value := range known {
+				text = strings.ReplaceAll(text, "$("+name+")", value)
+			}
+			return text
+		}
+		for _, variable := range at(container, "env").([]any) {
+			value, ok := at(variable, "value").(string)
+			if !ok {
+				value = fmt.Sprint(at(variable, "valueFrom", "fieldRef", "fieldPath"))
+			}
+			known[at(variable, "name").(string)] = expand(value)
+		}
+		for _, arg := range at(container, "args").([]any) {
+			address, ok := strings.CutPrefix(expand(arg.(string)), listen)
+			if !ok {
+				continue
+			}
+			if strings.HasPrefix(address, ":") {
+				address = "127.0.0.1" + address
+			}
+			if got, want := known["CHRONY_TRACKER_URL"], scheme+"://"+address; got != want {
+				t.Errorf("%s: the commands ask %s, and the tracker listens on %s", name, got, want)
+			}
+			return
+		}
+		t.Errorf("%s: no %s", name, listen)
+	}
+	for _, variant := range []string{"host-network", "socket", "scrape/annotations"} {
+		daemonset, _ := render(t, variant)
+		check(variant, "http", daemonset)
+	}
+	for _, file := range values(t) {
+		scheme := "http"
+		if strings.HasPrefix(filepath.Base(file), "tls-") {
+			scheme = "https"
+		}
+		check(file, scheme, objects(t, "--values="+file)["DaemonSet"])
+	}
+}
 
 // TestOneFile wants the single file to be what Kustomize makes.
 func TestOneFile(t *testing.T) {

@@ -58,6 +58,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* Of the tracker's own server. */}}
+{{- define "chrony-tracker.scheme" -}}
+{{ ternary "https" "http" (not (empty .Values.web.existingSecret)) }}
+{{- end }}
+
 {{- define "chrony-tracker.probe" -}}
 {{- if .Values.web.existingSecret -}}
 tcpSocket: # a password would guard every path
