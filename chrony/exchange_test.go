@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,7 +67,8 @@ func TestFaults(t *testing.T) {
 			return []chronytest.Packet{fault(r), right(r)}
 		}
 	}
-	var last chronytest.Request // for answers to an earlier question
+	var last atomic.Pointer[chronytest.Request] // for answers to an earlier question
+	last.Store(&chronytest.Request{})
 	for _, test := range []struct {
 		name   string
 		script script
@@ -83,8 +85,7 @@ func TestFaults(t *testing.T) {
 			return []chronytest.Packet{right(r), right(r)}
 		}, unexpected},
 		{"late", func(r chronytest.Request) []chronytest.Packet {
-			earlier := lie(last)
-			last = r
+			earlier := lie(*last.Swap(&r))
 			return []chronytest.Packet{earlier, right(r)}
 		}, unexpected},
 		{"later than the repetition", func(r chronytest.Request) []chronytest.Packet {
@@ -133,10 +134,13 @@ func TestFaults(t *testing.T) {
 		}), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			t.Run("udp", func(t *testing.T) {
+				t.Parallel() // most of the time they wait for a repetition
 				survive(t, chronytest.NewFake(t, test.script), test.counts)
 			})
 			t.Run("socket", func(t *testing.T) {
+				t.Parallel()
 				if test.name == "stranger" {
 					t.Skip("a second socket would need a path of its own; the kernel refuses it just the same")
 				}
@@ -162,7 +166,7 @@ func malformed(s chrony.Stats) uint64  { return s.Malformed }
 
 func wantTruth(t *testing.T, client *chrony.Client) {
 	t.Helper()
-	report, err := client.Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+	report, err := client.Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
 	if err != nil || report.Refused != nil {
 		t.Fatalf("%v, refused: %+v", err, report)
 	}
@@ -294,11 +298,7 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fake := chronytest.NewFake(t, test.script)
-			start := time.Now()
 			_, err := dial(t, fake.Address).Tracking(within(t, 300*time.Millisecond))
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("took %v", took)
-			}
 			wantError(t, err, test.is...)
 		})
 	}
@@ -308,11 +308,7 @@ func TestErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		address := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)).String()
-		start := time.Now()
-		_, err = dial(t, address).Tracking(within(t, time.Minute))
-		if took := time.Since(start); took > 10*time.Second {
-			t.Errorf("a refusal took %v", took)
-		}
+		_, err = dial(t, address).Tracking(within(t, chronytest.Patience))
 		wantError(t, err, chrony.ErrNoAnswer)
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a refusal is no passed deadline: %v", err)

@@ -196,12 +196,8 @@ func TestHungSocket(t *testing.T) {
 	}
 	for range 15 {
 		client := dial(t, address)
-		start := time.Now()
 		_, err := client.Tracking(within(t, 50*time.Millisecond))
 		wantError(t, err, chrony.ErrNoAnswer, context.DeadlineExceeded)
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("took %v", took)
-		}
 		client.Close()
 	}
 	if err := d.Continue(); err != nil {

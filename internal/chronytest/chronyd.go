@@ -14,15 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
-
-// patience is how long anything here may take. A private chronyd starts and
-// synchronises within a second, on a busy machine within some.
-const patience = 30 * time.Second
 
 // Config says how a private chronyd is to be.
 type Config struct {
@@ -49,6 +43,9 @@ type Chronyd struct {
 	ask     string // where Wait asks
 	log     *os.File
 	process *exec.Cmd
+
+	changesUser bool
+	unguard     func() // nil unless it does
 }
 
 // Start starts a chronyd and waits until it answers. It must be closed.
@@ -98,6 +95,7 @@ func (d *Chronyd) configure(config Config) error {
 		return err
 	}
 	if config.User != "" {
+		d.changesUser = true
 		// Of this directory chronyd demands to be the owner.
 		if err := errors.Join(os.Chmod(d.dir, 0o755), os.Chown(socketDir, uid, gid)); err != nil {
 			return err
@@ -179,13 +177,18 @@ func (d *Chronyd) Launch() error {
 		}
 		d.log = log
 	}
-	process := exec.Command(d.program, d.args...)
+	process := Command(d.program, d.args...)
 	process.Stdout, process.Stderr = d.log, d.log
 	if err := process.Start(); err != nil {
 		return err
 	}
 	d.process = process
-	return nil
+	if !d.changesUser {
+		return nil
+	}
+	var err error
+	d.unguard, err = guard(process.Process.Pid)
+	return err
 }
 
 // Wait reads tracking and sources until they satisfy the condition.
@@ -194,24 +197,22 @@ func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, err
 }
 
 func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool) (*chrony.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	client, err := chrony.NewClient(d.ask)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	for {
-		report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources)
-		if err == nil && condition(report) {
-			return report, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("chronyd is not as it should be: %+v, %v\n%s", report, err, d.Log())
-		case <-time.After(10 * time.Millisecond):
-		}
+	var report *chrony.Report
+	var problem error
+	if err := Poll(ctx, func() bool {
+		report, problem = client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+		return problem == nil && condition(report)
+	}); err != nil {
+		return nil, fmt.Errorf("chronyd is not as it should be: %w: %+v, %v\n%s", err, report, problem, d.Log())
 	}
+	return report, nil
 }
 
 // WaitSynchronized waits until chronyd follows a source and knows its own
@@ -241,6 +242,10 @@ func (d *Chronyd) Continue() error { return d.process.Process.Signal(syscall.SIG
 
 // Kill ends chronyd without giving it time to tidy up.
 func (d *Chronyd) Kill() {
+	if d.unguard != nil {
+		d.unguard()
+		d.unguard = nil
+	}
 	if d.process != nil {
 		d.process.Process.Kill()
 		d.process.Wait()
@@ -266,7 +271,7 @@ func (d *Chronyd) Chronyc(args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command(program, append([]string{"-h", d.Socket, "-n", "-c"}, args...)...).Output()
+	out, err := Command(program, append([]string{"-h", d.Socket, "-n", "-c"}, args...)...).Output()
 	if err != nil {
 		return "", fmt.Errorf("chronyc %v: %w: %s", args, err, out)
 	}
@@ -277,21 +282,21 @@ func (d *Chronyd) Chronyc(args ...string) (string, error) {
 // in CSV, by report: tracking, sources, sourcestats and activity. It does so again until
 // chronyd has taken no sample in the meantime, so that all saw the same.
 func (d *Chronyd) Steady(read func()) (map[string]string, error) {
-	for begin := time.Now(); time.Since(begin) < patience; {
-		before, err := d.said()
-		if err != nil {
-			return nil, err
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	var before, after map[string]string
+	var problem error
+	if Poll(ctx, func() bool {
+		if before, problem = d.said(); problem != nil {
+			return true
 		}
 		read()
-		after, err := d.said()
-		if err != nil {
-			return nil, err
-		}
-		if samples(before) == samples(after) {
-			return before, nil
-		}
+		after, problem = d.said()
+		return problem != nil || samples(before) == samples(after)
+	}) != nil {
+		return nil, errors.New("chronyd takes samples all the time")
 	}
-	return nil, errors.New("chronyd takes samples all the time")
+	return before, problem
 }
 
 func (d *Chronyd) said() (map[string]string, error) {
@@ -359,7 +364,7 @@ func hasIPv6() bool {
 }
 
 // New starts a chronyd for a test and closes it at the test's end.
-func New(t testing.TB, config Config) *Chronyd {
+func New(t TB, config Config) *Chronyd {
 	t.Helper()
 	d, err := Start(config)
 	if err != nil {
@@ -390,7 +395,7 @@ func Server() (lines []string, port int, err error) {
 
 // NewServer starts a chronyd that serves time to others, and returns the line
 // that makes others follow it, without its poll interval and further options.
-func NewServer(t testing.TB) (server *Chronyd, line string) {
+func NewServer(t TB) (server *Chronyd, line string) {
 	t.Helper()
 	lines, port, err := Server()
 	if err != nil {
@@ -408,7 +413,7 @@ const Fast = " minpoll -6 maxpoll -6"
 
 // NewSynchronized starts a chronyd that follows a server of its own, and waits
 // until it does. Options are appended to the line that names the server.
-func NewSynchronized(t testing.TB, options string) *Chronyd {
+func NewSynchronized(t TB, options string) *Chronyd {
 	t.Helper()
 	_, line := NewServer(t)
 	d := New(t, Config{Lines: []string{line + Fast + options}})

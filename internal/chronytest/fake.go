@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
@@ -42,19 +41,19 @@ type Fake struct {
 }
 
 // NewFake starts a fake on a UDP port of 127.0.0.1.
-func NewFake(t testing.TB, script Script) *Fake {
+func NewFake(t TB, script Script) *Fake {
 	t.Helper()
 	return NewFakeAt(t, "127.0.0.1:0", script)
 }
 
 // NewFakeAt starts a fake on the given UDP address.
-func NewFakeAt(t testing.TB, address string, script Script) *Fake {
+func NewFakeAt(t TB, address string, script Script) *Fake {
 	t.Helper()
 	return newFake(t, "udp", address, "", script)
 }
 
 // NewFakeSocket starts a fake on a Unix socket with the given path.
-func NewFakeSocket(t testing.TB, path string, script Script) *Fake {
+func NewFakeSocket(t TB, path string, script Script) *Fake {
 	t.Helper()
 	return newFake(t, "unixgram", path, "unix://", script)
 }
@@ -65,7 +64,7 @@ func StartFake(address string, script Script) (*Fake, error) {
 	return startFake("udp", address, "", script)
 }
 
-func newFake(t testing.TB, network, address, prefix string, script Script) *Fake {
+func newFake(t TB, network, address, prefix string, script Script) *Fake {
 	t.Helper()
 	f, err := startFake(network, address, prefix, script)
 	if err != nil {

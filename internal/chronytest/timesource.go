@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -24,7 +23,7 @@ type TimeSource struct {
 var timeSources atomic.Uint32
 
 // NewTimeSource starts a time source that is right.
-func NewTimeSource(t testing.TB) *TimeSource {
+func NewTimeSource(t TB) *TimeSource {
 	t.Helper()
 	n := timeSources.Add(1)
 	host := netip.AddrFrom4([4]byte{127, 1, byte(n >> 8), byte(n)})

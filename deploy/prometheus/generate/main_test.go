@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,19 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
-	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
 const root = "../../.."
-
-func promtool(t *testing.T) string {
-	t.Helper()
-	program, err := chronytest.Program("prometheus", "promtool")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
 
 // defaults are what make rules uses.
 func defaults() settings {
@@ -82,26 +71,6 @@ func TestFiles(t *testing.T) {
 		if err != nil || string(got) != string(want) {
 			t.Errorf("%s is not what %s makes (%v): make rules", f.file, source, err)
 		}
-	}
-}
-
-// TestRules has promtool try every alert: it fires when it should, and stays
-// silent at what happens in every cluster.
-func TestRules(t *testing.T) {
-	program := promtool(t)
-	if out, err := exec.Command(program, "check", "rules", filepath.Join(root, forms[0].file)).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-	tests, err := filepath.Glob("../tests/*.yaml")
-	if err != nil || tests == nil {
-		t.Fatal("no tests", err)
-	}
-	for _, test := range tests {
-		t.Run(filepath.Base(test), func(t *testing.T) {
-			if out, err := exec.Command(program, "test", "rules", test).CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-		})
 	}
 }
 
@@ -187,7 +156,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestFaster wants all times to be shortened, and the rules to be valid still.
+// TestFaster wants all times to be shortened.
 func TestFaster(t *testing.T) {
 	s := defaults()
 	s.faster = 60
@@ -202,13 +171,6 @@ func TestFaster(t *testing.T) {
 	}
 	if long := regexp.MustCompile(`(?m)(for: |\[|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
 		t.Errorf("left as they were: %q", long)
-	}
-	file := filepath.Join(t.TempDir(), "rules.yaml")
-	if err := os.WriteFile(file, []byte(made), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(promtool(t), "check", "rules", file).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -1,4 +1,8 @@
-package test
+//go:build system
+
+// Package deploy tests what users install: the manifests, the chart, the image and the
+// release.
+package deploy
 
 import (
 	"fmt"
@@ -11,7 +15,11 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 // These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
 // test/kubernetes.sh tries the manifests on a cluster.
@@ -21,9 +29,9 @@ type object = map[string]any
 // kustomize returns the objects of a variant.
 func kustomize(t *testing.T, variant string) []object {
 	t.Helper()
-	cmd := exec.Command("kubectl", "kustomize", "../deploy/kubernetes/"+variant)
+	cmd := programtest.Tool(t, "kubectl", "kustomize", "../../../deploy/kubernetes/"+variant)
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		cmd = exec.Command("go", "run", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "build", "../deploy/kubernetes/"+variant)
+		cmd = programtest.Tool(t, "go", "run", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "build", "../../../deploy/kubernetes/"+variant)
 	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -253,7 +261,7 @@ func TestOverlay(t *testing.T) {
 
 // TestOneFile wants the single file to be what Kustomize makes.
 func TestOneFile(t *testing.T) {
-	text, err := os.ReadFile("../deploy/kubernetes/chrony-tracker.yaml")
+	text, err := os.ReadFile("../../../deploy/kubernetes/chrony-tracker.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +274,7 @@ func TestOneFile(t *testing.T) {
 // the pods that the manifests make, no others, and name the node.
 func TestScraping(t *testing.T) {
 	read := func(name string) object {
-		text, err := os.ReadFile(filepath.Join("../deploy/kubernetes/scrape", name))
+		text, err := os.ReadFile(filepath.Join("../../../deploy/kubernetes/scrape", name))
 		if err != nil {
 			t.Fatal(err)
 		}
