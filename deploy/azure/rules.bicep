@@ -1,16 +1,16 @@
-// Made from deploy/prometheus/rules.yaml by `make rules`. Do not change this file.
+// Generated from deploy/prometheus/rules.yaml by `make rules`. Do not edit.
 //   az deployment group create --resource-group GROUP --template-file rules.bicep \
 //     --parameters workspaceId=… clusterId=… actionGroupId=…
 
-@description('Where the rule groups are kept.')
+@description('Location of the rule groups.')
 param location string = resourceGroup().location
-@description('Resource id of the Azure Monitor workspace that has the metrics.')
+@description('Resource ID of the Azure Monitor workspace with the metrics.')
 param workspaceId string
-@description('Resource id of the AKS cluster that the rules are for.')
+@description('Resource ID of the AKS cluster that the rules watch.')
 param clusterId string
-@description('Resource id of the action group to call; nobody is called without.')
+@description('Resource ID of the action group to notify. If empty, no one is notified.')
 param actionGroupId string = ''
-@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
+@description('Value of the label cluster in the metrics. The default is the name of the AKS cluster.')
 param clusterName string = last(split(clusterId, '/'))
 
 var actions = empty(actionGroupId) ? [] : [
@@ -23,7 +23,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
   name: 'chrony-tracker-${clusterName}'
   location: location
   properties: {
-    description: 'How wrong the clocks of the nodes can be'
+    description: 'How far off the clocks of the nodes can be'
     scopes: [
       workspaceId
       clusterId
@@ -127,9 +127,9 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'So it has been for 5 minutes. The limit is chrony_objective_limit_seconds, or 0.1 s where no objective is set (default).'
+          description: 'This has lasted 5 minutes. The limit is chrony_objective_limit_seconds, or 0.1 s if no objective is set (default).'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockErrorLarge.md'
-          summary: 'The clock of node {{ $labels.node }} can be wrong by {{ $value | humanizeDuration }}, more than the objective {{ $labels.objective }} allows.'
+          summary: 'The clock of node {{ $labels.node }} can be off by {{ $value | humanizeDuration }}, more than the objective {{ $labels.objective }} allows.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -147,7 +147,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'critical'
         }
         annotations: {
-          description: 'The two largest known bounds of the cluster have been too large together for 5 minutes. Databases that compare their nodes\' clocks stop nodes at their limit.'
+          description: 'The sum of the two largest known bounds of the cluster has exceeded the limit for 5 minutes. Databases that compare clocks between nodes stop a node at their own limit.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockPairApart.md'
           summary: 'The clocks of two nodes{{ with $labels.cluster }} in cluster {{ . }}{{ end }} can be {{ $value | humanizeDuration }} apart, more than twice what the strictest objective allows each.'
         }
@@ -167,9 +167,9 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'critical'
         }
         annotations: {
-          description: 'At this rate what 0.999 allows in a month is gone within days. Nodes without a tracker and clocks of which nothing is known count as outside.'
+          description: 'At this rate, the error budget of a month (target 0.999) lasts only days. Nodes without a tracker and clocks without a bound count as outside.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurning.md'
-          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of their time, and still are: its error budget burns fast.'
+          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the time, and some still are: the error budget burns fast.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -187,9 +187,9 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'At this rate what 0.999 allows in a month will not last for the month.'
+          description: 'At this rate, the error budget of a month (target 0.999) is used up before the month ends.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockBudgetBurningSlowly.md'
-          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside of the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the last three days, more than its error budget allows.'
+          summary: 'Clocks{{ with $labels.cluster }} in cluster {{ . }}{{ end }} were outside the objective {{ $labels.objective }} for {{ $value | humanizePercentage }} of the last 3 days, more than the error budget allows.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -207,7 +207,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'Within the last 10 minutes it was set, forwards or backwards: timers, leases, timestamps and logs of this node are off by so much. chrony_clock_last_step_seconds has the sign.'
+          description: 'The clock was set within the last 10 minutes. Timers, leases, timestamps and logs on this node can be off by this amount. chrony_clock_last_step_seconds shows the direction: positive is forward.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockStepped.md'
           summary: 'The clock of node {{ $labels.node }} was stepped by {{ $value | humanizeDuration }}.'
         }
@@ -227,9 +227,9 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'The clock may still be right, but for 30 minutes it has had less to go by than chrony.conf says.'
+          description: 'This has lasted 30 minutes. The clock may still be accurate, but it has fewer reliable sources than chrony.conf configures.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockSourceSuspicious.md'
-          summary: 'Node {{ $labels.node }} cannot rely on {{ $value }} of its time sources, {{ $labels.reason }}.'
+          summary: 'Node {{ $labels.node }} cannot rely on {{ $value }} of its time sources: {{ $labels.reason }}.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -247,9 +247,9 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'The node has been ready for 15 minutes without a tracker that can be scraped.'
+          description: 'The node has been ready for 15 minutes, but Prometheus scrapes no tracker on it.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockTrackerMissing.md'
-          summary: 'Nobody watches the clock of node {{ $labels.node }}: there is no tracker.'
+          summary: 'No tracker watches the clock of node {{ $labels.node }}.'
         }
         resolveConfiguration: {
           autoResolved: true
@@ -267,7 +267,7 @@ resource chronyTracker 'Microsoft.AlertsManagement/prometheusRuleGroups@2023-03-
           severity: 'warning'
         }
         annotations: {
-          description: 'What it says is right, but it misses too much of what the clock does.'
+          description: 'The values that it reports are correct, but it misses too many samples.'
           runbook_url: 'https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks/ClockTrackerUnhealthy.md'
           summary: 'The tracker of node {{ $labels.node }} is unhealthy: {{ $value | humanize }} {{ $labels.reason }} within an hour.'
         }
@@ -285,7 +285,7 @@ resource chronyTrackerDashboards 'Microsoft.AlertsManagement/prometheusRuleGroup
   name: 'chrony-tracker-dashboards-${clusterName}'
   location: location
   properties: {
-    description: 'How wrong the clocks of the nodes can be'
+    description: 'How far off the clocks of the nodes can be'
     scopes: [
       workspaceId
       clusterId

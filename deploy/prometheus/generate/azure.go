@@ -13,13 +13,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Azure Managed Prometheus reads no rule files: its rules are resources, described
-// in Bicep or as an ARM template. Both are the same thing in two languages.
+// Azure Managed Prometheus reads no rule files. Its rules are resources, in Bicep or
+// in an ARM template. Both have the same content.
 
 const (
 	ruleGroups   = "Microsoft.AlertsManagement/prometheusRuleGroups"
 	apiVersion   = "2023-03-01"
-	maxRules     = 20 // in one group
+	maxRules     = 20 // per group
 	resolveAfter = "PT10M"
 )
 
@@ -53,7 +53,7 @@ func parse(rules string) ([]group, error) {
 	return file.Groups, nil
 }
 
-// An azureRule is a rule with Azure's names. Actions is left to the two languages.
+// An azureRule is a rule with Azure's field names. Actions depends on the language.
 type azureRule struct {
 	Record      string            `json:"record,omitempty"`
 	Alert       string            `json:"alert,omitempty"`
@@ -72,16 +72,16 @@ type azureResolve struct {
 	After string `json:"timeToResolve"`
 }
 
-// A verbatim is code of the language, where others are strings.
+// A verbatim is code in the output language, not a string.
 type verbatim string
 
-// queries are the parts of texts that ask Prometheus once more. Azure does not say
-// that it can.
+// queries matches the parts of annotations that query Prometheus. Azure does not
+// document that it supports them.
 var queries = regexp.MustCompile(`{{ with printf [^}]*(}[^}]+)*\| query }}.*?{{ end }}`)
 
 func azure(r rule, actions any) (azureRule, error) {
 	if strings.Contains(r.Expr, "#") {
-		return azureRule{}, fmt.Errorf("%s%s: a comment in an expression would swallow the rest of it, which becomes one line", r.Alert, r.Record)
+		return azureRule{}, fmt.Errorf("%s%s: a comment in the expression would hide the rest of it, because the expression becomes one line", r.Alert, r.Record)
 	}
 	a := azureRule{Record: r.Record, Alert: r.Alert, Enabled: true, Expression: strings.Join(strings.Fields(r.Expr), " "), Labels: r.Labels, Annotations: r.Annotations}
 	if r.Alert == "" {
@@ -139,15 +139,15 @@ func bicep(rules string, s settings) (string, error) {
 	}
 	b.WriteString(`
 
-@description('Where the rule groups are kept.')
+@description('Location of the rule groups.')
 param location string = resourceGroup().location
-@description('Resource id of the Azure Monitor workspace that has the metrics.')
+@description('Resource ID of the Azure Monitor workspace with the metrics.')
 param workspaceId string
-@description('Resource id of the AKS cluster that the rules are for.')
+@description('Resource ID of the AKS cluster that the rules watch.')
 param clusterId string
-@description('Resource id of the action group to call; nobody is called without.')
+@description('Resource ID of the action group to notify. If empty, no one is notified.')
 param actionGroupId string = ''
-@description('What the label cluster of the metrics is; by default the name of the AKS cluster.')
+@description('Value of the label cluster in the metrics. The default is the name of the AKS cluster.')
 param clusterName string = last(split(clusterId, '/'))
 
 var actions = empty(actionGroupId) ? [] : [
@@ -166,7 +166,7 @@ resource %s '%s@%s' = {
   name: '%s-${clusterName}'
   location: location
   properties: {
-    description: 'How wrong the clocks of the nodes can be'
+    description: 'How far off the clocks of the nodes can be'
     scopes: [
       workspaceId
       clusterId
@@ -241,7 +241,7 @@ func arm(rules string, s settings) (string, error) {
 		}
 		return p
 	}
-	here, nobody, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
+	here, none, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
 	var resources []object
 	for _, g := range groups {
 		all, err := azureRules(g, "[variables('actions')]")
@@ -257,7 +257,7 @@ func arm(rules string, s settings) (string, error) {
 			"name":       "[concat('" + g.Name + "-', parameters('clusterName'))]",
 			"location":   "[parameters('location')]",
 			"properties": object{
-				"description": "How wrong the clocks of the nodes can be",
+				"description": "How far off the clocks of the nodes can be",
 				"scopes":      []string{"[parameters('workspaceId')]", "[parameters('clusterId')]"},
 				"clusterName": "[parameters('clusterName')]",
 				"enabled":     true,
@@ -271,11 +271,11 @@ func arm(rules string, s settings) (string, error) {
 		"contentVersion": "1.0.0.0",
 		"metadata":       object{"comments": strings.TrimSpace(strings.TrimPrefix(generated, "# ")) + " " + fmt.Sprintf(strings.ReplaceAll(azureUse, "\\\n  ", ""), "rules.json")},
 		"parameters": object{
-			"location":      parameter("Where the rule groups are kept.", &here),
-			"workspaceId":   parameter("Resource id of the Azure Monitor workspace that has the metrics.", nil),
-			"clusterId":     parameter("Resource id of the AKS cluster that the rules are for.", nil),
-			"actionGroupId": parameter("Resource id of the action group to call; nobody is called without.", &nobody),
-			"clusterName":   parameter("What the label cluster of the metrics is; by default the name of the AKS cluster.", &itsName),
+			"location":      parameter("Location of the rule groups.", &here),
+			"workspaceId":   parameter("Resource ID of the Azure Monitor workspace with the metrics.", nil),
+			"clusterId":     parameter("Resource ID of the AKS cluster that the rules watch.", nil),
+			"actionGroupId": parameter("Resource ID of the action group to notify. If empty, no one is notified.", &none),
+			"clusterName":   parameter("Value of the label cluster in the metrics. The default is the name of the AKS cluster.", &itsName),
 		},
 		"variables": object{
 			"actions": "[if(empty(parameters('actionGroupId')), createArray(), createArray(createObject('actionGroupId', parameters('actionGroupId'))))]",
@@ -286,7 +286,7 @@ func arm(rules string, s settings) (string, error) {
 
 type object = map[string]any
 
-// escapeARM keeps texts that begin with a bracket from being taken for code.
+// escapeARM escapes texts that begin with a bracket, which ARM would read as code.
 func escapeARM(r *azureRule) {
 	escape := func(s string) string {
 		if strings.HasPrefix(s, "[") {

@@ -27,7 +27,7 @@ func promtool(t *testing.T) string {
 	return program
 }
 
-// defaults are what make rules uses.
+// defaults returns the settings of `make rules`.
 func defaults() settings {
 	return settings{limit: 0.1, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
 }
@@ -61,7 +61,7 @@ func alerts(t *testing.T) []rule {
 	return alerts
 }
 
-// TestFiles wants the files that are loaded to be those that the source makes.
+// TestFiles checks that the generated files are current.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(source)), 0o755); err != nil {
@@ -80,13 +80,13 @@ func TestFiles(t *testing.T) {
 		}
 		got, err := os.ReadFile(filepath.Join(root, f.file))
 		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what %s makes (%v): make rules", f.file, source, err)
+			t.Errorf("%s does not match %s (%v): run make rules", f.file, source, err)
 		}
 	}
 }
 
-// TestRules has promtool try every alert: it fires when it should, and stays
-// silent at what happens in every cluster.
+// TestRules tests every alert with promtool: when it fires, and that normal events
+// fire nothing.
 func TestRules(t *testing.T) {
 	program := promtool(t)
 	if out, err := exec.Command(program, "check", "rules", filepath.Join(root, forms[0].file)).CombinedOutput(); err != nil {
@@ -105,7 +105,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestAlerts wants each alert to have all that whoever is called needs.
+// TestAlerts checks that each alert has a severity, a summary, a runbook and a test.
 func TestAlerts(t *testing.T) {
 	list, err := os.ReadFile(filepath.Join(root, "docs/runbooks/README.md"))
 	if err != nil {
@@ -119,7 +119,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: no for", alert.Alert)
 		}
 		if summary := alert.Annotations["summary"]; !strings.HasSuffix(summary, ".") || !strings.Contains(summary, "{{ $") {
-			t.Errorf("%s: the summary is no sentence about something: %q", alert.Alert, summary)
+			t.Errorf("%s: the summary is not a sentence with a label or value: %q", alert.Alert, summary)
 		}
 		if url := alert.Annotations["runbook_url"]; url != defaults().runbooks+"/"+alert.Alert+".md" {
 			t.Errorf("%s: runbook %s", alert.Alert, url)
@@ -134,7 +134,7 @@ func TestAlerts(t *testing.T) {
 		}
 		shape := regexp.MustCompile(`^# ` + alert.Alert + `\n\n## What it means\n\n(?s:.+)\n\n## Check\n\n([^\n ].+\n\n)?(    \S.*\n){3}\n## What to do\n\n(?s:.+)\n\n## When to ignore it\n\n(?s:.+)\n$`)
 		if !shape.Match(runbook) {
-			t.Errorf("%s: the runbook lacks a part, or has more or fewer than three commands to check", alert.Alert)
+			t.Errorf("%s: the runbook lacks a section, or does not have exactly three commands to check", alert.Alert)
 		}
 		if row := "| [" + alert.Alert + "](" + alert.Alert + ".md) | " + alert.Labels["severity"] + " |"; !strings.Contains(string(list), row) {
 			t.Errorf("the list of runbooks lacks %s", row)
@@ -142,7 +142,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestMetrics wants the rules to use metrics that there are.
+// TestMetrics checks that the metrics in the rules exist.
 func TestMetrics(t *testing.T) {
 	metrics, err := os.ReadFile(filepath.Join(root, "docs/reference/metrics.md"))
 	if err != nil {
@@ -156,19 +156,19 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestStates wants a number for each state but the first, which is synchronized: that
-// which the dashboards turn into words.
+// TestStates checks that each state except synchronized has its number. The dashboards
+// map these numbers to words.
 func TestStates(t *testing.T) {
 	rules := readSource(t)
 	for number, state := range clockerror.States {
 		coded := fmt.Sprintf(`%d * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="%v"}[2m])) == 1)`, number, state)
 		if strings.Contains(rules, coded) != (state != clockerror.Synchronized) {
-			t.Errorf("%v is not numbered %d", state, number)
+			t.Errorf("%v does not have the number %d", state, number)
 		}
 	}
 }
 
-// TestSettings wants every setting to reach the rules, in every form.
+// TestSettings checks that every form applies every setting, except the chart's.
 func TestSettings(t *testing.T) {
 	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, runbooks: "https://books.example"}
 	for _, f := range forms {
@@ -182,12 +182,12 @@ func TestSettings(t *testing.T) {
 			}
 		}
 		if strings.Contains(made, "${") && f.name != "chart" && f.name != "bicep" {
-			t.Errorf("%s: a setting was left open", f.name)
+			t.Errorf("%s: a placeholder is left", f.name)
 		}
 	}
 }
 
-// TestFaster wants all times to be shortened, and the rules to be valid still.
+// TestFaster checks that -faster shortens all durations and keeps the rules valid.
 func TestFaster(t *testing.T) {
 	s := defaults()
 	s.faster = 60
@@ -201,7 +201,7 @@ func TestFaster(t *testing.T) {
 		}
 	}
 	if long := regexp.MustCompile(`(?m)(for: |\[|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
-		t.Errorf("left as they were: %q", long)
+		t.Errorf("not shortened: %q", long)
 	}
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(made), 0o644); err != nil {
@@ -212,7 +212,7 @@ func TestFaster(t *testing.T) {
 	}
 }
 
-// TestForms wants all forms to have the same rules as the rule file.
+// TestForms checks that all forms have the same rules as the rule file.
 func TestForms(t *testing.T) {
 	groups, err := parse(defaults().apply(readSource(t)))
 	if err != nil {
@@ -258,7 +258,7 @@ func TestForms(t *testing.T) {
 	for i, g := range groups {
 		resource := template.Resources[i]
 		if resource.Type != ruleGroups || len(resource.Properties.Rules) != len(g.Rules) || len(object.Spec.Groups[i].Rules) != len(g.Rules) {
-			t.Fatalf("%s: not all rules", g.Name)
+			t.Fatalf("%s: some rules are missing", g.Name)
 		}
 		for j, r := range g.Rules {
 			azure, own := resource.Properties.Rules[j], object.Spec.Groups[i].Rules[j]
@@ -284,8 +284,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestAzure wants the cluster's label to be a choice, and no expression to lose what
-// stands behind a comment.
+// TestAzure checks that clusterName is a parameter, and that a comment in an expression
+// is an error.
 func TestAzure(t *testing.T) {
 	made, err := arm(readSource(t), defaults())
 	if err != nil {
@@ -305,7 +305,7 @@ func TestAzure(t *testing.T) {
 		t.Errorf("Bicep has no clusterName: %v", err)
 	}
 	if _, err := azure(rule{Record: "a", Expr: "b # more\n + c"}, nil); err == nil {
-		t.Error("a comment was taken into the one line")
+		t.Error("a comment in an expression is no error")
 	}
 }
 
