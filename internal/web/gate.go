@@ -10,8 +10,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// Within says how far off a clock can be or, as an error, why it can be off by more
-// than the limit. One without a bound always can be, however high the limit.
+// Within returns a text on how far off the clock can be, if its bound is within the
+// limit. Else it returns an error with the reason. A clock without a bound is never
+// within the limit.
 func Within(s Status, limit time.Duration) (verdict string, err error) {
 	switch verdict := lowerFirst(s.Verdict()); {
 	case s.Bound == nil:
@@ -23,7 +24,7 @@ func Within(s Status, limit time.Duration) (verdict string, err error) {
 	}
 }
 
-// doubt says, after a semicolon, that the clock is contradicted.
+// doubt returns a note if the clock is contradicted, with a semicolon in front.
 func (s Status) doubt() string {
 	if s.State != clockerror.Contradicted {
 		return ""
@@ -31,14 +32,14 @@ func (s Status) doubt() string {
 	return "; " + stateNotes[s.State]
 }
 
-// lowerFirst makes a sentence's text one that follows a colon: without its capital
-// letter and full stop.
+// lowerFirst prepares a sentence to follow a colon: it lowers the first letter and
+// removes the period.
 func lowerFirst(sentence string) string {
 	return string(sentence[0]|0x20) + sentence[1:len(sentence)-1]
 }
 
-// serveReady says whether chronyd answers now and, with ?max_error=10ms, whether the
-// clock is at most that far off: for whatever must not start before it is.
+// serveReady reports whether chronyd answers now. With ?max_error=10ms it reports
+// whether the clock is at most that far off, so that programs can wait for it.
 func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	limit, err := maxError(r)
 	if err != nil {
@@ -63,13 +64,13 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	fmt.Fprintln(w, "ready:", verdict)
 }
 
-// maxError returns what the request asks for; zero if it does not care. A gate that
-// was misspelt must not stand open.
+// maxError returns the limit in the request, or 0 if there is none. Unknown
+// parameters are errors, so that a typo does not disable the check.
 func maxError(r *http.Request) (time.Duration, error) {
 	query := r.URL.Query()
 	for name := range query {
 		if name != "max_error" {
-			return 0, fmt.Errorf("unknown parameter %q: there is max_error, such as max_error=10ms", name)
+			return 0, fmt.Errorf("unknown parameter %q: use max_error, such as max_error=10ms", name)
 		}
 	}
 	if !query.Has("max_error") {

@@ -27,13 +27,13 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 }).Parse(pageText))
 
-// policy lets the page load what this program serves, and nothing else.
+// policy allows the page to load only files from this program.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// A page is what page.html shows. The script fetches it again and again, and puts
-// what has changed in the place of what was there: so all words are made here, and
-// are the same without the script.
+// A page is the data of page.html. The script fetches the page periodically and
+// replaces the changed parts. So all text is made here, and the page also works
+// without the script.
 type page struct {
 	apiStatus
 	Config
@@ -55,10 +55,10 @@ func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, confi
 	writeCompressed(w, r, "text/html; charset=utf-8", b.Bytes())
 }
 
-// MetricsLink is relative, so that it works behind a proxy.
+// MetricsLink is a relative link, so that it works behind a proxy.
 func (p *page) MetricsLink() string { return strings.TrimPrefix(p.Metrics, "/") }
 
-// Class is the verdict's colour.
+// Class is the CSS class of the verdict's color.
 func (p *page) Class() string {
 	switch {
 	case p.Bound == nil:
@@ -70,7 +70,7 @@ func (p *page) Class() string {
 	}
 }
 
-// StateRow says for how long the state has lasted, if the watch has seen it too.
+// StateRow is the state, and how long it has lasted if the watch has seen it too.
 func (p *page) StateRow() Row {
 	row := p.boundRows()[0]
 	if w := p.Watch; w != nil && w.StateSince != nil && w.state == p.State {
@@ -79,19 +79,19 @@ func (p *page) StateRow() Row {
 	return row
 }
 
-// Facts are what else there is to know of the clock.
+// Facts are the state and further values of the clock.
 func (p *page) Facts() []Row { return append([]Row{p.StateRow()}, p.factRows()...) }
 
-// BoundNote says what the bound is.
+// BoundNote explains the bound.
 func (p *page) BoundNote() string { return boundNote }
 
-// A Term is a part of the bound, and of a bar of 100 that shows all of them.
+// A Term is a term of the bound, and its part of a bar. The bar has the length 100.
 type Term struct {
 	Row
 	Start, Size float64
 }
 
-// Parts are the terms of the bound, in proportion.
+// Parts are the terms of the bound, sized relative to the bound.
 func (p *page) Parts() []Term {
 	if p.Terms == nil {
 		return nil
@@ -109,7 +109,7 @@ func (p *page) Parts() []Term {
 	return parts
 }
 
-// Percent is the part's size in words.
+// Percent is the size of the part as text.
 func (t Term) Percent() string {
 	if t.Size > 0 && t.Size < 1 {
 		return "< 1 %"
@@ -117,12 +117,12 @@ func (t Term) Percent() string {
 	return fmt.Sprintf("%.0f %%", t.Size)
 }
 
-// ReportRows are what this connection reads, and what would open the rest.
+// ReportRows are the reports of this connection, and how to get the refused ones.
 func (p *page) ReportRows() []Row { return p.Chronyd.reportRows() }
 
-// A Poll is whether one of a source's last polls was answered.
+// A Poll is one of the last polls of a source.
 type Poll struct {
-	X        int // in the drawing
+	X        int // position in the drawing
 	Answered bool
 }
 
@@ -136,10 +136,10 @@ func (s ListedSource) Polls() []Poll {
 	return polls
 }
 
-// Answered counts them.
+// Answered is the number of the last eight polls that were answered.
 func (s ListedSource) Answered() int { return bits.OnesCount8(s.Reach) }
 
-// OtherName is the name in chrony.conf, if it is not the address.
+// OtherName is the name in chrony.conf. It is empty if it is the same as the address.
 func (s ListedSource) OtherName() string {
 	if s.Configured == nil || *s.Configured == s.Name {
 		return ""
@@ -147,7 +147,7 @@ func (s ListedSource) OtherName() string {
 	return *s.Configured
 }
 
-// VerdictOrState is chronyd's verdict or, where it is not told, the state.
+// VerdictOrState is chronyd's verdict, or the state if there is no verdict.
 func (s ListedSource) VerdictOrState() string {
 	if s.Verdict != nil {
 		return strings.ReplaceAll(*s.Verdict, "_", " ")
@@ -155,7 +155,7 @@ func (s ListedSource) VerdictOrState() string {
 	return s.State
 }
 
-// EventCount grows with each event.
+// EventCount is the number of events since the start.
 func (p *page) EventCount() (n uint64) {
 	if p.Watch != nil {
 		n = p.Watch.eventCount
@@ -163,10 +163,10 @@ func (p *page) EventCount() (n uint64) {
 	return n
 }
 
-// shownEvents is how many the table has; the plot marks all.
+// shownEvents is the number of events in the table. The plot marks all events.
 const shownEvents = 10
 
-// Events are the latest ones, the latest first.
+// Events are the latest events, the latest first.
 func (p *page) Events() []EventRow {
 	latest := p.events[max(0, len(p.events)-shownEvents):]
 	rows := make([]EventRow, 0, len(latest))
@@ -176,7 +176,7 @@ func (p *page) Events() []EventRow {
 	return rows
 }
 
-// An EventRow tells an event.
+// An EventRow is a row of the table of events.
 type EventRow struct {
 	Time time.Time
 	Text string
@@ -195,7 +195,7 @@ func eventText(e tracker.Event) string {
 	return fmt.Sprintf("%v: from %s to %s", e.Kind, e.From, e.To)
 }
 
-// Kept is how much of the time an objective was kept, rounded down.
+// Kept is the fraction of time within an objective, in percent, rounded down.
 func (o objective) Kept() string {
 	if o.Total == 0 {
 		return "not yet known"
@@ -204,7 +204,7 @@ func (o objective) Kept() string {
 	return fmt.Sprintf("%.6g %%", math.Floor(100*digits*o.Good/o.Total)/digits)
 }
 
-// signed is like seconds, for what may lie on both sides.
+// signed is like seconds, but with a sign.
 func signed(v float64) string {
 	if v < 0 {
 		return "−" + seconds(-v)
@@ -212,7 +212,7 @@ func signed(v float64) string {
 	return "+" + seconds(v)
 }
 
-// length writes how long something took, with its two largest units.
+// length formats a duration with its two largest units.
 func length(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	days, hours := d/(24*time.Hour), d/time.Hour%24
