@@ -1,6 +1,6 @@
-// Package chronytest gives tests a chronyd, as net/http/httptest gives them a
-// web server: a private real one ([Start]), that can't touch the system clock,
-// and a scripted one ([NewFake]) for what a real one can't be made to do. A real
-// one can be given a time source that jumps ([NewTimeSource]).
-// [Start] and [StartFake] are for programs that are no test.
+// Package chronytest provides a chronyd for tests, as net/http/httptest provides a web
+// server. [New] starts a real, private chronyd that cannot touch the system clock.
+// [NewFake] starts a scripted one, for behavior that a real chronyd does not show.
+// [NewTimeSource] starts an NTP server whose time can jump. [Start] and [StartFake] are
+// for programs that are not tests.
 package chronytest
