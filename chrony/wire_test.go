@@ -93,8 +93,7 @@ func TestRefID(t *testing.T) {
 	}
 }
 
-// TestDecodingAllocates bounds what each report costs: the value itself, which the
-// report then points to.
+// TestDecodingAllocates limits the allocations of decoding to the value itself.
 func TestDecodingAllocates(t *testing.T) {
 	var r Report
 	var s Source
