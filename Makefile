@@ -74,9 +74,13 @@ release: ## write all release files to dist/release: image, chart, programs, sys
 		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
-test: ## run all tests, with real daemons that cannot touch the clock, and in a browser if chromium is installed
-	go test $(RACE) ./...
-	cd test/browser && go test $(RACE) ./...
+test: ## run the tests that need only Go and make, in some minutes; -v shows what they skip
+	go test $(RACE) $$(go list ./... | grep -v /test/system)
+
+.PHONY: test-system
+test-system: ## run the other tests: containers, Prometheus, chart, faults, browser
+	go test $(RACE) -timeout=40m ./test/system/...
+	cd test/browser && go test $(RACE) -timeout=20m ./...
 
 .PHONY: lint
 lint: ## check format, code and workflows, and dependencies for known vulnerabilities
