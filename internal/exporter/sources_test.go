@@ -249,17 +249,11 @@ func TestManySources(t *testing.T) {
 	d := several(t, 300, 8, 1)
 	for _, address := range d.Addresses()[:2] {
 		server := serve(t, address, 10*time.Second)
-		fastest := time.Hour
 		for range 10 {
-			start := time.Now()
 			values := scrape(t, server.URL)
-			fastest = min(fastest, time.Since(start))
 			if values["chrony_sources_omitted"] != 300-DefaultMaxSources || values["chrony_up"] != 1 {
 				t.Errorf("%s: up %v, %v omitted", address, values["chrony_up"], values["chrony_sources_omitted"])
 			}
-		}
-		if fastest > 100*time.Millisecond {
-			t.Errorf("%s: a scrape takes %v", address, fastest)
 		}
 	}
 }
