@@ -12,12 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestCommands plays the sessions in testdata/commands, which are also examples of
@@ -34,7 +34,16 @@ func TestCommands(t *testing.T) {
 		Dir: "testdata/commands",
 		Setup: func(env *testscript.Env) error {
 			port, err := chronytest.FreePort()
-			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
+			if err != nil {
+				return err
+			}
+			bin := filepath.Join(env.WorkDir, "bin")
+			if err := os.Mkdir(bin, 0o755); err != nil {
+				return err
+			}
+			variable, value, err := programtest.Alias(bin)
+			env.Setenv(variable, value)
+			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			env.Setenv("PORT", strconv.Itoa(port))
 			env.Values[theDaemon] = new(*chronytest.Chronyd)
 			return err
@@ -100,14 +109,11 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func awaitPage(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		text := page(args[1])
-		if strings.Contains(text, args[0]) {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s: %s", args[1], text)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), chronytest.Patience)
+	defer cancel()
+	text := ""
+	if chronytest.Poll(ctx, func() bool { text = page(args[1]); return strings.Contains(text, args[0]) }) != nil {
+		ts.Fatalf("%s: %s", args[1], text)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // exporterSeries are chrony_exporter 0.13.3's metrics and their labels.
@@ -83,8 +84,8 @@ func TestLikeChronyExporter(t *testing.T) {
 	args := []string{"--chrony.address=unix://" + d.Socket, "--chrony.timeout=5s", "--collector.tracking", "--collector.sources", "--collector.sourcestats",
 		"--collector.serverstats", "--collector.sources.with-ntpdata", "--collector.chmod-socket", "--no-collector.dns-lookups",
 		"--web.telemetry-path=/metrics", "--log.level=info", "--log.format=logfmt"}
-	ours := start(t, args...)
-	metrics := ours.families(t, "/metrics")
+	ours := programtest.Start(t, args...)
+	metrics := families(t, ours, "/metrics")
 	for name, labels := range exporterSeries {
 		family := metrics[name]
 		if family == nil {
@@ -101,31 +102,31 @@ func TestLikeChronyExporter(t *testing.T) {
 		}
 	}
 	if program := os.Getenv("CHRONY_EXPORTER"); program != "" {
-		compare(t, ours, startProgram(t, program, args...))
+		compare(t, ours, programtest.StartOther(t, program, args...))
 	} else {
 		t.Log("CHRONY_EXPORTER is not set: no value is compared")
 	}
 
-	ours.stop(t)
-	if n := strings.Count(ours.log.String(), "--collector.chmod-socket"); n != 1 {
+	ours.Stop(t)
+	if n := strings.Count(ours.Log.String(), "--collector.chmod-socket"); n != 1 {
 		t.Errorf("that a flag has no effect is logged %d times", n)
 	}
 }
 
 // compare wants the same values of both, seen between two samples of chronyd.
-func compare(t *testing.T, ours, theirs *server) {
+func compare(t *testing.T, ours, theirs *programtest.Server) {
 	t.Helper()
 	var wrong []string
 	for range 5 {
 		wrong = nil
-		values := ours.values(t, "/metrics")
-		for series, want := range theirs.values(t, "/metrics") {
+		got := values(t, ours, "/metrics")
+		for series, want := range values(t, theirs, "/metrics") {
 			if !strings.HasPrefix(series, "chrony_") || differs(series, want) {
 				continue
 			}
-			got, found := values[series]
-			if math.Abs(got-want) > 1e-6+1e-3*math.Abs(want) || !found {
-				wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", series, got, want))
+			value, found := got[series]
+			if math.Abs(value-want) > 1e-6+1e-3*math.Abs(want) || !found {
+				wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", series, value, want))
 			}
 		}
 		if wrong == nil {
@@ -150,9 +151,9 @@ func differs(series string, value float64) bool {
 }
 
 // families are what a path shows, by name.
-func (s *server) families(t *testing.T, path string) map[string]*dto.MetricFamily {
+func families(t *testing.T, s *programtest.Server, path string) map[string]*dto.MetricFamily {
 	t.Helper()
-	response, err := http.Get(s.url + path)
+	response, err := http.Get(s.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,10 +168,10 @@ func (s *server) families(t *testing.T, path string) map[string]*dto.MetricFamil
 
 // values are those by series, as in chrony_clock_state{state="local"}, with their
 // labels in order.
-func (s *server) values(t *testing.T, path string) map[string]float64 {
+func values(t *testing.T, s *programtest.Server, path string) map[string]float64 {
 	t.Helper()
 	values := make(map[string]float64)
-	for name, family := range s.families(t, path) {
+	for name, family := range families(t, s, path) {
 		for _, m := range family.Metric {
 			var labels []string
 			for _, label := range m.Label {
@@ -205,9 +206,9 @@ func TestCollectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	socket := "--chrony.address=unix://" + d.Socket
-	all := start(t, socket).families(t, "/metrics")
+	all := families(t, programtest.Start(t, socket), "/metrics")
 	for flag, names := range groups {
-		without := start(t, socket, "--no-collector."+flag).families(t, "/metrics")
+		without := families(t, programtest.Start(t, socket, "--no-collector."+flag), "/metrics")
 		for _, name := range names {
 			if flag != "rtcdata" && all[name] == nil { // a machine may have no such clock
 				t.Errorf("without any flag there is no %s", name)
@@ -228,7 +229,7 @@ func TestCollectors(t *testing.T) {
 	for flag, label := range map[string]string{"sourcename": "configured_name", "authdata": "authentication"} {
 		for _, args := range [][]string{{socket}, {socket, "--no-collector." + flag}} {
 			value := ""
-			for _, pair := range start(t, args...).families(t, "/metrics")["chrony_sources_info"].Metric[0].Label {
+			for _, pair := range families(t, programtest.Start(t, args...), "/metrics")["chrony_sources_info"].Metric[0].Label {
 				if pair.GetName() == label {
 					value = pair.GetValue()
 				}
@@ -239,18 +240,18 @@ func TestCollectors(t *testing.T) {
 		}
 	}
 
-	s := start(t, socket, "--no-collector.tracking", "--no-collector.sources", "--collector.sources.max=0", "--web.telemetry-path=/chrony/metrics", "--phc.device=/dev/ptp9")
-	values := s.values(t, "/chrony/metrics")
-	if values[`chrony_clock_state{state="synchronized"}`] != 1 {
+	s := programtest.Start(t, socket, "--no-collector.tracking", "--no-collector.sources", "--collector.sources.max=0", "--web.telemetry-path=/chrony/metrics", "--phc.device=/dev/ptp9")
+	found := values(t, s, "/chrony/metrics")
+	if found[`chrony_clock_state{state="synchronized"}`] != 1 {
 		t.Error("the clock is not judged")
 	}
-	if values["chrony_sources_omitted{}"] != 1 {
+	if found["chrony_sources_omitted{}"] != 1 {
 		t.Error("the source is shown, or nobody knows of it")
 	}
-	if _, found := values[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !found {
+	if _, told := found[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !told {
 		t.Error("a PTP clock that isn't there is not told of")
 	}
-	response, err := http.Get(s.url)
+	response, err := http.Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

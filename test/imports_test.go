@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
 const module = "github.com/chrony-tracker/chrony-tracker"
@@ -37,6 +39,7 @@ var rooms = map[string]room{
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
+	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
 	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
 	"/cmd/chrony-tracker": {
@@ -59,7 +62,7 @@ func TestImports(t *testing.T) {
 		for _, file := range files {
 			for _, spec := range file.Imports {
 				imported, err := strconv.Unquote(spec.Path.Value)
-				must(t, err)
+				chronytest.Must(t, err)
 				imports[path] = append(imports[path], imported)
 				checkImport(t, path, room, imported)
 			}
@@ -97,7 +100,7 @@ func parseModule(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	const root = ".."
 	packages := make(map[string][]*ast.File)
-	must(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	chronytest.Must(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
 var (
@@ -42,13 +44,13 @@ func TestLinks(t *testing.T) {
 		}
 		return nil
 	})
-	must(t, err)
+	chronytest.Must(t, err)
 }
 
 func read(t *testing.T, root fs.FS, file string) string {
 	t.Helper()
 	text, err := fs.ReadFile(root, file)
-	must(t, err)
+	chronytest.Must(t, err)
 	return string(text)
 }
 

@@ -2,40 +2,40 @@ package test
 
 import (
 	"encoding/json"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestStatusAsksTheTracker wants status to tell what only a tracker can have seen.
 func TestStatusAsksTheTracker(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
 	status := func(args ...string) string {
 		t.Helper()
-		out, err := exec.Command(binary, append([]string{"status", "--chrony.address=" + d.Address, "--url=" + s.url}, args...)...).Output()
+		out, err := programtest.Tool(t, programtest.Path, append([]string{"status", "--chrony.address=" + d.Address, "--url=" + s.URL}, args...)...).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(out)
 	}
 	d.Kill()
-	await(t, "the tracker to see that chronyd has gone", func() bool { return s.mustScrape(t)["chrony_clock_state_seconds_total/unreachable"] > 0 })
+	chronytest.Await(t, "the tracker to see that chronyd has gone", func() bool { return s.MustScrape(t)["chrony_clock_state_seconds_total/unreachable"] > 0 })
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the tracker to see that it is back", func() bool {
+	chronytest.Await(t, "the tracker to see that it is back", func() bool {
 		return regexp.MustCompile(`state changed from \w+ to synchronized`).MatchString(strings.Join(strings.Fields(status()), " "))
 	})
 	said := status()
 	for _, pattern := range []string{
-		`\nSeen by the tracker at ` + regexp.QuoteMeta(s.url) + ` since 20\d\d-`,
+		`\nSeen by the tracker at ` + regexp.QuoteMeta(s.URL) + ` since 20\d\d-`,
 		`\nstate +synchronized +since 20\d\d-`,
 		`\nlast 5 min +\d\S* \S+ +the largest known bound; it was unknown for `,
 		`\n20.* UTC +chronyd was restarted\n`,
@@ -53,7 +53,7 @@ func TestStatusAsksTheTracker(t *testing.T) {
 	if err := json.Unmarshal([]byte(status("--json")), &document); err != nil {
 		t.Fatal(err)
 	}
-	if document.State != "synchronized" || document.Tracker != s.url || document.Watch.Samples == 0 || len(document.Events) < 3 {
+	if document.State != "synchronized" || document.Tracker != s.URL || document.Watch.Samples == 0 || len(document.Events) < 3 {
 		t.Errorf("%+v", document)
 	}
 
@@ -62,9 +62,9 @@ func TestStatusAsksTheTracker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Continue()
-	cmd := exec.Command(binary, "status", "--chrony.address="+d.Address, "--url="+s.url)
+	cmd := programtest.Tool(t, programtest.Path, "status", "--chrony.address="+d.Address, "--url="+s.URL)
 	out, err := cmd.Output()
-	if err == nil || !strings.Contains(string(out), "unknown: chronyd does not answer") || !strings.Contains(string(out), "Seen by the tracker at "+s.url) {
+	if err == nil || !strings.Contains(string(out), "unknown: chronyd does not answer") || !strings.Contains(string(out), "Seen by the tracker at "+s.URL) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // A terminal is a pseudo-terminal on which the program runs.
@@ -26,10 +27,10 @@ type terminal struct {
 // onTerminal runs the program on a terminal of 80 columns.
 func onTerminal(t *testing.T, rows uint16, environment []string, args ...string) *terminal {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := chronytest.Command(programtest.Path, args...)
 	cmd.Env = append(append(os.Environ(), "TERM=xterm"), environment...)
 	file, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 80, Rows: rows})
-	must(t, err)
+	chronytest.Must(t, err)
 	term := &terminal{File: file, cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(term.done)
@@ -74,7 +75,7 @@ func (t *terminal) frames() []string {
 
 func (t *terminal) await(tt *testing.T, text string) {
 	tt.Helper()
-	await(tt, text, func() bool {
+	chronytest.Await(tt, text, func() bool {
 		frames := t.frames()
 		return len(frames) > 0 && strings.Contains(frames[len(frames)-1], text)
 	})
@@ -84,7 +85,7 @@ func (t *terminal) await(tt *testing.T, text string) {
 func (t *terminal) end(tt *testing.T, key string) {
 	tt.Helper()
 	_, err := t.WriteString(key)
-	must(tt, err)
+	chronytest.Must(tt, err)
 	if err := t.cmd.Wait(); err != nil {
 		tt.Errorf("after %q: %v", key, err)
 	}
@@ -102,8 +103,8 @@ func TestWatch(t *testing.T) {
 	term.await(t, "*  127.0.0.1")
 	d.Kill()
 	term.await(t, "unknown: chronyd does not answer")
-	must(t, d.Restart())
-	must(t, d.WaitSynchronized(t.Context()))
+	chronytest.Must(t, d.Restart())
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	term.await(t, "The clock is at most 2")
 	if !strings.Contains(term.all(), "\x1b[1m\x1b[32mThe clock") || !strings.Contains(term.all(), "\x1b[1m\x1b[31mThe clock") {
 		t.Error("no colors")

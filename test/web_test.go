@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestTLSAndPasswords serves with a certificate and a password, on two addresses.
@@ -41,7 +41,7 @@ func TestTLSAndPasswords(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := strconv.Itoa(free)
-	cmd := exec.Command(binary, "--chrony.address="+d.Address, "--web.config.file="+config,
+	cmd := chronytest.Command(programtest.Path, "--chrony.address="+d.Address, "--web.config.file="+config,
 		"--web.listen-address=127.0.0.1:"+port, "--web.listen-address=[::1]:"+port)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestTLSAndPasswords(t *testing.T) {
 	for _, host := range []string{"127.0.0.1:" + port, "[::1]:" + port} {
 		for password, want := range map[string]int{"": 401, "wrong": 401, "open": 200} {
 			status := 0
-			await(t, host, func() bool {
+			chronytest.Await(t, host, func() bool {
 				request, _ := http.NewRequest("GET", "https://"+host+"/metrics", nil)
 				if password != "" {
 					request.SetBasicAuth("someone", password)

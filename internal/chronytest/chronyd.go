@@ -14,44 +14,41 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// patience is how long anything here may take. A private chronyd starts and
-// synchronises within a second, on a busy machine within some.
-const patience = 30 * time.Second
-
 // Config says how a private chronyd is to be.
 type Config struct {
-	Lines []string // of chrony.conf, such as "local stratum 10"; none means never synchronised
-	User  string   // to run as; by default the current one. Another one needs root
-	Dir   string   // for all its files; by default a new one, removed by Close
+	Lines []string // lines of chrony.conf, such as "local stratum 10"; with none, it is never synchronized
+	User  string   // user to run as; by default the current user. Another user needs root
+	Dir   string   // directory for all its files; by default a new one, which Close removes
 
-	// Usual makes it answer where chronyd usually does: at port 323, and in
-	// /run/chrony. That takes namespaces of one's own (network, mounts).
+	// Usual makes it answer at chronyd's default port 323 and socket in /run/chrony.
+	// This needs separate namespaces (network, mounts).
 	Usual bool
 }
 
-// A Chronyd is a private chronyd that monitors everything and controls nothing:
-// it runs with -x, which leaves the system clock alone.
+// A Chronyd is a private chronyd. It runs with -x, so it does not control the system
+// clock.
 type Chronyd struct {
-	Address  string // for monitoring by UDP over IPv4
-	Address6 string // the same over IPv6; empty where the machine has none
-	Socket   string // the path of its Unix socket, in a directory of its own
+	Address  string // host:port for monitoring over UDP and IPv4
+	Address6 string // the same for IPv6; empty if the machine has no IPv6
+	Socket   string // path of its Unix socket, in a separate directory
 
 	program string
 	args    []string
 	dir     string
-	remove  bool   // dir
-	ask     string // where Wait asks
+	remove  bool   // whether Close removes dir
+	ask     string // address that Wait asks
 	log     *os.File
 	process *exec.Cmd
+
+	changesUser bool
+	unguard     func() // nil unless it does
 }
 
-// Start starts a chronyd and waits until it answers. It must be closed.
+// Start starts a chronyd and waits until it answers. The caller must close it.
 func Start(config Config) (*Chronyd, error) {
 	program, err := Program("chrony", "chronyd")
 	if err != nil {
@@ -98,6 +95,7 @@ func (d *Chronyd) configure(config Config) error {
 		return err
 	}
 	if config.User != "" {
+		d.changesUser = true
 		// Of this directory chronyd demands to be the owner.
 		if err := errors.Join(os.Chmod(d.dir, 0o755), os.Chown(socketDir, uid, gid)); err != nil {
 			return err
@@ -136,7 +134,7 @@ func (d *Chronyd) configure(config Config) error {
 	}
 	d.args = []string{"-x", "-d", "-u", name, "-f", conf}
 	if os.Geteuid() != 0 {
-		d.args = append(d.args, "-U") // it need not be root: it has nothing to control
+		d.args = append(d.args, "-U") // do not require root: it controls no clock
 	}
 	return nil
 }
@@ -150,7 +148,7 @@ func hasPort(lines []string) bool {
 	return false
 }
 
-// Addresses are all ways to the daemon, as chrony.Dial takes them.
+// Addresses returns all addresses of the daemon, in the form of chrony.Dial.
 func (d *Chronyd) Addresses() []string {
 	all := []string{d.Address, "unix://" + d.Socket}
 	if d.Address6 != "" {
@@ -159,8 +157,8 @@ func (d *Chronyd) Addresses() []string {
 	return all
 }
 
-// Restart starts chronyd again, after [Chronyd.Kill] or while it runs, and waits
-// until it answers.
+// Restart starts chronyd again, after [Chronyd.Kill] or while it runs. It waits until
+// chronyd answers.
 func (d *Chronyd) Restart() error {
 	d.Kill()
 	if err := d.Launch(); err != nil {
@@ -170,7 +168,7 @@ func (d *Chronyd) Restart() error {
 	return err
 }
 
-// Launch starts chronyd again without waiting for anything.
+// Launch starts chronyd again without waiting.
 func (d *Chronyd) Launch() error {
 	if d.log == nil {
 		log, err := os.Create(filepath.Join(d.dir, "log"))
@@ -179,43 +177,46 @@ func (d *Chronyd) Launch() error {
 		}
 		d.log = log
 	}
-	process := exec.Command(d.program, d.args...)
+	process := Command(d.program, d.args...)
 	process.Stdout, process.Stderr = d.log, d.log
 	if err := process.Start(); err != nil {
 		return err
 	}
 	d.process = process
-	return nil
+	if !d.changesUser {
+		return nil
+	}
+	var err error
+	d.unguard, err = guard(process.Process.Pid)
+	return err
 }
 
-// Wait reads tracking and sources until they satisfy the condition.
+// Wait reads tracking and sources until they meet the condition.
 func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, error) {
 	return d.wait(context.Background(), condition)
 }
 
 func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool) (*chrony.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	client, err := chrony.NewClient(d.ask)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	for {
-		report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources)
-		if err == nil && condition(report) {
-			return report, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("chronyd is not as it should be: %+v, %v\n%s", report, err, d.Log())
-		case <-time.After(10 * time.Millisecond):
-		}
+	var report *chrony.Report
+	var problem error
+	if err := Poll(ctx, func() bool {
+		report, problem = client.Report(ctx, chrony.WantTracking|chrony.WantSources)
+		return problem == nil && condition(report)
+	}); err != nil {
+		return nil, fmt.Errorf("chronyd is not as it should be: %w: %+v, %v\n%s", err, report, problem, d.Log())
 	}
+	return report, nil
 }
 
-// WaitSynchronized waits until chronyd follows a source and knows its own
-// frequency, so that the root dispersion has come down from seconds.
+// WaitSynchronized waits until chronyd follows a source and knows its frequency, so that
+// the root dispersion is no longer seconds.
 func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
 	_, err := d.wait(ctx, func(r *chrony.Report) bool {
 		t := r.Tracking
@@ -224,7 +225,7 @@ func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
 	return err
 }
 
-// Log returns what chronyd has logged.
+// Log returns chronyd's log.
 func (d *Chronyd) Log() string {
 	text, err := os.ReadFile(filepath.Join(d.dir, "log"))
 	if err != nil {
@@ -233,14 +234,18 @@ func (d *Chronyd) Log() string {
 	return string(text)
 }
 
-// Pause stops chronyd as a debugger would; Continue lets it go on.
+// Pause stops chronyd with SIGSTOP. Continue resumes it.
 func (d *Chronyd) Pause() error { return d.process.Process.Signal(syscall.SIGSTOP) }
 
 // Continue ends a Pause.
 func (d *Chronyd) Continue() error { return d.process.Process.Signal(syscall.SIGCONT) }
 
-// Kill ends chronyd without giving it time to tidy up.
+// Kill kills chronyd with SIGKILL, so it cannot clean up.
 func (d *Chronyd) Kill() {
+	if d.unguard != nil {
+		d.unguard()
+		d.unguard = nil
+	}
 	if d.process != nil {
 		d.process.Process.Kill()
 		d.process.Wait()
@@ -248,7 +253,7 @@ func (d *Chronyd) Kill() {
 	}
 }
 
-// Close ends chronyd and removes its files.
+// Close stops chronyd and removes its files.
 func (d *Chronyd) Close() {
 	d.Kill()
 	if d.log != nil {
@@ -260,38 +265,38 @@ func (d *Chronyd) Close() {
 	}
 }
 
-// Chronyc returns what chronyc says over the socket, in its CSV form.
+// Chronyc returns the CSV output of a chronyc command over the socket.
 func (d *Chronyd) Chronyc(args ...string) (string, error) {
 	program, err := Program("chrony", "chronyc")
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command(program, append([]string{"-h", d.Socket, "-n", "-c"}, args...)...).Output()
+	out, err := Command(program, append([]string{"-h", d.Socket, "-n", "-c"}, args...)...).Output()
 	if err != nil {
 		return "", fmt.Errorf("chronyc %v: %w: %s", args, err, out)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Steady calls read between two calls of chronyc and returns what chronyc said,
-// in CSV, by report: tracking, sources, sourcestats and activity. It does so again until
-// chronyd has taken no sample in the meantime, so that all saw the same.
+// Steady calls read between two calls of chronyc. It returns chronyc's CSV output by
+// report: tracking, sources, sourcestats and activity. It repeats this until chronyd
+// takes no sample meanwhile, so that all see the same data.
 func (d *Chronyd) Steady(read func()) (map[string]string, error) {
-	for begin := time.Now(); time.Since(begin) < patience; {
-		before, err := d.said()
-		if err != nil {
-			return nil, err
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	var before, after map[string]string
+	var problem error
+	if Poll(ctx, func() bool {
+		if before, problem = d.said(); problem != nil {
+			return true
 		}
 		read()
-		after, err := d.said()
-		if err != nil {
-			return nil, err
-		}
-		if samples(before) == samples(after) {
-			return before, nil
-		}
+		after, problem = d.said()
+		return problem != nil || samples(before) == samples(after)
+	}) != nil {
+		return nil, errors.New("chronyd takes samples all the time")
 	}
-	return nil, errors.New("chronyd takes samples all the time")
+	return before, problem
 }
 
 func (d *Chronyd) said() (map[string]string, error) {
@@ -306,8 +311,8 @@ func (d *Chronyd) said() (map[string]string, error) {
 	return said, nil
 }
 
-// samples are what a new sample changes: tracking's reference time, and each
-// source's offset as it was measured.
+// samples returns the values that change with a new sample: the reference time of
+// tracking, and the measured offset of each source.
 func samples(said map[string]string) string {
 	seen := strings.Split(said["tracking"], ",")[3]
 	for source := range strings.Lines(said["sources"]) {
@@ -316,8 +321,8 @@ func samples(said map[string]string) string {
 	return seen
 }
 
-// FreePort finds a port that nobody uses, neither by UDP nor by TCP. It is below
-// those that the kernel hands out by itself, so that it stays free.
+// FreePort returns a port that is free for UDP and TCP. It is below the kernel's range
+// of ephemeral ports, so it stays free.
 func FreePort() (int, error) {
 	for range 100 {
 		port := 10_000 + rand.IntN(20_000)
@@ -359,7 +364,7 @@ func hasIPv6() bool {
 }
 
 // New starts a chronyd for a test and closes it at the test's end.
-func New(t testing.TB, config Config) *Chronyd {
+func New(t TB, config Config) *Chronyd {
 	t.Helper()
 	d, err := Start(config)
 	if err != nil {
@@ -374,15 +379,15 @@ func New(t testing.TB, config Config) *Chronyd {
 	return d
 }
 
-// Server makes the lines of a chronyd that serves time at the returned port of
-// 127.0.0.0/8, by the local clock, at stratum 1.
+// Server returns the lines of chrony.conf for a chronyd that serves the local clock at
+// stratum 1, on the returned port of 127.0.0.0/8.
 func Server() (lines []string, port int, err error) {
 	if port, err = FreePort(); err != nil {
 		return nil, 0, err
 	}
 	return []string{
 		"port " + strconv.Itoa(port),
-		"bindaddress 0.0.0.0", // so that it answers as 127.0.0.2 and so on, too
+		"bindaddress 0.0.0.0", // so that it also answers on 127.0.0.2 and so on
 		"local stratum 1",
 		"allow 127.0.0.0/8",
 	}, port, nil
@@ -390,7 +395,7 @@ func Server() (lines []string, port int, err error) {
 
 // NewServer starts a chronyd that serves time to others, and returns the line
 // that makes others follow it, without its poll interval and further options.
-func NewServer(t testing.TB) (server *Chronyd, line string) {
+func NewServer(t TB) (server *Chronyd, line string) {
 	t.Helper()
 	lines, port, err := Server()
 	if err != nil {
@@ -402,13 +407,13 @@ func NewServer(t testing.TB) (server *Chronyd, line string) {
 // ServerLine is the line of chrony.conf that follows a [Server].
 func ServerLine(port int) string { return fmt.Sprintf("server 127.0.0.1 port %d iburst", port) }
 
-// Fast is a poll interval of 1/64 s, the shortest there is: with it a chronyd
-// is synchronised within a second.
+// Fast is a poll interval of 1/64 s, the shortest possible. With it, a chronyd
+// synchronizes within a second.
 const Fast = " minpoll -6 maxpoll -6"
 
 // NewSynchronized starts a chronyd that follows a server of its own, and waits
 // until it does. Options are appended to the line that names the server.
-func NewSynchronized(t testing.TB, options string) *Chronyd {
+func NewSynchronized(t TB, options string) *Chronyd {
 	t.Helper()
 	_, line := NewServer(t)
 	d := New(t, Config{Lines: []string{line + Fast + options}})

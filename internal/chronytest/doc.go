@@ -1,6 +1,8 @@
-// Package chronytest gives tests a chronyd, as net/http/httptest gives them a
-// web server: a private real one ([Start]), that can't touch the system clock,
-// and a scripted one ([NewFake]) for what a real one can't be made to do. A real
-// one can be given a time source that jumps ([NewTimeSource]).
-// [Start] and [StartFake] are for programs that are no test.
+// Package chronytest gives tests a chronyd, as net/http/httptest gives them a web
+// server. [Start] starts a private real one that can't touch the system clock. [NewFake]
+// starts a scripted one for what a real one can't be made to do. [NewTimeSource] starts a
+// time source that jumps. [Await] is the one loop that waits for a condition.
+//
+// Programs that are no test use [Start] and [StartFake]: this package does not import
+// the package testing.
 package chronytest

@@ -214,7 +214,8 @@ func (s *facts) explainDispersion() (cause, gain string) {
 // wander is the change of frequency that the bound allows for, in ppm, by the state.
 func (s *facts) wander() float64 {
 	wander := cmp.Or(s.assume.MaxWander, clockerror.DefaultMaxWander)
-	if s.Estimate.State == clockerror.Holdover {
+	// As clockerror has it: also for the sample that ended a holdover.
+	if s.Estimate.State == clockerror.Holdover || s.Report.Tracking.LastUpdateInterval > s.Estimate.HoldoverAge {
 		wander = max(wander, cmp.Or(s.assume.MaxDrift, clockerror.DefaultMaxDrift))
 	}
 	return wander

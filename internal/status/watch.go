@@ -42,7 +42,7 @@ type Window struct {
 	Length  float64  `json:"length_seconds"`
 	Bound   *float64 `json:"bound_max_seconds"`
 	Error   *float64 `json:"error_max_seconds"`
-	Without float64  `json:"without_bound_seconds"`
+	Without float64  `json:"unbounded_seconds"`
 }
 
 // A Bucket counts samples by the size of their bounds.

@@ -36,13 +36,13 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	fmt.Fprintln(w, "ready:", verdict)
 }
 
-// maxError returns what the request asks for; zero if it does not care. A gate that
-// was misspelt must not stand open.
+// maxError returns the limit in the request, or 0 if there is none. Unknown
+// parameters are errors, so that a typo does not disable the check.
 func maxError(r *http.Request) (time.Duration, error) {
 	query := r.URL.Query()
 	for name := range query {
 		if name != "max_error" {
-			return 0, fmt.Errorf("unknown parameter %q: there is max_error, such as max_error=10ms", name)
+			return 0, fmt.Errorf("unknown parameter %q: use max_error, such as max_error=10ms", name)
 		}
 	}
 	if !query.Has("max_error") {

@@ -26,13 +26,13 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"machine":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 }).Parse(pageText))
 
-// policy lets the page load what this program serves, and nothing else.
+// policy allows the page to load only files from this program.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// A page is what page.html shows. The script fetches it again and again, and puts
-// what has changed in the place of what was there: so all words are made here, and
-// are the same without the script.
+// A page is the data of page.html. The script fetches the page periodically and
+// replaces the changed parts. So all text is made here, and the page also works
+// without the script.
 type page struct {
 	status.Full
 	Config
@@ -54,7 +54,7 @@ func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, confi
 	writeCompressed(w, r, "text/html; charset=utf-8", b.Bytes())
 }
 
-// MetricsLink is relative, so that it works behind a proxy.
+// MetricsLink is a relative link, so that it works behind a proxy.
 func (p *page) MetricsLink() string { return strings.TrimPrefix(p.Metrics, "/") }
 
 // shownEvents is how many the table has; the plot marks all.

@@ -112,15 +112,15 @@ func TestGate(t *testing.T) {
 		{wrong, "?max_error=1000000h", 503, "unsynchronized", `^not ready: .*follows no source\n$`},
 		{local, "?max_error=1000000h", 503, "local", `^not ready: .*follows the clock itself\n$`},
 		{nobody, "?max_error=1000000h", 503, "unreachable", `^not ready: .*no answer: connection refused\n.*is chronyd running`},
-		{right, "?max_error=10", 400, "synchronized", `^max_error=10: must be one duration above zero`},
-		{right, "?max_error=0s", 400, "synchronized", `must be one duration above zero`},
-		{right, "?max_error=-1s", 400, "synchronized", `must be one duration above zero`},
-		{right, "?max_error=", 400, "synchronized", `must be one duration above zero`},
-		{right, "?max_error=1s&max_error=1ms", 400, "synchronized", `must be one duration above zero`},
-		{right, "?maxerror=10ms", 400, "synchronized", `^unknown parameter "maxerror": there is max_error`},
+		{right, "?max_error=10", 400, "", `^max_error=10:`},
+		{right, "?max_error=0s", 400, "", `^max_error=`},
+		{right, "?max_error=-1s", 400, "", `^max_error=`},
+		{right, "?max_error=", 400, "", `^max_error=`},
+		{right, "?max_error=1s&max_error=1ms", 400, "", `^max_error=`},
+		{right, "?maxerror=10ms", 400, "", `"maxerror"`},
 	} {
 		response, text := get(t, test.server.URL+"/-/ready"+test.query)
-		if state := response.Header.Get(status.Header); test.status != 400 && state != test.state {
+		if state := response.Header.Get(status.Header); state != test.state {
 			t.Errorf("%s: state %q, want %q", test.query, state, test.state)
 		}
 		if response.StatusCode != test.status || !regexp.MustCompile(test.text).MatchString(text) {

@@ -326,7 +326,7 @@ function rowsOf(history) {
 		length: history.step_seconds ?? history.observed_seconds[i],
 		state: history.state[i],
 		bound: history.bound_seconds[i] == null ? null : Math.max(history.bound_seconds[i], 1e-10), // the scale knows no zero
-		without: history.without_bound_seconds[i],
+		without: history.unbounded_seconds[i],
 	}));
 }
 

@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package deploy
 
 import (
 	"bytes"
@@ -12,6 +14,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestRelease makes a release twice, and looks at what others would download.
@@ -36,6 +41,10 @@ func TestRelease(t *testing.T) {
 		}
 		if strings.HasSuffix(name, ".oci.tar") && bytes.Contains(data, []byte("artifactType")) {
 			t.Errorf("%s: skopeo drops artifactType, and a registry would hold another digest", name)
+		}
+		// A kubelet looks for docker.io/library/… where a name has no registry.
+		if strings.HasSuffix(name, ".oci.tar") && !bytes.Contains(data, []byte(`"io.containerd.image.name": "ghcr.io/chrony-tracker/chrony-tracker:v1.2.3"`)) {
+			t.Errorf("%s: not the name under which it is published", name)
 		}
 		files = append(files, name)
 	}
@@ -74,10 +83,10 @@ func makeRelease(t *testing.T, environment ...string) string {
 	tree := copyOfTree(t)
 	if environment != nil { // what .helmignore leaves out must not matter
 		for _, stray := range []string{".DS_Store", "templates/service.yaml.swp", "files/rules.tmp"} {
-			must(t, os.WriteFile(filepath.Join(tree, "deploy/helm/chrony-tracker", stray), nil, 0o644))
+			chronytest.Must(t, os.WriteFile(filepath.Join(tree, "deploy/helm/chrony-tracker", stray), nil, 0o644))
 		}
 	}
-	cmd := exec.Command("make", "-s", "-C", tree, "release", "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000")
+	cmd := programtest.Tool(t, "make", "-s", "-C", tree, "release", "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000", "HELM="+tool(t, helm))
 	cmd.Env = append(os.Environ(), environment...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -88,7 +97,7 @@ func makeRelease(t *testing.T, environment ...string) string {
 // checkArchive looks at a program as it is published, and at its bill of materials.
 func checkArchive(t *testing.T, dir, base string) {
 	unpacked := t.TempDir()
-	if out, err := exec.Command("tar", "-xzf", filepath.Join(dir, base+".tar.gz"), "-C", unpacked).CombinedOutput(); err != nil {
+	if out, err := programtest.Tool(t, "tar", "-xzf", filepath.Join(dir, base+".tar.gz"), "-C", unpacked).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	program := filepath.Join(unpacked, base, "chrony-tracker")
@@ -102,7 +111,7 @@ func checkArchive(t *testing.T, dir, base string) {
 		}
 	}
 	if strings.HasSuffix(base, "amd64") {
-		if out, err := exec.Command(program, "--version").Output(); err == nil && !strings.Contains(string(out), "version v1.2.3") {
+		if out, err := programtest.Tool(t, program, "--version").Output(); err == nil && !strings.Contains(string(out), "version v1.2.3") {
 			t.Errorf("--version: %s", out)
 		}
 	}
@@ -140,7 +149,7 @@ func checkArchive(t *testing.T, dir, base string) {
 
 // TestSystemdUnit wants systemd to understand the unit, and to find it harmless.
 func TestSystemdUnit(t *testing.T) {
-	text, err := os.ReadFile("../deploy/systemd/chrony-tracker.service")
+	text, err := os.ReadFile("../../../deploy/systemd/chrony-tracker.service")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,14 +162,14 @@ func TestSystemdUnit(t *testing.T) {
 		t.Skip("needs systemd-analyze to try the rest")
 	}
 	unit := filepath.Join(t.TempDir(), "chrony-tracker.service")
-	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/chrony-tracker", binary)), 0o644); err != nil {
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/chrony-tracker", programtest.Path)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "chrony-tracker.service") {
+	if out, err := programtest.Tool(t, "systemd-analyze", "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "chrony-tracker.service") {
 		t.Errorf("%v: %s", err, out)
 	}
 	// In tenths; systemd calls up to 2 OK, and a unit without any protection 9.6.
-	if out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=17", unit).CombinedOutput(); err != nil {
+	if out, err := programtest.Tool(t, "systemd-analyze", "security", "--offline=yes", "--threshold=17", unit).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -1,4 +1,8 @@
-package test
+//go:build system
+
+// Package daemons tests the program beside daemons that fail, hang and lie, for longer
+// than other tests take, and on machines that only root can make.
+package daemons
 
 import (
 	"errors"
@@ -11,7 +15,10 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 var (
 	faultTime = flag.Duration("faults", 15*time.Second, "how long TestFaults goes on")
@@ -36,25 +43,25 @@ func TestFaults(t *testing.T) {
 const chronyTimeout = time.Second // the default of --chrony.timeout
 
 func faults(t *testing.T, d *chronytest.Chronyd, address string) {
-	s := start(t, "--chrony.address="+address)
+	s := programtest.Start(t, "--chrony.address="+address)
 	before := settled(t, s)
 	log := &scrapes{}
 	stop := log.begin(t, s)
 	for begin := time.Now(); time.Since(begin) < *faultTime; {
 		d.Kill()
 		log.gone(func() { time.Sleep(200 * time.Millisecond) })
-		must(t, d.Launch())
+		chronytest.Must(t, d.Launch())
 		back(t, s, "the restart")
 
-		must(t, d.Pause())
+		chronytest.Must(t, d.Pause())
 		log.gone(func() { time.Sleep(1200 * time.Millisecond) })
-		must(t, d.Continue())
+		chronytest.Must(t, d.Continue())
 		back(t, s, "SIGCONT")
 
-		must(t, d.WaitSynchronized(t.Context()))
-		must(t, d.Restart()) // at once
+		chronytest.Must(t, d.WaitSynchronized(t.Context()))
+		chronytest.Must(t, d.Restart()) // at once
 		back(t, s, "the restart at once")
-		must(t, d.WaitSynchronized(t.Context()))
+		chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	}
 	stop()
 	log.check(t)
@@ -66,27 +73,20 @@ func faults(t *testing.T, d *chronytest.Chronyd, address string) {
 			t.Errorf("%s: %v before, %v after", what, before[what], after[what])
 		}
 	}
-	s.stop(t)
+	s.Stop(t)
 	entries, err := os.ReadDir(filepath.Dir(d.Socket))
 	if err != nil || len(entries) != 1 {
 		t.Errorf("beside chronyd's socket: %v, %v", entries, err)
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // settled scrapes when no other scrape is under way.
-func settled(t *testing.T, s *server) map[string]float64 {
+func settled(t *testing.T, s *programtest.Server) map[string]float64 {
 	t.Helper()
 	var values map[string]float64
 	previous := math.NaN()
-	await(t, "the program to have nothing to do", func() bool {
-		values = s.mustScrape(t)
+	chronytest.Await(t, "the program to have nothing to do", func() bool {
+		values = s.MustScrape(t)
 		same := values["go_goroutines"] == previous
 		previous = values["go_goroutines"]
 		return same
@@ -96,10 +96,10 @@ func settled(t *testing.T, s *server) map[string]float64 {
 
 // back wants chrony_up to be 1 again within a second of the daemon's coming back.
 // The daemon itself needs a moment before it answers anybody.
-func back(t *testing.T, s *server, from string) {
+func back(t *testing.T, s *programtest.Server, from string) {
 	t.Helper()
 	begin := time.Now()
-	await(t, "chrony_up after "+from, func() bool { return s.mustScrape(t)["chrony_up"] == 1 })
+	chronytest.Await(t, "chrony_up after "+from, func() bool { return s.MustScrape(t)["chrony_up"] == 1 })
 	if took := time.Since(begin); took > time.Second+*slack {
 		t.Errorf("chrony_up 1 took %v after %s", took, from)
 	}
@@ -121,7 +121,7 @@ type scrape struct {
 }
 
 // begin starts twenty scrapes a second; stop ends them.
-func (l *scrapes) begin(t *testing.T, s *server) (stop func()) {
+func (l *scrapes) begin(t *testing.T, s *programtest.Server) (stop func()) {
 	var wg sync.WaitGroup
 	end := make(chan struct{})
 	wg.Go(func() {
@@ -134,7 +134,7 @@ func (l *scrapes) begin(t *testing.T, s *server) (stop func()) {
 			case <-ticker.C:
 				wg.Go(func() {
 					begin := time.Now()
-					text, err := s.fetch()
+					text, err := s.Fetch()
 					l.mu.Lock()
 					defer l.mu.Unlock()
 					l.seen = append(l.seen, scrape{interval{begin, time.Now()}, text, err})
@@ -161,12 +161,12 @@ func (l *scrapes) check(t *testing.T) {
 	t.Helper()
 	states, slowest, within := make(map[string]int), time.Duration(0), 0
 	for _, s := range l.seen {
-		values, err := parse(s.text)
+		values, err := programtest.Parse(s.text)
 		if err = errors.Join(s.err, err); err != nil {
 			t.Error(err)
 			continue
 		}
-		state, took := stateOf(values), s.end.Sub(s.begin)
+		state, took := programtest.StateOf(values), s.end.Sub(s.begin)
 		states[state]++
 		slowest = max(slowest, took)
 		if took > chronyTimeout+*slack {

@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package prometheus
 
 import (
 	"encoding/json"
@@ -7,12 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 var (
@@ -28,7 +32,7 @@ var (
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	interval := max(1, *loadNodes/100) // seconds between two scrapes
-	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", strconv.Itoa(max(1, 60/interval))).Output()
+	rules, err := programtest.Tool(t, "go", "run", "../../../deploy/prometheus/generate", "-C", "../../..", "-print", "prometheus", "-faster", strconv.Itoa(max(1, 60/interval))).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +49,7 @@ scrape_configs: [{job_name: fleet, http_sd_configs: [{url: "http://%[2]s/targets
 	p := startPrometheusIn(t, dir)
 	begin := time.Now()
 	patience := 30*time.Second + time.Duration(4*interval)*time.Second + *loadFor
-	awaitFor(t, patience, "all nodes", func() bool {
+	chronytest.AwaitFor(t, patience, "all nodes", func() bool {
 		return time.Since(begin) >= *loadFor && p.value(t, "count(node:chrony_clock_error_bound_seconds:max)") == float64(*loadNodes)
 	})
 	for _, figure := range []struct{ name, query string }{

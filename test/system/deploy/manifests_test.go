@@ -1,4 +1,8 @@
-package test
+//go:build system
+
+// Package deploy tests what users install: the manifests, the chart, the image and the
+// release.
+package deploy
 
 import (
 	"fmt"
@@ -6,11 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 // These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
 // test/kubernetes.sh tries the manifests on a cluster.
@@ -20,9 +29,9 @@ type object = map[string]any
 // kustomize returns the objects of a variant.
 func kustomize(t *testing.T, variant string) []object {
 	t.Helper()
-	cmd := exec.Command("kubectl", "kustomize", "../deploy/kubernetes/"+variant)
+	cmd := programtest.Tool(t, "kubectl", "kustomize", "../../../deploy/kubernetes/"+variant)
 	if _, err := exec.LookPath("kubectl"); err != nil {
-		cmd = exec.Command("go", "run", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "build", "../deploy/kubernetes/"+variant)
+		cmd = programtest.Tool(t, "go", "run", "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1", "build", "../../../deploy/kubernetes/"+variant)
 	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -221,9 +230,38 @@ func TestTrackerURL(t *testing.T) {
 	}
 }
 
+// TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
+// manifests.
+func TestOverlay(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guides/kubernetes.md")
+	must(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of YAML in the guide, want the overlay and the patch of its user id", len(blocks))
+	}
+	manifests, err := filepath.Abs("../deploy/kubernetes")
+	must(t, err)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	local, err := filepath.Rel(dir, filepath.Join(manifests, "socket"))
+	must(t, err)
+	overlay := regexp.MustCompile(`https://\S+`).ReplaceAllLiteralString(blocks[0][1]+blocks[1][1], local)
+	must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
+	variant, err := filepath.Rel(manifests, dir)
+	must(t, err)
+	daemonset, _ := render(t, variant)
+	pod := at(daemonset, "spec", "template", "spec")
+	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
+		t.Errorf("image %v", image)
+	}
+	if user := at(pod, "securityContext", "runAsUser"); user != 995 {
+		t.Errorf("user %v", user)
+	}
+}
+
 // TestOneFile wants the single file to be what Kustomize makes.
 func TestOneFile(t *testing.T) {
-	text, err := os.ReadFile("../deploy/kubernetes/chrony-tracker.yaml")
+	text, err := os.ReadFile("../../../deploy/kubernetes/chrony-tracker.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +274,7 @@ func TestOneFile(t *testing.T) {
 // the pods that the manifests make, no others, and name the node.
 func TestScraping(t *testing.T) {
 	read := func(name string) object {
-		text, err := os.ReadFile(filepath.Join("../deploy/kubernetes/scrape", name))
+		text, err := os.ReadFile(filepath.Join("../../../deploy/kubernetes/scrape", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,15 +1,18 @@
-package test
+//go:build system
+
+package deploy
 
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // Where the schemas of Kubernetes' objects and of the Prometheus Operator's come
@@ -114,7 +117,7 @@ func inline(definitions map[string]object, schema any) any {
 // moduleDir returns the folder of a module, which is fetched if need be.
 func moduleDir(t *testing.T, module string) string {
 	t.Helper()
-	cmd := exec.Command("go", "mod", "download", "-json", module)
+	cmd := programtest.Tool(t, "go", "mod", "download", "-json", module)
 	cmd.Env = append(os.Environ(), "GOFLAGS=")
 	out, err := cmd.Output()
 	if err != nil {

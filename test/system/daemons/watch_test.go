@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package daemons
 
 import (
 	"encoding/json"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // state returns the seconds that the clock has been in a state.
@@ -28,9 +31,9 @@ func notGood(values map[string]float64, objective string) float64 {
 }
 
 // upTo returns how many samples had a bound up to a limit.
-func (s *server) upTo(t *testing.T, limit string) float64 {
+func upTo(t *testing.T, s *programtest.Server, limit string) float64 {
 	t.Helper()
-	text, err := s.fetch()
+	text, err := s.Fetch()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,25 +52,25 @@ func (s *server) upTo(t *testing.T, limit string) float64 {
 func TestSpikeBetweenScrapes(t *testing.T) {
 	source := chronytest.NewTimeSource(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{source.Line + chronytest.Fast}})
-	must(t, d.WaitSynchronized(t.Context()))
-	s := start(t, "--chrony.address="+d.Address, "--objective=finra-cat", "--objective=lax=1s")
-	await(t, "a sample", func() bool { return s.mustScrape(t)["chrony_tracker_samples_total"] > 0 })
-	before := s.mustScrape(t)
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--objective=finra-cat", "--objective=lax=1s")
+	chronytest.Await(t, "a sample", func() bool { return s.MustScrape(t)["chrony_tracker_samples_total"] > 0 })
+	before := s.MustScrape(t)
 
 	const spike = 5 * time.Second
 	source.SetError(200 * time.Millisecond)
 	time.Sleep(spike)
 	source.SetError(0)
-	must(t, d.WaitSynchronized(t.Context()))
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	gone := time.Now()
 	d.Kill()
 	time.Sleep(2 * time.Second)
-	must(t, d.Restart())
+	chronytest.Must(t, d.Restart())
 	absent := time.Since(gone).Seconds()
-	must(t, d.WaitSynchronized(t.Context()))
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	var after map[string]float64
-	await(t, "a good sample", func() bool {
-		after = s.mustScrape(t)
+	chronytest.Await(t, "a good sample", func() bool {
+		after = s.MustScrape(t)
 		return state(after, "synchronized") > state(before, "synchronized")+spike.Seconds()+1
 	})
 
@@ -80,12 +83,12 @@ func TestSpikeBetweenScrapes(t *testing.T) {
 		if largest := after["chrony_clock_error_bound_max_seconds/"+window]; !(largest >= 0.2 && largest < 0.25) {
 			t.Errorf("the largest bound of %s is %v", window, largest)
 		}
-		if without := after["chrony_clock_without_bound_seconds/"+window]; math.Abs(without-state(after, "unreachable")-state(after, "unsynchronized")-state(after, "unobserved")) > 0.01 || without < 1 {
+		if without := after["chrony_clock_unbounded_seconds/"+window]; math.Abs(without-state(after, "unreachable")-state(after, "unsynchronized")-state(after, "unobserved")) > 0.01 || without < 1 {
 			t.Errorf("%s was without a bound for %v s, chronyd was away for %v s", window, without, absent)
 		}
 	}
 	unobserved := state(after, "unobserved") // none, but on a busy machine
-	spiked := s.upTo(t, "0.25") - s.upTo(t, "0.175")
+	spiked := upTo(t, s, "0.25") - upTo(t, s, "0.175")
 	if spiked > spike.Seconds()+1 || spiked+unobserved < spike.Seconds()-1 {
 		t.Errorf("%v samples above 175 ms, %v s unobserved", spiked, unobserved)
 	}
@@ -98,17 +101,17 @@ func TestSpikeBetweenScrapes(t *testing.T) {
 	if n := after["chrony_clock_events_total/chronyd_restarted"]; n != 1 {
 		t.Errorf("%v restarts", n)
 	}
-	s.historyShows(t, 0.2)
+	historyShows(t, s, 0.2)
 }
 
 // historyShows wants the largest bound to be in a history of long steps, and the
 // events to tell of the restart.
-func (s *server) historyShows(t *testing.T, bound float64) {
+func historyShows(t *testing.T, s *programtest.Server, bound float64) {
 	t.Helper()
 	var history struct {
 		Bound []*float64 `json:"bound_seconds"`
 	}
-	s.get(t, "/api/v1/history?step=1m", &history)
+	get(t, s, "/api/v1/history?step=1m", &history)
 	largest := 0.0
 	for _, b := range history.Bound {
 		if b != nil {
@@ -119,7 +122,7 @@ func (s *server) historyShows(t *testing.T, bound float64) {
 		t.Errorf("the history knows of no more than %v s", largest)
 	}
 	var events struct{ Events []struct{ Event string } }
-	s.get(t, "/api/v1/events", &events)
+	get(t, s, "/api/v1/events", &events)
 	kinds := ""
 	for _, e := range events.Events {
 		kinds += e.Event + " "
@@ -129,9 +132,9 @@ func (s *server) historyShows(t *testing.T, bound float64) {
 	}
 }
 
-func (s *server) get(t *testing.T, path string, value any) {
+func get(t *testing.T, s *programtest.Server, path string, value any) {
 	t.Helper()
-	response, err := http.Get(s.url + path)
+	response, err := http.Get(s.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,18 +161,18 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := chronytest.NewSynchronized(t, "")
-			s := start(t, append(test.args, "--chrony.address="+d.Address, "--objective=kerberos", "--objective=mifid2-1s")...)
-			await(t, "samples", func() bool { return s.mustScrape(t)["chrony_tracker_samples_total"] > 1 })
-			before := s.mustScrape(t)
+			s := programtest.Start(t, append(test.args, "--chrony.address="+d.Address, "--objective=kerberos", "--objective=mifid2-1s")...)
+			chronytest.Await(t, "samples", func() bool { return s.MustScrape(t)["chrony_tracker_samples_total"] > 1 })
+			before := s.MustScrape(t)
 			begin := time.Now()
-			must(t, test.end(d))
+			chronytest.Must(t, test.end(d))
 			time.Sleep(long)
-			must(t, test.back(d))
+			chronytest.Must(t, test.back(d))
 			absent := time.Since(begin).Seconds()
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 			var after map[string]float64
-			await(t, "chronyd to be seen again", func() bool {
-				after = s.mustScrape(t)
+			chronytest.Await(t, "chronyd to be seen again", func() bool {
+				after = s.MustScrape(t)
 				return state(after, "synchronized") >= state(before, "synchronized")+2
 			})
 			unreachable := state(after, "unreachable") - state(before, "unreachable")
@@ -183,8 +186,8 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 					t.Errorf("%s was missed for %v s: %v s unreachable, %v s otherwise", objective, missed, unreachable, other)
 				}
 			}
-			if elapsed := time.Since(begin).Seconds(); after["chrony_clock_without_bound_seconds/1m"] > elapsed {
-				t.Errorf("%v s without a bound in %v", after["chrony_clock_without_bound_seconds/1m"], elapsed)
+			if elapsed := time.Since(begin).Seconds(); after["chrony_clock_unbounded_seconds/1m"] > elapsed {
+				t.Errorf("%v s without a bound in %v", after["chrony_clock_unbounded_seconds/1m"], elapsed)
 			}
 			restarts := 0.0
 			if test.name == "killed" {
@@ -200,16 +203,16 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 // TestClockIsSet sets the clock to its own value, which changes nothing.
 func TestClockIsSet(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=1h") // so that it is the kernel who tells
-	await(t, "a sample", func() bool { return s.mustScrape(t)["chrony_tracker_samples_total"] == 1 })
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=1h") // so that it is the kernel who tells
+	chronytest.Await(t, "a sample", func() bool { return s.MustScrape(t)["chrony_tracker_samples_total"] == 1 })
 	if err := setToItself(); errors.Is(err, os.ErrPermission) {
 		t.Skip("this takes CAP_SYS_TIME")
 	} else if err != nil {
 		t.Fatal(err)
 	}
 	var values map[string]float64
-	await(t, "the step", func() bool {
-		values = s.mustScrape(t)
+	chronytest.Await(t, "the step", func() bool {
+		values = s.MustScrape(t)
 		return values["chrony_clock_steps_total"] == 1
 	})
 	if size := values["chrony_clock_last_step_seconds"]; math.Abs(size) > 0.001 {

@@ -1,11 +1,12 @@
-package test
+//go:build system
+
+package deploy
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -13,14 +14,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // These tests read what the chart makes of every switch, and compare it with the
 // manifests for Kustomize: the two must not drift apart.
 
 const (
-	chart     = "../deploy/helm/chrony-tracker"
+	chart     = "../../../deploy/helm/chrony-tracker"
 	helm      = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 	helmDocs  = "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2"
 	conform   = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
@@ -41,7 +44,7 @@ func tool(t *testing.T, program string) string {
 	if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 		return filepath.Join(dir, name)
 	}
-	install := exec.Command("go", "install", program)
+	install := programtest.Tool(t, "go", "install", program)
 	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", program, err, out)
@@ -52,7 +55,7 @@ func tool(t *testing.T, program string) string {
 // run runs a tool and returns what it prints on stdout, and then on stderr.
 func run(t *testing.T, input string, program string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := exec.Command(tool(t, program), args...)
+	cmd := programtest.Tool(t, tool(t, program), args...)
 	cmd.Stdin = strings.NewReader(input)
 	// No settings and no cluster of whoever runs the tests.
 	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "KUBECONFIG=/dev/null")
@@ -67,12 +70,12 @@ func run(t *testing.T, input string, program string, args ...string) (stdout, st
 func withDashboards(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "chrony-tracker")
-	must(t, os.CopyFS(dir, os.DirFS(chart)))
+	chronytest.Must(t, os.CopyFS(dir, os.DirFS(chart)))
 	dashboards := filepath.Join(dir, "files/dashboards")
-	must(t, os.RemoveAll(dashboards))
+	chronytest.Must(t, os.RemoveAll(dashboards))
 	for _, name := range names {
-		must(t, os.MkdirAll(dashboards, 0o755))
-		must(t, os.WriteFile(filepath.Join(dashboards, name+".json"), []byte(`{"title": "`+name+`"}`+"\n"), 0o644))
+		chronytest.Must(t, os.MkdirAll(dashboards, 0o755))
+		chronytest.Must(t, os.WriteFile(filepath.Join(dashboards, name+".json"), []byte(`{"title": "`+name+`"}`+"\n"), 0o644))
 	}
 	return dir
 }
@@ -221,7 +224,7 @@ func TestChartMonitors(t *testing.T) {
 		return decode(t, string(text))[0]
 	}
 	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheus.podMonitor.enabled=true,prometheus.podMonitor.apiVersion=azmonitoring.coreos.com/v1")
-	monitor, want := made["PodMonitor"], read("../deploy/kubernetes/scrape/azure-podmonitor.yaml")
+	monitor, want := made["PodMonitor"], read("../../../deploy/kubernetes/scrape/azure-podmonitor.yaml")
 	endpoint := at(monitor, "spec", "podMetricsEndpoints", 0).(object)
 	delete(endpoint, "scheme") // the default
 	delete(endpoint, "scrapeTimeout")
@@ -229,7 +232,7 @@ func TestChartMonitors(t *testing.T) {
 	if monitor["apiVersion"] != want["apiVersion"] || !reflect.DeepEqual(monitor["spec"], want["spec"]) {
 		t.Errorf("PodMonitor %v, and in the chart %v", want, monitor)
 	}
-	if got, want := made["PrometheusRule"]["spec"], read("../deploy/prometheus/prometheusrule.yaml")["spec"]; !reflect.DeepEqual(got, want) {
+	if got, want := made["PrometheusRule"]["spec"], read("../../../deploy/prometheus/prometheusrule.yaml")["spec"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("PrometheusRule %v, and in the chart %v", want, got)
 	}
 }
@@ -291,7 +294,7 @@ func TestChartPairLimit(t *testing.T) {
 func TestChartDashboards(t *testing.T) {
 	set := "--set=image.repository=r,dashboards.enabled=true"
 	text, err := templateOf(t, withDashboards(t, "one", "two"), set)
-	must(t, err)
+	chronytest.Must(t, err)
 	var found []string
 	for _, o := range decode(t, text) {
 		if o["kind"] == "ConfigMap" && at(o, "metadata", "labels", "grafana_dashboard") == "1" {
@@ -311,7 +314,7 @@ func TestChartDashboards(t *testing.T) {
 // TestChartProfiles wants the schema to know the objectives that the tracker knows.
 func TestChartProfiles(t *testing.T) {
 	text, err := os.ReadFile(chart + "/values.schema.json")
-	must(t, err)
+	chronytest.Must(t, err)
 	var schema struct {
 		Properties struct {
 			Objectives struct {
@@ -321,7 +324,7 @@ func TestChartProfiles(t *testing.T) {
 			}
 		}
 	}
-	must(t, json.Unmarshal(text, &schema))
+	chronytest.Must(t, json.Unmarshal(text, &schema))
 	var want []string
 	for _, p := range objective.Profiles {
 		want = append(want, p.Name)

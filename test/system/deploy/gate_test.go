@@ -1,9 +1,10 @@
-package test
+//go:build system
+
+package deploy
 
 import (
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -11,11 +12,12 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 func readGate(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../deploy/kubernetes/gate", name))
+	text, err := os.ReadFile(filepath.Join("../../../deploy/kubernetes/gate", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +43,14 @@ func TestGateExamples(t *testing.T) {
 // before node-problem-detector ends it.
 func TestNodeProblemDetectorGivesUp(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	chronytest.Must(t, err)
 	defer silent.Close()
 	manifest := decode(t, readGate(t, "node-problem-detector.yaml"))[0]
 	config := written(t, at(manifest, "data", "clock.json").(string))
 	timeout, err := time.ParseDuration(at(config, "pluginConfig", "timeout").(string))
-	must(t, err)
+	chronytest.Must(t, err)
 	host, port, _ := net.SplitHostPort(silent.Addr().String())
-	cmd := exec.Command("bash", "-c", at(manifest, "data", "clock.sh").(string))
+	cmd := programtest.Tool(t, "bash", "-c", at(manifest, "data", "clock.sh").(string))
 	cmd.Env = []string{"HOST_IP=" + host, "PORT=" + port}
 	begin := time.Now()
 	out, _ := cmd.Output()
@@ -60,15 +62,15 @@ func TestNodeProblemDetectorGivesUp(t *testing.T) {
 // TestNodeProblemDetector runs the script as node-problem-detector does.
 func TestNodeProblemDetector(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
-	s := start(t, "--chrony.address="+d.Address)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
 	script := at(decode(t, readGate(t, "node-problem-detector.yaml"))[0], "data", "clock.sh").(string)
 	file := filepath.Join(t.TempDir(), "clock.sh")
 	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	ask := func(maxError string) (string, int) {
-		host, port, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), ":")
-		cmd := exec.Command("bash", file)
+		host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+		cmd := programtest.Tool(t, "bash", file)
 		cmd.Env = []string{"HOST_IP=" + host, "PORT=" + port, "MAX_ERROR=" + maxError}
 		out, _ := cmd.Output()
 		return string(out), cmd.ProcessState.ExitCode()
@@ -83,7 +85,7 @@ func TestNodeProblemDetector(t *testing.T) {
 		{func() {}, "10ms", 1, `^not ready: .* 2\d\d ms .*more than 10 ms\n$`},
 		{func() {}, "soon", 2, `^max_error=soon: must be one duration`},
 		{d.Kill, "1s", 1, `^not ready: .*no answer`},
-		{func() { s.stop(t) }, "1s", 2, `^no tracker answers\n$`},
+		{func() { s.Stop(t) }, "1s", 2, `^no tracker answers\n$`},
 	} {
 		test.before()
 		if text, status := ask(test.maxError); status != test.status || !regexp.MustCompile(test.text).MatchString(text) {

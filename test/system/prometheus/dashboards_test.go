@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package prometheus
 
 import (
 	"encoding/json"
@@ -7,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // mayBeEmpty are the queries of panels that show nothing while all is well.
@@ -41,7 +43,7 @@ func TestDashboards(t *testing.T) {
 					p.answer(t, q, fleet.cluster)
 					continue
 				}
-				await(t, fmt.Sprintf("an answer to %s (%s): %s", q.name, q.dashboard, q.expr), func() bool { return p.answer(t, q, fleet.cluster) })
+				chronytest.Await(t, fmt.Sprintf("an answer to %s (%s): %s", q.name, q.dashboard, q.expr), func() bool { return p.answer(t, q, fleet.cluster) })
 			}
 		})
 	}
@@ -55,7 +57,7 @@ func TestDashboards(t *testing.T) {
 
 // testStates wants the states of the broken fleet, and of a node that is not there.
 func testStates(t *testing.T, p *prometheus, expr map[string]string) {
-	await(t, "the states of the worst nodes", func() bool {
+	chronytest.Await(t, "the states of the worst nodes", func() bool {
 		states := p.byNode(t, expr["Ten worst nodes, and why B"])
 		return states["node-0005"] == 5 && states["node-0007"] == 4 && states["node-0006"] == 3 && states["node-0012"] == 2 && has(states, "node-0008", 0)
 	})
@@ -74,7 +76,7 @@ func testStates(t *testing.T, p *prometheus, expr map[string]string) {
 	if got := p.byNode(t, expr["Nodes D"]); got[""] < 1 {
 		t.Errorf("%v contradicted nodes", got)
 	}
-	await(t, "an alert for a contradicted node", func() bool {
+	chronytest.Await(t, "an alert for a contradicted node", func() bool {
 		return has(p.byNode(t, `ALERTS{alertname="ClockContradicted",alertstate="firing",cluster="broken"}`), "node-0012", 1)
 	})
 	if got := p.byNode(t, expr["Worst pair A"]); !math.IsInf(got[""], 1) {
@@ -88,14 +90,14 @@ func testGone(t *testing.T, p *prometheus, expr map[string]string, another func(
 	silent, state, states := of.Replace(expr["Silent nodes A"]), of.Replace(expr["State A"]), of.Replace(expr["States A"])
 	t.Run("watched", func(t *testing.T) {
 		another(t)
-		await(t, "the node", func() bool { return has(p.byNode(t, states), "", 0) })
-		await(t, "the node not to be missed", func() bool { return !has(p.byNode(t, silent), "node-0001", 1) }) // scrapes may be late
+		chronytest.Await(t, "the node", func() bool { return has(p.byNode(t, states), "", 0) })
+		chronytest.Await(t, "the node not to be missed", func() bool { return !has(p.byNode(t, silent), "node-0001", 1) }) // scrapes may be late
 	})
-	await(t, "its state to be unknown", func() bool { return has(p.byNode(t, state), "", -1) })
+	chronytest.Await(t, "its state to be unknown", func() bool { return has(p.byNode(t, state), "", -1) })
 	if got := p.byNode(t, states); !has(got, "", -1) {
 		t.Errorf("its state is drawn as %v", got)
 	}
-	await(t, "the node to be missed", func() bool { return has(p.byNode(t, silent), "node-0001", 1) })
+	chronytest.Await(t, "the node to be missed", func() bool { return has(p.byNode(t, silent), "node-0001", 1) })
 }
 
 func has(values map[string]float64, node string, want float64) bool {
@@ -111,7 +113,7 @@ type question struct {
 
 func questions(t *testing.T, dashboard string) []*question {
 	t.Helper()
-	text, err := os.ReadFile("../deploy/grafana/" + dashboard + ".json")
+	text, err := os.ReadFile("../../../deploy/grafana/" + dashboard + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,11 +220,11 @@ func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.
 func watchFleets(t *testing.T) (p *prometheus, another func(*testing.T)) {
 	t.Helper()
 	dir := t.TempDir()
-	rules, err := exec.Command("go", "run", "../deploy/prometheus/generate", "-C", "..", "-print", "prometheus", "-faster", "60").Output()
+	rules, err := programtest.Tool(t, "go", "run", "../../../deploy/prometheus/generate", "-C", "../../..", "-print", "prometheus", "-faster", "60").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, later := buildDemo(t, dir), freeAddress(t)
+	program, later := buildDemo(t, dir), programtest.FreeAddress(t)
 	config := fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 rule_files: [rules.yml]
@@ -249,7 +251,7 @@ scrape_configs:
 func buildDemo(t *testing.T, dir string) string {
 	t.Helper()
 	program := filepath.Join(dir, "chrony-tracker-demo")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/chrony-tracker-demo").CombinedOutput(); err != nil {
+	if out, err := programtest.Tool(t, "go", "build", "-o", program, "../../../cmd/chrony-tracker-demo").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return program
@@ -258,7 +260,7 @@ func buildDemo(t *testing.T, dir string) string {
 // startDemo runs a fleet of so many nodes and returns its address.
 func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 	t.Helper()
-	address := freeAddress(t)
+	address := programtest.FreeAddress(t)
 	runDemo(t, program, address, nodes, args...)
 	return address
 }
@@ -266,17 +268,8 @@ func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 // runDemo runs one at an address, until the end of the test.
 func runDemo(t *testing.T, program, address string, nodes int, args ...string) {
 	t.Helper()
-	startProcess(t, exec.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
-	await(t, "the fleet", func() bool { return isServed("http://" + address) })
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := chronytest.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "127.0.0.1:" + strconv.Itoa(port)
+	programtest.Run(t, chronytest.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))
+	chronytest.Await(t, "the fleet", func() bool { return programtest.IsServed("http://" + address) })
 }
 
 // startPrometheusIn runs a Prometheus with the files of a folder.
@@ -286,35 +279,9 @@ func startPrometheusIn(t *testing.T, dir string) *prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
-	startProcess(t, exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
+	address := programtest.FreeAddress(t)
+	programtest.Run(t, chronytest.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
 	p := &prometheus{"http://" + address}
-	await(t, "Prometheus", func() bool { return isServed(p.url + "/-/ready") })
+	chronytest.Await(t, "Prometheus", func() bool { return programtest.IsServed(p.url + "/-/ready") })
 	return p
-}
-
-// startProcess runs a program until the end of the test.
-func startProcess(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-}
-
-func isServed(url string) bool {
-	response, err := http.Get(url)
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
 }

@@ -1,4 +1,7 @@
-package test
+//go:build system
+
+// Package prometheus tests the metrics, rules and dashboards with a real Prometheus.
+package prometheus
 
 import (
 	"encoding/json"
@@ -6,23 +9,24 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 // TestPrometheus has a real Prometheus scrape the program, with the plain rule
 // that users have: it must fire when chronyd dies, not fall silent.
 func TestPrometheus(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
 	query := startPrometheus(t, s)
 
-	await(t, "a value", func() bool { return len(query("chrony_clock_error_ms < 50")) == 1 })
+	chronytest.Await(t, "a value", func() bool { return len(query("chrony_clock_error_ms < 50")) == 1 })
 	if alerts := query(`ALERTS{alertstate="firing"}`); len(alerts) != 0 {
 		t.Errorf("fires for a good clock: %v", alerts)
 	}
@@ -31,7 +35,7 @@ func TestPrometheus(t *testing.T) {
 	}
 
 	d.Kill()
-	await(t, "the alert", func() bool {
+	chronytest.Await(t, "the alert", func() bool {
 		alerts := query(`ALERTS{alertstate="firing"}`)
 		return len(alerts) == 1 && alerts[0]["alertname"] == "ClockError"
 	})
@@ -48,18 +52,18 @@ func TestPrometheus(t *testing.T) {
 	if err := d.WaitSynchronized(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the alert to end", func() bool { return len(query(`ALERTS{alertstate="firing"}`)) == 0 })
+	chronytest.Await(t, "the alert to end", func() bool { return len(query(`ALERTS{alertstate="firing"}`)) == 0 })
 }
 
 // startPrometheus returns a function that puts a query to a Prometheus that
 // scrapes the program five times a second, and gets the labels of the result.
-func startPrometheus(t *testing.T, s *server) func(query string) []map[string]string {
+func startPrometheus(t *testing.T, s *programtest.Server) func(query string) []map[string]string {
 	t.Helper()
 	return runPrometheus(t, t.TempDir(), fmt.Sprintf(`
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
 rule_files: [rules.yml]
 scrape_configs: [{job_name: chrony, static_configs: [{targets: [%q]}]}]
-`, strings.TrimPrefix(s.url, "http://")),
+`, strings.TrimPrefix(s.URL, "http://")),
 		`groups: [{name: clock, rules: [{alert: ClockError, expr: chrony_clock_error_ms > 50}]}]`,
 	).query
 }
@@ -70,27 +74,10 @@ type prometheusServer struct{ url string }
 // runPrometheus runs one in a directory, with a configuration and rules.yml.
 func runPrometheus(t *testing.T, dir, config, rules string) *prometheusServer {
 	t.Helper()
-	program, err := chronytest.Program("prometheus", "prometheus")
-	must(t, err)
-	port, err := chronytest.FreePort()
-	must(t, err)
 	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+		chronytest.Must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	var log strings.Builder
-	cmd.Stderr = &log
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return &prometheusServer{"http://" + address}
+	return &prometheusServer{startPrometheusIn(t, dir).url}
 }
 
 // get reads an answer of the API; nothing, as long as Prometheus is not up.

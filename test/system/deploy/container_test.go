@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package deploy
 
 import (
 	"archive/tar"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestContainer makes the image twice, and runs it as the pods run it.
@@ -26,7 +29,7 @@ func TestContainer(t *testing.T) {
 		t.Skip("needs podman, and to be root")
 	}
 	engine := newEngine(t)
-	archive, digest := makeImage(t, "..")
+	archive, digest := makeImage(t, "../../..")
 	// Elsewhere, and with Go set otherwise, it must be the same.
 	if _, again := makeImage(t, copyOfTree(t), "GOFLAGS=-buildvcs=true", "GOAMD64=v2"); again != digest {
 		t.Errorf("made twice: %s, %s", digest, again)
@@ -65,7 +68,7 @@ const imageName = "localhost/chrony-tracker:test"
 // digest that make image prints.
 func makeImage(t *testing.T, tree string, environment ...string) (archive, digest string) {
 	t.Helper()
-	cmd := exec.Command("make", "-s", "-C", tree, "image", "IMAGE="+imageName, "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000")
+	cmd := programtest.Tool(t, "make", "-s", "-C", tree, "image", "IMAGE="+imageName, "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000")
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -83,8 +86,8 @@ func makeImage(t *testing.T, tree string, environment ...string) (archive, diges
 func copyOfTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("sh", "-c", `git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cT - | tar -xC "$0"`, dir)
-	cmd.Dir = ".."
+	cmd := programtest.Tool(t, "sh", "-c", `git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tar -cT - | tar -xC "$0"`, dir)
+	cmd.Dir = "../../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -136,8 +139,8 @@ func newEngine(t *testing.T) *engine {
 	}
 }
 
-func (e *engine) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("podman", append(append([]string{}, e.flags...), args...)...)
+func (e *engine) command(t *testing.T, args ...string) *exec.Cmd {
+	cmd := programtest.Tool(t, "podman", append(append([]string{}, e.flags...), args...)...)
 	cmd.Env = e.env
 	return cmd
 }
@@ -145,7 +148,7 @@ func (e *engine) command(args ...string) *exec.Cmd {
 func (e *engine) podman(t *testing.T, args ...string) string {
 	t.Helper()
 	var problems bytes.Buffer
-	cmd := e.command(args...)
+	cmd := e.command(t, args...)
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
@@ -170,7 +173,7 @@ func (e *engine) inspect(t *testing.T) {
 	if image.User != "65532:65532" || len(image.Config.Entrypoint) != 1 || image.Config.Entrypoint[0] != "/chrony-tracker" {
 		t.Errorf("%+v", image)
 	}
-	dockerfile, err := os.ReadFile("../Dockerfile")
+	dockerfile, err := os.ReadFile("../../../Dockerfile")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,24 +213,24 @@ func (e *engine) run(t *testing.T, user string, mounts []string, address string)
 	}
 	listen := "127.0.0.1:" + strconv.Itoa(port)
 	args := append([]string{
-		"run", "--detach", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host", "--user=" + user,
+		"run", "--detach", "--timeout=300", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host", "--user=" + user,
 	}, mounts...)
 	id := e.podman(t, append(args, imageName, "--chrony.address="+address, "--web.listen-address="+listen)...)
 	defer func() {
 		if t.Failed() {
-			log, _ := e.command("logs", id).CombinedOutput()
+			log, _ := e.command(t, "logs", id).CombinedOutput()
 			t.Log(string(log))
 		}
-		e.command("rm", "--force", id).Run()
+		e.command(t, "rm", "--force", id).Run()
 	}()
-	s := &server{url: "http://" + listen}
+	s := &programtest.Server{URL: "http://" + listen}
 	var values map[string]float64
-	await(t, "the container to serve", func() bool {
-		values, err = s.scrape()
+	chronytest.Await(t, "the container to serve", func() bool {
+		values, err = s.Scrape()
 		return err == nil
 	})
-	if stateOf(values) != "synchronized" || values["chrony_up"] != 1 {
-		t.Errorf("state %s", stateOf(values))
+	if programtest.StateOf(values) != "synchronized" || values["chrony_up"] != 1 {
+		t.Errorf("state %s", programtest.StateOf(values))
 	}
 	begin := time.Now()
 	e.podman(t, "stop", "--time=20", id)

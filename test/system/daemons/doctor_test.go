@@ -1,4 +1,6 @@
-package test
+//go:build system
+
+package daemons
 
 import (
 	"errors"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestDoctor breaks a chronyd in every way that is known, and wants each time the
@@ -60,19 +63,19 @@ func ownMachine(t *testing.T) {
 // becomeMachine is the first thing that is done there.
 func becomeMachine(t *testing.T) {
 	t.Helper()
-	must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-	must(t, syscall.Mount("proc", "/proc", "proc", 0, "hidepid=2")) // a pod sees none of the node's processes
-	must(t, syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
-	must(t, os.Chmod(filepath.Dir(binary), 0o755))
+	chronytest.Must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+	chronytest.Must(t, syscall.Mount("proc", "/proc", "proc", 0, "hidepid=2")) // a pod sees none of the node's processes
+	chronytest.Must(t, syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
+	chronytest.Must(t, os.Chmod(filepath.Dir(programtest.Path), 0o755))
 	loopbackUp(t)
 }
 
 func loopbackUp(t *testing.T) {
 	t.Helper()
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
-	must(t, err)
+	chronytest.Must(t, err)
 	defer syscall.Close(socket)
-	must(t, setInterfaceUp(socket, "lo"))
+	chronytest.Must(t, setInterfaceUp(socket, "lo"))
 }
 
 // A scenario is a machine on which something is wrong.
@@ -113,10 +116,10 @@ func (s *scenario) play(t *testing.T) {
 // examine runs doctor.
 func examine(t *testing.T, place string, args ...string) (text string, status int) {
 	t.Helper()
-	cmd := exec.Command(binary, append([]string{"doctor"}, args...)...)
+	cmd := programtest.Tool(t, programtest.Path, append([]string{"doctor"}, args...)...)
 	if place == "pod" {
 		cmd.Env = append(os.Environ(), "KUBERNETES_SERVICE_HOST=10.0.0.1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65532, Gid: 65532}
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil && !errors.As(err, new(*exec.ExitError)) {
@@ -145,12 +148,12 @@ func usual(t *testing.T, user string, lines ...string) *chronytest.Chronyd {
 func awaitReport(t *testing.T, d *chronytest.Chronyd, condition func(*chrony.Report) bool) {
 	t.Helper()
 	_, err := d.Wait(condition)
-	must(t, err)
+	chronytest.Must(t, err)
 }
 
 func hang(t *testing.T) {
 	t.Helper()
-	must(t, usual(t, "").Pause())
+	chronytest.Must(t, usual(t, "").Pause())
 }
 
 const socketFlag = "--chrony.address=unix:///run/chrony/chronyd.sock"
@@ -161,7 +164,7 @@ var scenarios = []scenario{
 		setUp: func(t *testing.T) {
 			_, line := chronytest.NewServer(t)
 			d := usual(t, "", "rtcsync", "makestep 1 3", line+chronytest.Fast)
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 		},
 		says: []string{
 			`^Nothing is wrong: `,
@@ -233,11 +236,11 @@ var scenarios = []scenario{
 		setUp: func(t *testing.T) {
 			// The pod has mounted a directory, which chronyd's unit then replaces.
 			const host = "/run/of-the-host"
-			must(t, os.Mkdir(host, 0o755))
-			must(t, os.Mkdir("/run/chrony", 0o755))
-			must(t, syscall.Mount(host, "/run/chrony", "", syscall.MS_BIND, ""))
+			chronytest.Must(t, os.Mkdir(host, 0o755))
+			chronytest.Must(t, os.Mkdir("/run/chrony", 0o755))
+			chronytest.Must(t, syscall.Mount(host, "/run/chrony", "", syscall.MS_BIND, ""))
 			t.Cleanup(func() { syscall.Unmount("/run/chrony", 0); os.Remove("/run/chrony") })
-			must(t, os.Remove(host))
+			chronytest.Must(t, os.Remove(host))
 		},
 		args:   []string{socketFlag},
 		status: 1,
@@ -246,7 +249,7 @@ var scenarios = []scenario{
 	{
 		name: "a socket directory that anybody can enter",
 		setUp: func(t *testing.T) {
-			must(t, os.Mkdir("/run/chrony", 0o755)) // as a mount of type DirectoryOrCreate makes it
+			chronytest.Must(t, os.Mkdir("/run/chrony", 0o755)) // as a mount of type DirectoryOrCreate makes it
 			t.Cleanup(func() { os.RemoveAll("/run/chrony") })
 		},
 		args:   []string{socketFlag},
@@ -281,8 +284,8 @@ var scenarios = []scenario{
 		name: "a read-only mount",
 		setUp: func(t *testing.T) {
 			usual(t, "")
-			must(t, syscall.Mount("/run/chrony", "/run/chrony", "", syscall.MS_BIND, ""))
-			must(t, syscall.Mount("", "/run/chrony", "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+			chronytest.Must(t, syscall.Mount("/run/chrony", "/run/chrony", "", syscall.MS_BIND, ""))
+			chronytest.Must(t, syscall.Mount("", "/run/chrony", "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 			t.Cleanup(func() { syscall.Unmount("/run/chrony", 0) })
 		},
 		args:   []string{socketFlag},
@@ -347,7 +350,7 @@ var scenarios = []scenario{
 				line+chronytest.Fast,
 				strings.Replace(line, "127.0.0.1", "127.0.0.2", 1)+chronytest.Fast,
 				strings.Replace(line, "127.0.0.1", "127.0.0.3", 1)+chronytest.Fast+" offset 0.5")
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 			awaitReport(t, d, func(r *chrony.Report) bool { return countStates(r, chrony.StateFalseticker) == 1 })
 		},
 		status: 1,
@@ -361,9 +364,9 @@ var scenarios = []scenario{
 		setUp: func(t *testing.T) {
 			server, line := chronytest.NewServer(t)
 			d := usual(t, "", line+chronytest.Fast)
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 			server.Kill()
-			await(t, "holdover", func() bool {
+			chronytest.Await(t, "holdover", func() bool {
 				text, _ := examine(t, "node")
 				return strings.Contains(text, "holdover: ")
 			})
@@ -376,7 +379,7 @@ var scenarios = []scenario{
 		setUp: func(t *testing.T) {
 			_, line := chronytest.NewServer(t)
 			d := usual(t, "", line+chronytest.Fast+" offset 0.25")
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 		},
 		only:   "node",
 		status: 1,
@@ -387,13 +390,13 @@ var scenarios = []scenario{
 		setUp: func(t *testing.T) {
 			_, line := chronytest.NewServer(t)
 			d := usual(t, "", line+chronytest.Fast)
-			must(t, d.WaitSynchronized(t.Context()))
+			chronytest.Must(t, d.WaitSynchronized(t.Context()))
 			sleep, err := os.ReadFile("/bin/sleep")
-			must(t, err)
+			chronytest.Must(t, err)
 			rival := filepath.Join(t.TempDir(), "systemd-timesyncd")
-			must(t, os.WriteFile(rival, sleep, 0o755))
-			cmd := exec.Command(rival, "600")
-			must(t, cmd.Start())
+			chronytest.Must(t, os.WriteFile(rival, sleep, 0o755))
+			cmd := chronytest.Command(rival, "600")
+			chronytest.Must(t, cmd.Start())
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 		},
 		only:   "node",
