@@ -1,8 +1,10 @@
+# For those who have Docker, Podman or Buildah:
+#
 #   docker build --platform=linux/amd64 -t <tag> .
 #
-# With --build-arg VERSION=… --build-arg REVISION=… the labels tell them, too; the
-# program takes them from git. `make image` makes the same image where there is
-# neither an engine nor a registry.
+# --build-arg VERSION=… --build-arg REVISION=… set the labels. The program takes both
+# from git otherwise. Without an engine, `make image` writes an image with the same
+# files as an archive. docs/guides/kubernetes.md says when to use which.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 ARG TARGETOS=linux

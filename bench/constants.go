@@ -13,14 +13,14 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// constants are series that never change, for what promhttp costs by itself.
+// constants are series that never change. They show the cost of promhttp alone.
 type constants struct {
 	families []*dto.MetricFamily
 	descs    []*prometheus.Desc
 }
 
-// serveConstants is a process of its own. It serves chrony's series among those
-// that it reads, the usual way.
+// serveConstants runs in a separate process. It reads series and serves those of chrony
+// with promhttp.
 func serveConstants() error {
 	flags := flag.NewFlagSet("constants", flag.ContinueOnError)
 	address := flags.String("web.listen-address", "", "")
@@ -35,7 +35,7 @@ func serveConstants() error {
 	var c constants
 	for name, family := range families {
 		if !strings.HasPrefix(name, "chrony_") {
-			continue // client_golang adds the process's own
+			continue // client_golang adds the process metrics itself
 		}
 		var labels []string
 		for _, l := range family.Metric[0].Label {
@@ -49,7 +49,7 @@ func serveConstants() error {
 	return http.ListenAndServe(*address, nil)
 }
 
-// Describe tells nothing, as chrony_exporter's does: checks would cost more.
+// Describe describes nothing, as in chrony_exporter. So client_golang skips its checks.
 func (*constants) Describe(chan<- *prometheus.Desc) {}
 
 func (c *constants) Collect(metrics chan<- prometheus.Metric) {

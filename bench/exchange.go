@@ -20,7 +20,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// An exchange is what one peer needs to read the reports, without rendering them.
+// An exchange is the cost of reading the reports with one peer, without rendering.
 type exchange struct {
 	cost
 	peer     string
@@ -28,8 +28,8 @@ type exchange struct {
 	allocs   int
 }
 
-// measureExchanges has all read the reports that can: ours, the floor, the client
-// that chrony_exporter has and, for tracking, a fork of chronyc.
+// measureExchanges measures all clients that can read the reports: ours, the floor,
+// chrony_exporter's client and, for tracking, a fork of chronyc.
 func measureExchanges(ctx context.Context, s setting, rounds, times int) (exchanges []exchange, err error) {
 	client, err := chrony.NewClient(s.address)
 	if err != nil {
@@ -45,7 +45,7 @@ func measureExchanges(ctx context.Context, s setting, rounds, times int) (exchan
 		return nil, err
 	}
 	defer conn.Close()
-	// Those who use it would wait for ever for a packet that is lost.
+	// Without a deadline, this client waits forever for a lost packet.
 	conn.SetDeadline(time.Now().Add(10 * time.Minute))
 
 	self := func() time.Duration { return cpuOf(0) }
@@ -76,13 +76,13 @@ func measureExchanges(ctx context.Context, s setting, rounds, times int) (exchan
 	return exchanges, err
 }
 
-// dial connects a program that speaks to chronyd by itself.
+// dial connects to chronyd without our client.
 func dial(address string) (net.Conn, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
 	if !ok {
 		return net.Dial("udp", address)
 	}
-	// chronyd answers to the path that the client has bound.
+	// chronyd sends its reply to the path that the client is bound to.
 	reply := filepath.Join(filepath.Dir(path), rand.Text()+".sock")
 	return net.DialUnix("unixgram", &net.UnixAddr{Name: reply, Net: "unixgram"}, &net.UnixAddr{Name: path, Net: "unixgram"})
 }
@@ -124,8 +124,8 @@ func record(ctx context.Context, s setting) (packets [][]byte, err error) {
 	return packets, err
 }
 
-// bare is the least that sending the packets can cost: with as many under way as
-// our client has, but nothing encoded, checked or decoded.
+// bare measures the floor: it sends and receives the same packets, with as many pending
+// as our client, but encodes, checks and decodes nothing.
 func bare(conn net.Conn, packets [][]byte) func() error {
 	const window = 16
 	reply := make([]byte, 1024)
@@ -145,7 +145,7 @@ func bare(conn net.Conn, packets [][]byte) func() error {
 	}
 }
 
-// readWith reads the reports as chrony_exporter does: one request after the other.
+// readWith reads the reports as chrony_exporter does, one request after the other.
 func readWith(client *facebook.Client, want chrony.Want) error {
 	var failures []error
 	ask := func(about chrony.Want, request facebook.RequestPacket) (reply facebook.ResponsePacket) {
@@ -169,12 +169,12 @@ func readWith(client *facebook.Client, want chrony.Want) error {
 	return errors.Join(failures...)
 }
 
-// A chronyc reads tracking as the seed of this project does: by forking chronyc
-// and parsing what it prints.
+// A chronyc reads tracking as Azure's chrony-tracker does: it forks chronyc and parses
+// the output.
 type chronyc struct {
 	program string
 	args    []string
-	used    time.Duration // by its processes
+	used    time.Duration // CPU time of its processes
 }
 
 func newChronyc(address string) (*chronyc, error) {
@@ -182,7 +182,8 @@ func newChronyc(address string) (*chronyc, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The seed lets it look up names as well, which could take any time.
+	// Azure's chrony-tracker also lets chronyc look up names. -n avoids that, because a
+	// lookup can take any time.
 	c := &chronyc{program: program, args: []string{"-n", "-h"}}
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		c.args = append(c.args, path, "tracking")

@@ -1,6 +1,6 @@
-// Bench measures the tracker beside its peers, against the same private chronyd
-// and in turns with them: what an exchange with chronyd costs, and what a scrape
-// costs. It prints tables in Markdown; docs/background/performance.md explains them.
+// Bench compares the cost of the tracker with that of its peers. They read the same
+// private chronyd in turns. It measures an exchange with chronyd and a scrape, and
+// prints tables in Markdown. docs/background/performance.md explains them.
 package main
 
 import (
@@ -35,11 +35,11 @@ func bench() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	var p programs
-	flag.StringVar(&p.tracker, "tracker", "../bin/chrony-tracker", "our `program`")
-	flag.StringVar(&p.exporter, "exporter", "", "chrony_exporter's `program`")
-	list := flag.String("sources", "4,20,50", "how `many` sources chronyd has")
-	rounds := flag.Int("rounds", 20, "in how many rounds the peers take turns")
-	times := flag.Int("times", 1000, "exchanges, and scrapes, of each peer in each setting")
+	flag.StringVar(&p.tracker, "tracker", "../bin/chrony-tracker", "path of our `program`")
+	flag.StringVar(&p.exporter, "exporter", "", "path of chrony_exporter's `program`")
+	list := flag.String("sources", "4,20,50", "`numbers` of sources of chronyd, separated by commas")
+	rounds := flag.Int("rounds", 20, "number of rounds in which the peers take turns")
+	times := flag.Int("times", 1000, "number of exchanges and scrapes of each peer in each setting")
 	flag.Parse()
 	var counts []int
 	for count := range strings.SplitSeq(*list, ",") {
@@ -51,7 +51,7 @@ func bench() error {
 	}
 	slices.Sort(counts)
 	if *rounds < 1 || *times < *rounds {
-		return errors.New("there must be a round, and no more of them than -times")
+		return errors.New("-rounds must be at least 1 and at most -times")
 	}
 	if err := p.describe(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func bench() error {
 	return nil
 }
 
-// describe prints what is measured on what.
+// describe prints the versions of the programs and the machine.
 func (p programs) describe() error {
 	chronyd, err := chronytest.Program("chrony", "chronyd")
 	if err != nil {
@@ -90,7 +90,7 @@ func (p programs) describe() error {
 	}
 	for _, program := range []string{p.tracker, p.exporter, chronyd} {
 		if program == "" {
-			fmt.Println("- chrony_exporter: skipped, as CHRONY_EXPORTER doesn't name its program")
+			fmt.Println("- chrony_exporter: skipped, because CHRONY_EXPORTER is not set")
 			continue
 		}
 		out, err := exec.Command(program, "--version").Output()

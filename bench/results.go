@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// A result is what was measured in one setting.
+// A result holds the measurements of one setting.
 type result struct {
 	setting
 	exchanges []exchange // ours first
-	scrapes   []scrape   // likewise
+	scrapes   []scrape   // ours first
 }
 
 func (r *result) print(exchanges, scrapes *table) {
@@ -36,7 +36,7 @@ func (r *result) print(exchanges, scrapes *table) {
 	}
 }
 
-// beside is the ratio of ours, which comes first, to a peer's figure.
+// beside returns the ratio of our figure, which is the first, to a peer's.
 func beside(i int, ratio float64) string {
 	if i == 0 {
 		return ""
@@ -54,13 +54,13 @@ func printResults(out io.Writer, results []result) {
 	exchanges.print(out)
 	fmt.Fprint(out, "\n### Scrapes\n\n")
 	scrapes.print(out)
-	fmt.Fprint(out, "\n### What is asked of us\n\n")
+	fmt.Fprint(out, "\n### Goals\n\n")
 	demands(results).print(out)
 }
 
-// demands compares the figures with what this project asks of itself: over the
-// socket, with the most sources. Series that only ours has may cost what they
-// would cost promhttp.
+// demands compares the figures with the goals of this project, over the socket, with the
+// largest number of sources. A series that only our program has may cost as much as
+// with promhttp.
 func demands(results []result) table {
 	at := make(map[string]*result) // by reports
 	for i := range results {
@@ -92,8 +92,8 @@ func demands(results []result) table {
 	return t
 }
 
-// further is what a peer needs for each series that one result has and the other
-// has not.
+// further returns the CPU time that a peer needs for each additional series of the
+// second result.
 func further(few, many *result, name string) float64 {
 	a, b := few.scrape(name), many.scrape(name)
 	return (b.cpu - a.cpu) / float64(b.series-a.series)
@@ -108,7 +108,7 @@ func (r *result) scrape(peer string) *scrape {
 	return nil
 }
 
-// A table is printed in Markdown, with columns that are as wide as they need be.
+// A table is a table in Markdown, with aligned columns.
 type table [][]string
 
 func (t *table) row(cells ...string) { *t = append(*t, cells) }
@@ -133,7 +133,7 @@ func (t table) print(out io.Writer) {
 	}
 }
 
-// number writes a figure with as many digits as it deserves.
+// number formats a figure with two or three digits.
 func number(v float64) string {
 	switch size := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):

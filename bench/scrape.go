@@ -16,7 +16,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// Peers whose figures are compared with each other.
+// Names of the peers.
 const (
 	ours     = "chrony-tracker"
 	floor    = "floor"
@@ -24,20 +24,20 @@ const (
 	constant = "promhttp"
 )
 
-// A scrape is what one peer needs to be scraped, and what it gives.
+// A scrape is the cost and the size of a scrape of one peer.
 type scrape struct {
 	cost
 	peer      string
 	series    int
 	bytes     int     // of the body, compressed
-	rss, peak float64 // resident memory after all scrapes, and at most, in KiB
+	rss, peak float64 // resident memory after all scrapes, and its maximum, in KiB
 }
 
-// programs are the paths of those that are scraped.
+// programs are the paths of the programs to scrape.
 type programs struct{ tracker, exporter string }
 
-// measureScrapes scrapes all that publish the reports: ours, chrony_exporter if
-// its program is given, and promhttp with the series that ours publishes.
+// measureScrapes scrapes all programs that publish the reports: ours, chrony_exporter if
+// its path is given, and promhttp with the same series as ours.
 func (p programs) measureScrapes(ctx context.Context, s setting, rounds, times int) (scrapes []scrape, err error) {
 	var servers []*server
 	var peers []peer
@@ -139,11 +139,11 @@ func (s *server) end() {
 	s.client.CloseIdleConnections()
 }
 
-// accept is what Prometheus 3 asks for.
+// accept is the Accept header of Prometheus 3.
 const accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
 	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 
-// scrape reads all that Prometheus would, over a connection that stays.
+// scrape scrapes as Prometheus does, over a persistent connection.
 func (s *server) scrape() error {
 	_, err := s.get(accept, "gzip")
 	return err
@@ -169,8 +169,8 @@ func (s *server) get(accept, encoding string) ([]byte, error) {
 	return body, err
 }
 
-// size returns the number of series that a scrape has, and the length of its
-// compressed body.
+// size returns the number of series in a scrape, and the length of its compressed body
+// in bytes.
 func (s *server) size() (series, length int, err error) {
 	body, err := s.get(accept, "gzip")
 	if err != nil {
@@ -189,7 +189,7 @@ func (s *server) size() (series, length int, err error) {
 	return series, len(body), err
 }
 
-// memory returns what the process has in memory, and the most that it had, in KiB.
+// memory returns the resident memory of the process, and its maximum, in KiB.
 func (s *server) memory() (now, peak float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {

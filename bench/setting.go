@@ -14,8 +14,8 @@ type clock struct {
 	sources int
 }
 
-// startClocks starts a chronyd for each number of sources. Their sources are the
-// loopback addresses of a single server.
+// startClocks starts a chronyd for each number of sources. The sources are loopback
+// addresses of a single server.
 func startClocks(counts []int) (clocks []clock, stop func(), err error) {
 	var started []*chronytest.Chronyd
 	stop = func() {
@@ -37,7 +37,7 @@ func startClocks(counts []int) (clocks []clock, stop func(), err error) {
 	}
 	if _, err := start([]string{
 		fmt.Sprint("port ", port),
-		"binddevice lo", // all its addresses, and no other device
+		"binddevice lo", // all addresses of lo, and no other device
 		"local stratum 1",
 		"allow 127.0.0.0/8",
 	}); err != nil {
@@ -64,7 +64,7 @@ func startClocks(counts []int) (clocks []clock, stop func(), err error) {
 	return clocks, stop, nil
 }
 
-// sampled reports whether each source has given samples enough for statistics.
+// sampled reports whether each source has enough samples for statistics.
 func (c clock) sampled(r *chrony.Report) bool {
 	for _, s := range r.Sources {
 		if s.Reach < 0o17 {
@@ -74,7 +74,7 @@ func (c clock) sampled(r *chrony.Report) bool {
 	return len(r.Sources) == c.sources
 }
 
-// A setting is one way to read one chronyd.
+// A setting is a chronyd, how to reach it, and the reports to read.
 type setting struct {
 	access  string
 	sources int
@@ -84,11 +84,11 @@ type setting struct {
 	want    chrony.Want
 }
 
-// exporterReports are those that chrony_exporter has.
+// exporterReports are the reports that chrony_exporter reads.
 const exporterReports = chrony.WantTracking | chrony.WantSources | chrony.WantSourceStats | chrony.WantNTPData | chrony.WantServerStats
 
-// settings are all ways that are measured. Of the shared reports, those are left
-// out that chronyd refuses: the peers take a refusal for a failure.
+// settings returns all settings to measure. They leave out reports that chronyd refuses,
+// because the peers treat a refusal as a failure.
 func settings(ctx context.Context, clocks []clock) (all []setting, err error) {
 	for _, access := range []string{"socket", "UDP"} {
 		for _, c := range clocks {
@@ -109,7 +109,7 @@ func settings(ctx context.Context, clocks []clock) (all []setting, err error) {
 	return all, nil
 }
 
-// givenBy returns the reports that chronyd doesn't refuse.
+// givenBy returns the reports that chronyd does not refuse.
 func givenBy(ctx context.Context, address string) (chrony.Want, error) {
 	client, err := chrony.NewClient(address)
 	if err != nil {
@@ -127,10 +127,11 @@ func givenBy(ctx context.Context, address string) (chrony.Want, error) {
 	return given, nil
 }
 
-// forExporter reports whether chrony_exporter has all that is read.
+// forExporter reports whether chrony_exporter can read all reports of the setting.
 func (s setting) forExporter() bool { return s.want&^exporterReports == 0 }
 
-// trackerFlags switch off what isn't wanted: by itself the tracker publishes all.
+// trackerFlags returns the flags that disable the other reports. By default the tracker
+// publishes all of them.
 func (s setting) trackerFlags() []string {
 	flags := []string{"--chrony.address=" + s.address, fmt.Sprint("--collector.sources.max=", s.sources)}
 	for _, want := range (chrony.WantAll &^ s.want).Each() {
@@ -139,7 +140,8 @@ func (s setting) trackerFlags() []string {
 	return flags
 }
 
-// exporterFlags switch on what is wanted. Looking up names could take any time.
+// exporterFlags returns the flags that enable the reports. They disable DNS lookups,
+// which can take any time.
 func (s setting) exporterFlags() []string {
 	flags := []string{"--chrony.address=" + s.address, "--collector.chmod-socket", "--no-collector.dns-lookups"}
 	for _, want := range s.want.Each() {
@@ -148,7 +150,7 @@ func (s setting) exporterFlags() []string {
 	return flags
 }
 
-// collector is the flag that both programs have for a report.
+// collector returns the flag for a report. Both programs have the same.
 func collector(want chrony.Want) string {
 	if want == chrony.WantNTPData {
 		return "collector.sources.with-ntpdata"

@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer does the same thing over and over.
+// A peer is a program or client that is measured. It repeats one operation.
 type peer struct {
 	name string
 	once func() error
-	cpu  func() time.Duration // that the peer has used so far
+	cpu  func() time.Duration // CPU time that the peer has used so far
 }
 
-// A cost is what doing the thing once takes, in microseconds.
+// A cost is the cost of one operation, in microseconds.
 type cost struct {
-	median, p99 float64 // of the time until it is done
+	median, p99 float64 // of the elapsed time
 	cpu         float64 // the mean
 }
 
-// takeTurns has the peers do their thing in turns, so that what else the machine
-// does hits all alike. In the next round another one begins.
+// takeTurns measures the peers in turns, so that other load on the machine affects all
+// of them equally. Each round starts with another peer.
 func takeTurns(ctx context.Context, peers []peer, rounds, times int) ([]cost, error) {
 	took := make([][]time.Duration, len(peers))
 	used := make([]time.Duration, len(peers))
@@ -31,7 +31,7 @@ func takeTurns(ctx context.Context, peers []peer, rounds, times int) ([]cost, er
 		for turn := range peers {
 			i := (round + turn) % len(peers)
 			p := &peers[i]
-			if err := p.once(); err != nil { // it has rested for long
+			if err := p.once(); err != nil { // warm-up after a pause
 				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			before := p.cpu()
@@ -60,9 +60,9 @@ func takeTurns(ctx context.Context, peers []peer, rounds, times int) ([]cost, er
 	return costs, nil
 }
 
-// cpuOf is the processor time, in user and kernel mode, that a process and all
-// its threads have used so far, to the nanosecond: see clock_getcpuclockid(3).
-// The process 0 is this one.
+// cpuOf returns the CPU time, in user and kernel mode, that a process and all its threads
+// have used so far, in nanoseconds. See clock_getcpuclockid(3). Process 0 is this
+// process.
 func cpuOf(pid int) time.Duration {
 	const scheduled = 2
 	var t unix.Timespec

@@ -2,11 +2,11 @@ package chrony
 
 import "context"
 
-// Activity counts chronyd's NTP sources by what chronyd does about them: the
-// report of chronyc activity. A source that is online need not be reachable.
+// Activity is the report of chronyc activity: the number of chronyd's NTP sources by
+// polling status. An online source is not necessarily reachable.
 type Activity struct {
 	Online       uint32 // polled
-	Offline      uint32 // not polled, by command or for lack of a network
+	Offline      uint32 // not polled, because of a command or because there is no network
 	BurstOnline  uint32 // in a burst of polls, and online afterwards
 	BurstOffline uint32 // in a burst of polls, and offline afterwards
 	Unresolved   uint32 // the name has no address yet
@@ -22,7 +22,7 @@ func (a *Activity) decode(_ uint16, b []byte) {
 	}
 }
 
-// Activity asks chronyd how many NTP sources it has, by their activity.
+// Activity reads the activity report.
 func (c *Client) Activity(ctx context.Context) (Activity, error) {
 	var a Activity
 	err := c.ask(ctx, &cmdActivity, a.decode)

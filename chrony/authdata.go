@@ -2,17 +2,17 @@ package chrony
 
 import "time"
 
-// An AuthMode tells how a source proves who it is.
+// An AuthMode is the authentication of a source.
 type AuthMode uint16
 
 // The values of an AuthMode.
 const (
 	AuthNone      AuthMode = iota
-	AuthSymmetric          // with a key that both have
+	AuthSymmetric          // with a shared key
 	AuthNTS                // Network Time Security (RFC 8915)
 )
 
-// String returns the mode in a word.
+// String returns the name of the mode.
 func (m AuthMode) String() string {
 	switch m {
 	case AuthNone:
@@ -26,19 +26,19 @@ func (m AuthMode) String() string {
 	}
 }
 
-// AuthData tells how one source is authenticated: a row of chronyc authdata, from
-// 4.0 on.
+// AuthData is a row of chronyc authdata: the authentication of one source. chronyd has
+// it from 4.0 on.
 type AuthData struct {
 	Mode    AuthMode
-	KeyID   uint32 // of a symmetric key, or how often keys were established by NTS
-	KeyType uint16 // the algorithm: chrony's number of a hash, or the AEAD id of NTS
+	KeyID   uint32 // ID of a symmetric key, or number of key establishments with NTS
+	KeyType uint16 // algorithm: chrony's number of a hash, or the AEAD ID of NTS
 	KeyBits uint16
 
-	KEAttempts   uint16        // failed attempts to establish keys since the last success
-	LastKE       time.Duration // since keys were established, in whole seconds, or Never
-	Cookies      uint16        // left
+	KEAttempts   uint16        // failed key establishment attempts since the last success
+	LastKE       time.Duration // time since the last key establishment, in whole seconds, or Never
+	Cookies      uint16        // cookies left
 	CookieLength uint16        // bytes
-	NAK          bool          // the server has refused the last request's cookie
+	NAK          bool          // the server rejected the cookie of the last request
 }
 
 func (a *AuthData) decode(_ uint16, b []byte) {

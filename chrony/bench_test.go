@@ -11,10 +11,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// BenchmarkTracking is the exchange of one TRACKING with a real chronyd, and
-// beside it the least that this can cost: as many bytes sent and received with
-// nothing looked at. The two take turns, and their medians are compared, so that
-// what else the machine does meets both.
+// BenchmarkTracking compares an exchange of one TRACKING with a real chronyd with its
+// minimal cost: the same number of bytes sent and received, without decoding. The two
+// take turns, so that other load on the machine affects both. It compares medians.
 func BenchmarkTracking(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	conn, err := net.Dial("udp", d.Address)
@@ -54,7 +53,7 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// BenchmarkReport reads tracking and sources, as each scrape does.
+// BenchmarkReport reads tracking and sources, as every scrape does.
 func BenchmarkReport(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	for _, address := range []string{d.Address, "unix://" + d.Socket} {

@@ -13,9 +13,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// TestAgreesWithChronyc reads a real chronyd in every way there is, and compares
-// with chronyc field by field. Between samples nothing moves but the system time,
-// the root dispersion and ages.
+// TestAgreesWithChronyc reads a real chronyd over all transports, and compares every
+// field with chronyc. Between samples, only the system time, the root dispersion and
+// ages change.
 func TestAgreesWithChronyc(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{
@@ -23,7 +23,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 		"server 127.0.0.77 port 9", // nobody is there
 		"refclock SOCK " + filepath.Join(t.TempDir(), "gps.sock") + " refid GPS",
 	}})
-	// With all samples of the burst at the start the dispersion has come down.
+	// After the initial burst of samples, the dispersion is small.
 	if _, err := d.Wait(func(r *chrony.Report) bool {
 		for _, s := range r.Sources {
 			if s.State == chrony.StateSelected && s.Reach >= 0o17 {
@@ -59,7 +59,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 }
 
 // TestManySources reads more sources than a window holds, over both transports.
-// Nothing may get lost on the way: waiting for a repetition takes its time.
+// No packet may get lost, because a retry takes time.
 func TestManySources(t *testing.T) {
 	var lines []string
 	for i := range 200 {
@@ -87,9 +87,8 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// TestSigns watches a server that is a quarter of a second ahead, without following
-// it: all that is said of the offset must agree with what the comments say of its
-// sign.
+// TestSigns reads a server that is 250 ms ahead, without following it. The signs of all
+// offsets must be as documented.
 func TestSigns(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{line + chronytest.Fast + " offset 0.25 noselect"}})
@@ -115,7 +114,7 @@ func TestSigns(t *testing.T) {
 	}
 }
 
-// TestDial wants it to find out whether somebody is there.
+// TestDial checks that Dial reports whether a chronyd answers.
 func TestDial(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	client, err := chrony.Dial(within(t, 5*time.Second), d.Address)

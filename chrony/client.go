@@ -6,22 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// A Client asks one chronyd. It may be used by several goroutines: their
-// exchanges follow one another. It connects when it is first asked and again
-// whenever that is needed, so it outlives restarts of chronyd.
+// A Client asks one chronyd. Several goroutines may use it. Their exchanges run one
+// after the other. It connects with the first request, and reconnects if necessary, so
+// it survives restarts of chronyd.
 type Client struct {
 	target  target
 	closing context.Context // ends with Close
 	close   context.CancelFunc
-	busy    chan struct{} // holds one token while an exchange is under way
-	conn    *conn         // the connection that served the last exchange, if it is still good
+	busy    chan struct{} // holds one token while an exchange is in progress
+	conn    *conn         // the connection of the last exchange, if it is still usable
 	counts  counters
 }
 
-// NewClient returns a client that has not connected yet: for programs that may
-// start before chronyd does. The address is host:port, or unix:///path of
-// chronyd's socket, or empty for the chronyd on this machine: 127.0.0.1:323 and,
-// if nobody answers there, [::1]:323. It fails with [ErrAddress] only.
+// NewClient returns a client that is not connected yet, for programs that can start
+// before chronyd. The address is host:port, or unix:///path of chronyd's socket. If it
+// is empty, the client asks the chronyd on this machine: 127.0.0.1:323 and, if nothing
+// answers there, [::1]:323. The only error is [ErrAddress].
 func NewClient(address string) (*Client, error) {
 	target, err := parseAddress(address)
 	if err != nil {
@@ -36,12 +36,12 @@ func newClient(t target) *Client {
 	return c
 }
 
-// Clone returns a client of the same chronyd that has not connected yet: for
-// exchanges that must not wait for those of the other.
+// Clone returns a client for the same chronyd that is not connected yet. Its exchanges do
+// not wait for those of the original.
 func (c *Client) Clone() *Client { return newClient(c.target) }
 
-// Dial returns a client whose chronyd has answered. The address is that of
-// [NewClient].
+// Dial returns a client after its chronyd has answered. The address is as in
+// [NewClient]. If chronyd does not answer, the error is an [*OpError].
 func Dial(ctx context.Context, address string) (*Client, error) {
 	c, err := NewClient(address)
 	if err != nil {
@@ -54,7 +54,7 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 	return c, nil
 }
 
-// Close ends an exchange that is under way, and the connection. All further
+// Close aborts an exchange that is in progress, and closes the connection. All further
 // requests fail with [net.ErrClosed].
 func (c *Client) Close() error {
 	c.close()
@@ -72,18 +72,18 @@ func (c *Client) disconnect() error {
 	return err
 }
 
-// Stats counts what a client has sent and dropped since it was made.
+// Stats counts the packets that a client has sent and dropped since its creation.
 type Stats struct {
 	Requests uint64 // sent for the first time
-	Retries  uint64 // sent again, for want of an answer
+	Retries  uint64 // sent again, because there was no answer
 
-	// Packets that were dropped instead of being taken for an answer.
+	// Packets that were dropped because they are not a valid answer.
 	Malformed  uint64 // truncated, or not a reply of this protocol
 	Oversized  uint64 // longer than any reply
-	Unexpected uint64 // fits no request that is waiting: late, repeated, or forged
+	Unexpected uint64 // matches no pending request: late, duplicate or forged
 }
 
-// Plus returns the counts of two clients together.
+// Plus returns the sum of the counts of two clients.
 func (s Stats) Plus(other Stats) Stats {
 	return Stats{
 		Requests:   s.Requests + other.Requests,
@@ -94,7 +94,7 @@ func (s Stats) Plus(other Stats) Stats {
 	}
 }
 
-// counters are Stats that may be read during an exchange.
+// counters are Stats that can be read during an exchange.
 type counters struct {
 	requests, retries, malformed, oversized, unexpected atomic.Uint64
 }

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// A conn is a connected datagram socket: the kernel lets through only what
-// chronyd's own socket sent, and reports when that is gone. After any failure
-// it is closed and another one made, so that late answers have nowhere to go.
+// A conn is a connected datagram socket. The kernel passes only packets from chronyd's
+// own socket, and reports when that socket is closed. After a failure the conn is
+// closed and replaced, so that late answers are lost.
 type conn struct {
 	net.Conn
 	target  target
 	counts  *counters
-	unknown map[uint16]time.Time // commands that this chronyd does not know, until when
+	unknown map[uint16]time.Time // commands that this chronyd does not know, and when to try them again
 
-	answered bool // anything at all
-	owed     bool // answers that nobody waits for any more
+	answered bool // whether there was any answer
+	owed     bool // pending answers that are not needed any more
 
-	queue   []query // of the exchange that is under way
-	waiting []int   // those of them that were sent and not answered
+	queue   []query // queries of the current exchange
+	waiting []int   // indexes of the queries that were sent and not answered
 	request [requestLen]byte
 	packet  [maxReplyLen + 1]byte
 }
 
-// window is how many requests may be waiting for their answers. It hides the
-// round trips, and keeps the replies well within a UDP socket's receive buffer. A
-// Unix socket queues fewer (sysctl net.unix.max_dgram_qlen, 10 by default), but
-// there chronyd's own queue holds the requests back just as well.
+// window is the maximum number of pending requests. It hides round trips, and keeps the
+// replies well within a UDP socket's receive buffer. A Unix socket queues fewer packets
+// (sysctl net.unix.max_dgram_qlen, 10 by default), but there chronyd's own queue limits
+// the requests.
 const window = 16
 
 func (c *Client) connect(ctx context.Context, t target) (*conn, error) {

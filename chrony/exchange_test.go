@@ -19,8 +19,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// truth is what the scripted daemons of these tests know. Each source can be
-// told from the others by its address and its stratum.
+// truth is the report of the scripted daemons of these tests. Each source has a
+// different address and stratum.
 var truth = chrony.Report{
 	Tracking: &chrony.Tracking{RefID: 0x7f000101, Stratum: 3, RootDelay: 0.25},
 	Activity: &chrony.Activity{Online: 40},
@@ -49,7 +49,7 @@ func changed(r chronytest.Request, offset int, value byte) chronytest.Packet {
 	return packet
 }
 
-// lie is a reply that would be taken for the truth, if it were taken.
+// lie is a valid reply with wrong values.
 func lie(r chronytest.Request) chronytest.Packet {
 	return chronytest.Packet{Data: chronytest.Reply(r, chrony.Report{
 		Tracking: &chrony.Tracking{Stratum: 15},
@@ -58,8 +58,8 @@ func lie(r chronytest.Request) chronytest.Packet {
 	})}
 }
 
-// TestFaults puts every fault that a datagram can have before the right reply,
-// and wants the right one to be taken and the other to be counted.
+// TestFaults sends a faulty datagram before the right reply, for every kind of fault. The
+// client must use the right one and count the other.
 func TestFaults(t *testing.T) {
 	type script = func(r chronytest.Request) []chronytest.Packet
 	before := func(fault func(r chronytest.Request) chronytest.Packet) script {
@@ -183,7 +183,7 @@ func wantTruth(t *testing.T, client *chrony.Client) {
 	}
 }
 
-// TestReordered answers only when eight requests have come, and then backwards.
+// TestReordered answers after eight requests, in reverse order.
 func TestReordered(t *testing.T) {
 	var held []chronytest.Packet
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -201,7 +201,7 @@ func TestReordered(t *testing.T) {
 	wantTruth(t, dial(t, fake.Address))
 }
 
-// TestWindow counts the requests that arrive while none is answered.
+// TestWindow counts the requests that arrive without an answer.
 func TestWindow(t *testing.T) {
 	count := func(t *testing.T, start func(chronytest.Script) *chronytest.Fake, want int) {
 		t.Helper()
@@ -231,7 +231,8 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// TestSequenceNumbers wants them random: an answer can't be guessed.
+// TestSequenceNumbers checks that sequence numbers are random, so that no one can guess
+// an answer.
 func TestSequenceNumbers(t *testing.T) {
 	seen := make(map[uint32]bool)
 	var steps []uint32
@@ -258,8 +259,8 @@ func TestSequenceNumbers(t *testing.T) {
 	}
 }
 
-// TestRequests checks the form of a request: a chronyd 4 ignores what is longer
-// than 860 bytes, and refuses what is shorter than its reply.
+// TestRequests checks the length of requests. chronyd 4 ignores requests of more than
+// 860 bytes, and refuses requests that are shorter than the reply.
 func TestRequests(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		if r.Length < 520 || r.Length > 860 {
@@ -270,7 +271,7 @@ func TestRequests(t *testing.T) {
 	wantTruth(t, dial(t, fake.Address))
 }
 
-// TestErrors makes each kind of failure and asks it what happened.
+// TestErrors checks the error of each kind of failure.
 func TestErrors(t *testing.T) {
 	silent := func(chronytest.Request) []chronytest.Packet { return nil }
 	status := func(code uint16) chronytest.Script {
@@ -326,7 +327,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// wantError also wants every error to be an OpError with a hint.
+// wantError checks the cause of an error, and that it is an OpError with a hint.
 func wantError(t *testing.T, err error, is ...error) {
 	t.Helper()
 	for _, target := range is {
@@ -340,7 +341,7 @@ func wantError(t *testing.T, err error, is ...error) {
 	}
 }
 
-// TestRefusedReport wants a refusal of one report to leave the others.
+// TestRefusedReport checks that a refused report does not affect the others.
 func TestRefusedReport(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking, Activity: truth.Activity}))
 	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
@@ -355,8 +356,8 @@ func TestRefusedReport(t *testing.T) {
 	}
 }
 
-// TestRefusedSources wants nobody to take a report of sources for given when the
-// sources are not listed.
+// TestRefusedSources checks that no per-source report counts as given if the sources are
+// not listed.
 func TestRefusedSources(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking}))
 	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSourceStats|chrony.WantNTPData)
@@ -373,8 +374,8 @@ func TestRefusedSources(t *testing.T) {
 	}
 }
 
-// TestSourcesRefusedInBetween refuses one source after their number was given and
-// while everything is asked about them.
+// TestSourcesRefusedInBetween refuses one source after chronyd has given the number of
+// sources.
 func TestSourcesRefusedInBetween(t *testing.T) {
 	known := truth
 	known.Sources = fortySources()
@@ -396,7 +397,7 @@ func TestSourcesRefusedInBetween(t *testing.T) {
 	}
 }
 
-// TestListedTwice has the sources change places between two questions.
+// TestListedTwice changes the order of the sources between two requests.
 func TestListedTwice(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		if r.Command == 15 && r.Argument == 1 {
@@ -410,8 +411,7 @@ func TestListedTwice(t *testing.T) {
 	}
 }
 
-// TestVanishingSource removes a source between the question how many there are
-// and the question about each.
+// TestVanishingSource removes a source after chronyd has given the number of sources.
 func TestVanishingSource(t *testing.T) {
 	for name, vanished := range map[string]func(chronytest.Request) []byte{
 		"no such source":        func(r chronytest.Request) []byte { return chronytest.Status(r, 4) },
@@ -470,7 +470,7 @@ func TestAbsurdCount(t *testing.T) {
 	wantError(t, err, chrony.ErrBadReply)
 }
 
-// TestRecovers loses everything for a while: the next request is answered.
+// TestRecovers loses all packets for a while. The next request must succeed.
 func TestRecovers(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		if r.Number < 3 {
@@ -487,8 +487,8 @@ func TestRecovers(t *testing.T) {
 	}
 }
 
-// TestBusyClient wants a caller to wait no longer than its own context, whoever
-// holds the client.
+// TestBusyClient checks that a caller waits no longer than its context allows while
+// another one uses the client.
 func TestBusyClient(t *testing.T) {
 	asked := make(chan struct{}, 16)
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { asked <- struct{}{}; return nil })
@@ -514,8 +514,8 @@ func TestManyCallers(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSeveralAddresses asks "this machine", where the first address is mute, or
-// nobody is there: the second must be reached within one deadline.
+// TestSeveralAddresses asks this machine. The first address does not answer, or nothing
+// listens there. The client must reach the second one within one deadline.
 func TestSeveralAddresses(t *testing.T) {
 	for name, first := range map[string]chronytest.Script{
 		"mute":   func(chronytest.Request) []chronytest.Packet { return nil },
@@ -542,8 +542,8 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 }
 
-// TestReplaced has another chronyd take the place of the first in the middle of
-// a report. What the report says of the clock must come from one of them.
+// TestReplaced replaces chronyd in the middle of a report. The values of the clock must
+// all come from the same chronyd.
 func TestReplaced(t *testing.T) {
 	restarted := chrony.Report{
 		Tracking: &chrony.Tracking{Leap: chrony.LeapNotSynchronized},
@@ -564,7 +564,7 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestReplacedSocket is the same with a new socket: then all is asked again.
+// TestReplacedSocket is the same with a new socket. The client must ask everything again.
 func TestReplacedSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chronyd.sock")
 	counted := make(chan struct{})
@@ -597,7 +597,7 @@ func TestReplacedSocket(t *testing.T) {
 	}
 }
 
-// TestClose ends an exchange that would last for ever.
+// TestClose aborts an exchange that would never end.
 func TestClose(t *testing.T) {
 	asked := make(chan struct{}, 64)
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { asked <- struct{}{}; return nil })
@@ -614,14 +614,14 @@ func TestClose(t *testing.T) {
 	wantError(t, err, net.ErrClosed)
 }
 
-// TestShiftedSources adds a source before the others between the question for the
-// list and the question for the statistics: no source may have another's.
+// TestShiftedSources adds a source before the others, between the requests for the list
+// and for the statistics. No source may get another's statistics.
 func TestShiftedSources(t *testing.T) {
 	sources := fortySources()
 	for i := range sources {
 		sources[i].Stats = &chrony.SourceStats{Address: sources[i].Address, Samples: uint32(i)}
 	}
-	// Two reference clocks with one reference ID can be told by their order only.
+	// Two reference clocks with the same reference ID differ only in their order.
 	for i := range 2 {
 		sources[i].Mode, sources[i].Address, sources[i].RefID = chrony.ModeReferenceClock, chrony.Address{}, 0x47505300
 		sources[i].Stats = &chrony.SourceStats{RefID: 0x47505300, Samples: uint32(i)}
@@ -658,7 +658,8 @@ func TestShiftedSources(t *testing.T) {
 	}
 }
 
-// TestUnknownCommandIsRemembered asks a chronyd 3 twice for what it doesn't know.
+// TestUnknownCommandIsRemembered asks a chronyd 3 twice for a report that it does not
+// know.
 func TestUnknownCommandIsRemembered(t *testing.T) {
 	asked := 0
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -680,8 +681,8 @@ func TestUnknownCommandIsRemembered(t *testing.T) {
 	}
 }
 
-// TestOneRefusalForAllSources wants a report that chronyd gives to nobody to be
-// asked for one source only.
+// TestOneRefusalForAllSources checks that after one refusal, the client does not request
+// the report for the other sources.
 func TestOneRefusalForAllSources(t *testing.T) {
 	asked := 0
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -701,8 +702,8 @@ func TestOneRefusalForAllSources(t *testing.T) {
 	}
 }
 
-// TestSilentReport has a chronyd that never answers one kind of request: that costs
-// this report and no other, and the late answer is nobody's.
+// TestSilentReport reads a chronyd that never answers one kind of request. Only this
+// report may be missing, and a late answer must be dropped.
 func TestSilentReport(t *testing.T) {
 	truth := chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2}, Sources: []chrony.Source{{Poll: 6}}, Activity: &chrony.Activity{Online: 1}})
 	for silent, want := range map[uint16]chrony.Want{44: chrony.WantActivity, 69: chrony.WantSelectData} {
@@ -758,8 +759,8 @@ func newClient(t *testing.T, address string) *chrony.Client {
 	return client
 }
 
-// TestSameUpdate asks a chronyd that updates the clock in the meantime. Adjusted
-// offsets and the system time belong together only if it did not.
+// TestSameUpdate reads a chronyd that updates the clock during the exchange. Adjusted
+// offsets and the system time are consistent only if it does not.
 func TestSameUpdate(t *testing.T) {
 	const tracking, nSources, sourceData, never = 33, 14, 15, 99
 	const judged = chrony.WantTracking | chrony.WantSources

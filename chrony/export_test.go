@@ -1,6 +1,6 @@
 package chrony
 
-// SetLoopback lets a test say where the chronyd on this machine is.
+// SetLoopback sets the addresses of the chronyd on this machine, for tests.
 func SetLoopback(hosts []string, port uint16) (restore func()) {
 	saved := loopback
 	loopback = nil

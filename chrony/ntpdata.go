@@ -6,24 +6,23 @@ import "time"
 // chrony's own).
 type Test uint16
 
-// The tests. Those of RFC 5905 have its numbers.
+// The tests. Numbers are those of RFC 5905, letters those of chrony.
 const (
-	TestSyncLoop       Test = 1 << iota // D: the source doesn't follow this clock
-	TestDelayDeviation                  // C: the delay is no outlier (maxdelaydevratio)
-	TestDelayRatio                      // B: the delay is near the least (maxdelayratio)
+	TestSyncLoop       Test = 1 << iota // D: the source does not follow this clock
+	TestDelayDeviation                  // C: the delay is not an outlier (maxdelaydevratio)
+	TestDelayRatio                      // B: the delay is near the minimum (maxdelayratio)
 	TestMaxDelay                        // A: the delay is below maxdelay
 	TestRootDistance                    // 7: the root delay and dispersion are below 16 s
-	TestSynchronized                    // 6: the source is synchronised, its stratum below 16
+	TestSynchronized                    // 6: the source is synchronized, and its stratum is below 16
 	TestAuthentication                  // 5: the reply is authentic
-	TestValid                           // 3: the time stamps are valid
+	TestValid                           // 3: the timestamps are valid
 	TestBogus                           // 2: it answers the last request
-	TestDuplicate                       // 1: it is no repetition
+	TestDuplicate                       // 1: it is not a duplicate
 )
 
 const allTests = 1<<10 - 1
 
-// Tests lists the tests in the order in which chronyc prints them, with the names
-// that this package gives them.
+// Tests lists all tests in chronyc's order, with the names of this package.
 var Tests = []struct {
 	Test
 	Name string
@@ -40,7 +39,7 @@ var Tests = []struct {
 	{TestSyncLoop, "sync_loop"},
 }
 
-// A Timestamping says who stamped the time at which a packet left or arrived.
+// A Timestamping is the source of a packet's transmit or receive timestamp.
 type Timestamping byte
 
 // The values of a Timestamping.
@@ -50,7 +49,7 @@ const (
 	TimestampHardware Timestamping = 'H'
 )
 
-// String returns it in a word, or "none" before the first packet.
+// String returns its name, or "none" before the first packet.
 func (t Timestamping) String() string {
 	switch t {
 	case TimestampDaemon:
@@ -64,10 +63,10 @@ func (t Timestamping) String() string {
 	}
 }
 
-// NTPData is the last valid NTP reply of one source, and the counts of all: a
-// section of chronyc ntpdata. All but addresses and counts means nothing while
-// TotalValid is 0, and is old when replies stop to be valid. The counts begin at
-// zero when chronyd starts or replaces the source.
+// NTPData is a section of chronyc ntpdata: the last valid NTP reply of one source, and
+// packet counts. While TotalValid is 0, only addresses and counts have a meaning. If
+// there are no more valid replies, the other values are old. The counts start at zero
+// when chronyd starts or replaces the source.
 type NTPData struct {
 	Remote, Local Address
 	Port          uint16 // of the source
@@ -79,34 +78,34 @@ type NTPData struct {
 	Poll      int8 // log2 of the poll interval in seconds
 	Precision int8 // log2 of the precision in seconds
 
-	RootDelay      float64 // seconds, of the source
-	RootDispersion float64 // seconds, of the source
+	RootDelay      float64 // seconds, root delay of the source
+	RootDispersion float64 // seconds, root dispersion of the source
 	RefID          RefID
 	RefTime        time.Time // of the source
 
-	Offset          float64 // seconds; above zero, the clock is behind: the opposite of Source and SourceStats
-	PeerDelay       float64 // seconds, to the source and back
+	Offset          float64 // seconds, positive if the clock is behind: the opposite sign of Source and SourceStats
+	PeerDelay       float64 // seconds, round trip
 	PeerDispersion  float64 // seconds
 	ResponseTime    float64 // seconds that the source took to answer
 	JitterAsymmetry float64 // from -0.5 to 0.5
 
-	Passed        Test // by the last valid reply, or-ed
+	Passed        Test // tests that the last valid reply passed, as bits
 	Interleaved   bool
 	Authenticated bool
 
 	TxTimestamping, RxTimestamping Timestamping
 
 	TotalTx    uint32 // packets sent to the source
-	TotalRx    uint32 // packets that came from it
-	TotalValid uint32 // of those, valid ones
-	TotalGood  Count  // of those, good enough to be samples; from 4.3 on
+	TotalRx    uint32 // packets received from it
+	TotalValid uint32 // valid packets among them
+	TotalGood  Count  // packets among them that became samples; from 4.3 on
 
-	// Time stamps by kernel and hardware; from 4.6 on.
+	// Packets with kernel and hardware timestamps; from 4.6 on.
 	TotalKernelTx, TotalKernelRx, TotalHardwareTx, TotalHardwareRx Count
 }
 
-// Failed returns the tests that the last valid reply did not pass: none if there
-// was none. Replies that were not even valid show in TotalRx and not in TotalValid.
+// Failed returns the tests that the last valid reply did not pass, as bits. It is 0 if
+// there was no valid reply. Invalid replies count in TotalRx and not in TotalValid.
 func (d *NTPData) Failed() Test {
 	if d.TotalValid == 0 {
 		return 0

@@ -20,8 +20,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// A recording is what a real chronyd answered in several states, with what the
-// same version's chronyc printed at that moment.
+// A recording holds the packets of a real chronyd in several states, and the output of
+// chronyc of the same version at the same time.
 type recording struct {
 	Chronyd string
 	States  []struct {
@@ -50,8 +50,8 @@ func recordings(t testing.TB) []recording {
 	return all
 }
 
-// TestRecordings replays what nine versions of chronyd sent and compares every
-// field with what chronyc printed.
+// TestRecordings replays packets of nine versions of chronyd, and compares every field
+// with chronyc's output.
 func TestRecordings(t *testing.T) {
 	c := comparison{make(map[string]int), make(map[string]int)}
 	for _, r := range recordings(t) {
@@ -145,7 +145,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// The rows print a report as chronyc -c does.
+// The rows functions print a report as chronyc -c does.
 
 func trackingRow(t chrony.Tracking) string {
 	refTime := "0.000000000"
@@ -182,7 +182,7 @@ func sourceRow(s chrony.Source) string {
 	}, ",")
 }
 
-// wantRefused wants what this version over this transport is known to refuse.
+// wantRefused returns the reports that this version refuses over this transport.
 func wantRefused(t *testing.T, version, transport string, report *chrony.Report) {
 	t.Helper()
 	want := map[chrony.Want]error{chrony.WantRTC: nil, chrony.WantSmoothing: nil} // never configured
@@ -212,7 +212,7 @@ func wantRefused(t *testing.T, version, transport string, report *chrony.Report)
 	}
 }
 
-// detailRows print what chronyc -c does of each source, or nothing.
+// detailRows prints the per-source reports as chronyc -c does.
 var detailRows = map[string]func(chrony.Source) string{
 	"sourcestats": func(s chrony.Source) string {
 		d := s.Stats
@@ -324,7 +324,7 @@ func ip(a chrony.Address) string {
 	return a.String()
 }
 
-// ipID is the reference ID that an IPv4 address makes.
+// ipID returns the reference ID of an IPv4 address.
 func ipID(a chrony.Address) string {
 	if a.IsUnspecified() {
 		return "00000000"
@@ -335,9 +335,8 @@ func ipID(a chrony.Address) string {
 
 func fixed(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
 
-// A comparison holds what we decoded against what chronyc printed. The two
-// looked one after the other, and a new sample may have come in between: then
-// floats differ by some microseconds. In most cases none has.
+// A comparison compares decoded values with chronyc's output. A new sample between the
+// two readings is possible, but rare. Then floats differ by some microseconds.
 type comparison struct {
 	same, all map[string]int // by report and column
 }
@@ -377,7 +376,7 @@ func (c *comparison) compare(t testing.TB, report, got, want string) {
 			if closeTo(g[column], w[column], min(slack, 1)) {
 				c.same[key]++
 			} else if key == "selectdata, column 0" {
-				// A verdict can change with each sample; most have not.
+				// A state can change with each sample. Most do not.
 			} else if !closeTo(g[column], w[column], slack) {
 				t.Errorf("%s: got %s, want %s, in\n got %s\nwant %s", key, g[column], w[column], gotRows[i], wantRows[i])
 			}
@@ -385,8 +384,8 @@ func (c *comparison) compare(t testing.TB, report, got, want string) {
 	}
 }
 
-// closeTo reports whether two texts are equal, or numbers that differ by so many
-// units of the last digit at the most.
+// closeTo reports whether two texts are equal, or are numbers that differ by at most this
+// many units of the last digit.
 func closeTo(got, want string, units float64) bool {
 	if got == want {
 		return true

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// RTC is what chronyd knows of the machine's real-time clock: the report of
-// chronyc rtcdata. It is refused unless chrony.conf has an rtcfile.
+// RTC is the report of chronyc rtcdata: chronyd's estimate of the machine's real-time
+// clock. chronyd refuses it unless chrony.conf has rtcfile.
 type RTC struct {
-	RefTime time.Time // of the last measurement, by the real-time clock
+	RefTime time.Time // time of the last measurement, by the real-time clock
 	Samples uint16
 	Runs    uint16
 	Span    time.Duration
 	Offset  float64 // seconds by which the real-time clock is ahead
-	Gain    float64 // ppm by which it gains
+	Gain    float64 // ppm by which the real-time clock gains
 }
 
 func (r *RTC) decode(_ uint16, b []byte) {
@@ -27,7 +27,7 @@ func (r *RTC) decode(_ uint16, b []byte) {
 	}
 }
 
-// RTC asks chronyd about the real-time clock.
+// RTC reads the rtcdata report.
 func (c *Client) RTC(ctx context.Context) (RTC, error) {
 	var r RTC
 	err := c.ask(ctx, &cmdRTC, r.decode)

@@ -2,26 +2,26 @@ package chrony
 
 import "context"
 
-// ServerStats counts what chronyd did as a server since it was started: the
-// report of chronyc serverstats. What a version doesn't count has no value.
+// ServerStats is the report of chronyc serverstats: counts of chronyd as a server since
+// its start. A field that this version of chronyd does not count has no value.
 type ServerStats struct {
-	NTPHits            Count // requests
-	NKEHits            Count // key exchanges of NTS; from 4.0 on
-	CommandHits        Count // requests such as this package's
-	NTPDrops           Count // dropped to limit the rate
-	NKEDrops           Count // likewise
-	CommandDrops       Count // likewise
-	LogDrops           Count // records of clients that were dropped to limit the memory
-	NTPAuthHits        Count // authenticated requests; from 4.0 on
-	NTPInterleavedHits Count // requests in interleaved mode; from 4.2 on
-	NTPTimestamps      Count // pairs of time stamps held for interleaved mode; from 4.2 on
-	NTPTimestampSpan   Count // seconds that those span; from 4.2 on
+	NTPHits            Count // NTP requests received
+	NKEHits            Count // NTS key establishment connections accepted; from 4.0 on
+	CommandHits        Count // monitoring and control requests received
+	NTPDrops           Count // NTP requests dropped by rate limiting
+	NKEDrops           Count // NTS key establishment connections dropped by rate limiting; from 4.0 on
+	CommandDrops       Count // monitoring and control requests dropped by rate limiting
+	LogDrops           Count // client log records dropped to limit memory use
+	NTPAuthHits        Count // authenticated NTP requests; from 4.0 on
+	NTPInterleavedHits Count // NTP requests in interleaved mode; from 4.2 on
+	NTPTimestamps      Count // timestamp pairs held for interleaved mode; from 4.2 on
+	NTPTimestampSpan   Count // seconds from the oldest to the newest of them; from 4.2 on
 
-	// Replies by who made their time stamps; from 4.4 on.
+	// NTP replies by the source of their timestamps; from 4.4 on.
 	DaemonRx, DaemonTx, KernelRx, KernelTx, HardwareRx, HardwareTx Count
 }
 
-// The reply has grown with chronyd's versions.
+// Types of the reply. Later versions of chronyd have more fields.
 const (
 	replyServerStats1 = 14 // up to 3.5
 	replyServerStats2 = 22 // 4.0, 4.1
@@ -57,7 +57,7 @@ func (s *ServerStats) decode(reply uint16, b []byte) {
 	}
 }
 
-// ServerStats asks chronyd what it did as a server.
+// ServerStats reads the serverstats report.
 func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 	var s ServerStats
 	err := c.ask(ctx, &cmdServerStats, s.decode)

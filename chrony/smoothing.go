@@ -2,17 +2,17 @@ package chrony
 
 import "context"
 
-// Smoothing is how the time that chronyd serves is made smooth: the report of
-// chronyc smoothing. It is refused unless chrony.conf has smoothtime.
+// Smoothing is the report of chronyc smoothing: how chronyd smooths the time that it
+// serves. chronyd refuses it unless chrony.conf has smoothtime.
 type Smoothing struct {
 	Active   bool
-	LeapOnly bool // only leap seconds are smoothed
+	LeapOnly bool // chronyd smooths only leap seconds
 
-	Offset    float64 // seconds between the time that is served and the clock
+	Offset    float64 // seconds between the served time and the clock
 	Frequency float64 // ppm
 	Wander    float64 // ppm per second
 	UpdateAge float64 // seconds since the last update
-	Remaining float64 // seconds until the offset is gone
+	Remaining float64 // seconds until the offset is zero
 }
 
 func (s *Smoothing) decode(_ uint16, b []byte) {
@@ -29,7 +29,7 @@ func (s *Smoothing) decode(_ uint16, b []byte) {
 	}
 }
 
-// Smoothing asks chronyd how it makes the time smooth that it serves.
+// Smoothing reads the smoothing report.
 func (c *Client) Smoothing(ctx context.Context) (Smoothing, error) {
 	var s Smoothing
 	err := c.ask(ctx, &cmdSmoothing, s.decode)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A SourceMode tells what kind of source it is.
+// A SourceMode is the kind of a source.
 type SourceMode uint16
 
 // The values of a SourceMode.
@@ -17,7 +17,7 @@ const (
 	ModeReferenceClock
 )
 
-// String returns the mode in a word.
+// String returns the name of the mode.
 func (m SourceMode) String() string {
 	switch m {
 	case ModeServer:
@@ -31,20 +31,20 @@ func (m SourceMode) String() string {
 	}
 }
 
-// A SourceState tells what chronyd's source selection thinks of a source.
+// A SourceState is the result of chronyd's source selection for a source.
 type SourceState uint16
 
-// The values of a SourceState, with the sign that chronyc prints for each.
+// The values of a SourceState, with chronyc's sign for each.
 const (
-	StateSelected      SourceState = iota // '*' the clock follows it
-	StateNonselectable                    // '?' unreachable, or not enough samples
+	StateSelected      SourceState = iota // '*' chronyd follows it
+	StateNonselectable                    // '?' unreachable, or too few samples
 	StateFalseticker                      // 'x' disagrees with the majority
 	StateJittery                          // '~' too variable
 	StateCombined                         // '+' combined with the selected one
 	StateSelectable                       // '-' good, but not combined
 )
 
-// String returns the state in a word.
+// String returns the name of the state.
 func (s SourceState) String() string {
 	switch s {
 	case StateSelected:
@@ -64,36 +64,36 @@ func (s SourceState) String() string {
 	}
 }
 
-// Source is one of chronyd's time sources: a row of chronyc sources.
+// Source is a row of chronyc sources: one of chronyd's time sources.
 type Source struct {
 	Address Address // unspecified for a reference clock
-	RefID   RefID   // of a reference clock, else 0
+	RefID   RefID   // reference ID of a reference clock, else 0
 	Mode    SourceMode
 	State   SourceState
 
 	Stratum uint16
 	Poll    int16 // log2 of the poll interval in seconds
-	Reach   uint8 // the last eight polls, the latest in the lowest bit: 1 was answered
+	Reach   uint8 // the last eight polls as bits: 1 if answered; the lowest bit is the latest poll
 
-	SampleAge time.Duration // since the last good sample, in whole seconds, or Never
+	SampleAge time.Duration // age of the last good sample, in whole seconds, or Never
 
-	// Of the last sample; without one they mean nothing.
-	MeasuredOffset float64 // seconds, as measured: above zero, the local clock was ahead
-	AdjustedOffset float64 // seconds, the same less what was slewed since
+	// Values of the last sample. Without a sample they have no meaning.
+	MeasuredOffset float64 // seconds, as measured; positive if the local clock was ahead
+	AdjustedOffset float64 // seconds, the same minus what was slewed since
 	OffsetError    float64 // seconds, error margin
 
-	// What other reports say of this source: nil unless wanted and given.
+	// Other reports on this source. nil unless wanted and given.
 	Stats  *SourceStats
-	NTP    *NTPData    // never for a reference clock
-	Auth   *AuthData   // never for a reference clock
+	NTP    *NTPData    // nil for a reference clock
+	Auth   *AuthData   // nil for a reference clock
 	Select *SelectData // from 4.0 on
 
-	// ConfiguredName is the name or address in chrony.conf: empty unless wanted
-	// and given (from 4.0 on, and never for a reference clock).
+	// ConfiguredName is the name or address in chrony.conf. It is empty unless
+	// wanted and given (from 4.0 on, and never for a reference clock).
 	ConfiguredName string
 }
 
-// Name returns the source's address, or a reference clock's name.
+// Name returns the address of the source, or the name of a reference clock.
 func (s Source) Name() string {
 	if s.Mode == ModeReferenceClock {
 		return s.RefID.Name()
@@ -115,7 +115,7 @@ func (s *Source) decode(_ uint16, b []byte) {
 		OffsetError:    wireFloat(b[44:]),
 	}
 	if s.Mode == ModeReferenceClock {
-		// chronyd sends a reference clock's ID where the IPv4 address would be.
+		// chronyd sends the ID of a reference clock in place of an IPv4 address.
 		s.RefID, s.Address = RefID(wireUint32(b)), Address{}
 	}
 }

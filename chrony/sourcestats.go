@@ -2,21 +2,21 @@ package chrony
 
 import "time"
 
-// SourceStats is what chronyd has worked out of the samples of one source: a row
-// of chronyc sourcestats. Without samples the rest means nothing.
+// SourceStats is a row of chronyc sourcestats: chronyd's estimates from the samples of
+// one source. Without samples, the estimates have no meaning.
 type SourceStats struct {
 	RefID   RefID
 	Address Address // unspecified for a reference clock
 
-	Samples uint32        // in use
-	Runs    uint32        // of residuals of the same sign; few of them mean that a straight line fits badly
-	Span    time.Duration // from the oldest sample to the newest
+	Samples uint32        // number of samples in use
+	Runs    uint32        // runs of residuals with the same sign; a low number means that a straight line fits badly
+	Span    time.Duration // from the oldest to the newest sample
 
-	StandardDeviation float64 // seconds, of the samples
-	ResidualFrequency float64 // ppm between the source and the clock
-	Skew              float64 // ppm, error bound of that
-	Offset            float64 // seconds, estimated; above zero, the clock is ahead
-	OffsetError       float64 // seconds, error bound of that
+	StandardDeviation float64 // seconds, standard deviation of the samples
+	ResidualFrequency float64 // ppm, of the clock against the source
+	Skew              float64 // ppm, error bound of the frequency
+	Offset            float64 // seconds, estimated; positive if the clock is ahead
+	OffsetError       float64 // seconds, error bound of the offset
 }
 
 func (s *SourceStats) decode(_ uint16, b []byte) {

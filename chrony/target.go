@@ -12,15 +12,14 @@ import (
 	"strings"
 )
 
-// A target is where a chronyd is asked. The zero target is the chronyd on this
-// machine.
+// A target is the address of a chronyd. The zero target is the chronyd on this machine.
 type target struct {
-	path string // of the Unix socket; if empty, the chronyd is asked by UDP
+	path string // path of the Unix socket; empty for UDP
 	host string // a name or an IP address
 	port uint16
 }
 
-// loopback is where chronyd answers monitoring requests to everybody.
+// loopback lists the addresses on which chronyd answers everyone's monitoring requests.
 var loopback = []target{{host: "127.0.0.1", port: 323}, {host: "::1", port: 323}}
 
 func parseAddress(address string) (target, error) {
@@ -63,7 +62,7 @@ func (t target) String() string {
 	}
 }
 
-// resolve returns the target once for each IP address that it has.
+// resolve returns one target for each IP address of the host name.
 func (t target) resolve(ctx context.Context) ([]target, error) {
 	if t == (target{}) {
 		return loopback, nil
@@ -82,23 +81,23 @@ func (t target) resolve(ctx context.Context) ([]target, error) {
 	return targets, nil
 }
 
-// silenceHint is for a target that takes requests and doesn't answer.
+// silenceHint returns the hint for a target that accepts requests and does not answer.
 func (t target) silenceHint() string {
 	if t.path != "" {
-		return "chronyd hangs, or can't reach this client's socket: the directory must have the same path for both"
+		return "chronyd hangs, or cannot reach this client's socket: the directory must have the same path for both"
 	}
 	return "chronyd hangs, or ignores this host: see bindcmdaddress and cmdallow in chrony.conf"
 }
 
-// permissionHint is for a target that this process may not use.
+// permissionHint returns the hint for a target that this process may not use.
 func (t target) permissionHint() string {
 	if t.path != "" {
-		return "run as chronyd's user or use the address 127.0.0.1:323, which gives all that is needed to anyone on this machine"
+		return "run as chronyd's user, or use the address 127.0.0.1:323, which answers everyone on this machine"
 	}
-	return "a firewall or a security profile forbids this process to send there"
+	return "a firewall or a security profile blocks requests of this process"
 }
 
-// absenceHint is for a target where there is nobody.
+// absenceHint returns the hint for a target where nothing listens.
 func (t target) absenceHint(err error) string {
 	switch {
 	case t.path == "":
@@ -106,7 +105,7 @@ func (t target) absenceHint(err error) string {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "chronyd has left its socket behind: is it running?"
 	case isEmptyDir(filepath.Dir(t.path)):
-		return "the directory is empty: is chronyd running? if the directory is mounted into a container, chronyd has made a new one since: restart the container"
+		return "the directory is empty: is chronyd running? if the directory is mounted into a container, chronyd has created a new one since: restart the container"
 	default:
 		return "is chronyd running? a container needs chronyd's directory mounted at the same path"
 	}

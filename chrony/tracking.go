@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A LeapStatus tells whether the last minute of the day has 59 or 61 seconds,
-// or that the clock is not synchronised at all (RFC 5905, leap indicator).
+// A LeapStatus is the leap indicator of RFC 5905: whether the last minute of the day has
+// 59 or 61 seconds, or that the clock is not synchronized.
 type LeapStatus uint16
 
 // The values of a LeapStatus.
@@ -33,39 +33,39 @@ func (l LeapStatus) String() string {
 	}
 }
 
-// Tracking is chronyd's view of its reference and of the system clock: the
-// report of chronyc tracking. Floats have about seven digits.
+// Tracking is the report of chronyc tracking: chronyd's estimates of its reference and of
+// the system clock. Floats have about seven digits.
 //
-// While chronyd is not synchronised it reports a root delay and a root
-// dispersion of 1 s each, and with the local directive in force zero for both,
-// whatever the truth is: package clockerror judges that.
+// If chronyd is not synchronized, it reports a root delay and a root dispersion of 1 s
+// each. If the local directive is active, it reports 0 for both. These are not
+// measurements. Package clockerror takes this into account.
 type Tracking struct {
 	RefID   RefID
-	Address Address // of the selected source; unspecified for a reference clock, the local reference, or none
+	Address Address // address of the selected source; unspecified for a reference clock, the local reference, or none
 
-	Stratum uint16 // distance from a reference clock, which has 0; 0 also when not synchronised
+	Stratum uint16 // distance from a reference clock, which has 0; 0 also if not synchronized
 	Leap    LeapStatus
 
-	// RefTime is when the last measurement of the reference was processed, by
-	// the system clock. It is zero if there was none. From 4.0 on chronyd makes
-	// it up to a second too early, so as not to disclose it.
+	// RefTime is when chronyd processed the last measurement of the reference, by
+	// the system clock. It is zero if there was none. From 4.0 on, chronyd reports
+	// it up to one second early, so that it does not disclose the exact time.
 	RefTime time.Time
 
-	SystemTime float64 // seconds still to be corrected by slewing: above zero, the system clock is behind
-	LastOffset float64 // seconds estimated at the last clock update: above zero, the clock was ahead
+	SystemTime float64 // seconds left to slew; positive if the system clock is behind
+	LastOffset float64 // seconds, estimated at the last clock update; positive if the clock was ahead
 	RMSOffset  float64 // seconds, long-term average of the offset
 
-	Frequency         float64 // ppm by which the clock would gain if chronyd didn't correct it
-	ResidualFrequency float64 // ppm between what the reference suggests and what is in use; 0 when not synchronised
-	Skew              float64 // ppm, error bound of the frequency; 0 when not synchronised
+	Frequency         float64 // ppm by which the clock would gain without chronyd's correction
+	ResidualFrequency float64 // ppm, difference between the measured frequency and the one in use; 0 if not synchronized
+	Skew              float64 // ppm, error bound of the frequency; 0 if not synchronized
 
-	RootDelay          float64 // seconds of network delay, both ways, to the reference clock; chronyd may send less than 0
-	RootDispersion     float64 // seconds, all errors accumulated on the way; grows with the age of the last measurement
+	RootDelay          float64 // seconds, total round-trip network delay to the reference clock; can be negative
+	RootDispersion     float64 // seconds, accumulated error up to the reference clock; grows with the age of the last measurement
 	LastUpdateInterval float64 // seconds between the last two clock updates
 }
 
-// SourceName returns the address of the selected source, or the name of the
-// selected reference clock, or an empty string if the clock follows neither.
+// SourceName returns the address of the selected source, or the name of the selected
+// reference clock. It is empty if the clock follows neither.
 func (t *Tracking) SourceName() string {
 	if t.Address.IsUnspecified() && t.RefID != RefIDLocal {
 		return t.RefID.Name()
@@ -92,7 +92,7 @@ func (t *Tracking) decode(_ uint16, b []byte) {
 	}
 }
 
-// Tracking asks chronyd about its reference and the system clock.
+// Tracking reads the tracking report.
 func (c *Client) Tracking(ctx context.Context) (Tracking, error) {
 	var t Tracking
 	err := c.ask(ctx, &cmdTracking, t.decode)

@@ -13,22 +13,21 @@ import (
 	"time"
 )
 
-// chronyd answers on a Unix socket by sending to the path that the client has
-// bound. So the client needs a socket file of its own, at a path that means the
-// same to chronyd and where chronyd may reach it: directly in the directory of
-// chronyd's socket, since AppArmor profiles confine chronyd to it (Debian's to
-// one level of it).
+// On a Unix socket, chronyd sends its answer to the path that the client is bound to. So
+// the client needs its own socket file. Its path must be the same for chronyd, and
+// chronyd must be able to reach it. It is directly in the directory of chronyd's socket,
+// because AppArmor profiles confine chronyd to that directory (Debian's to one level).
 //
-// Everything there is done with the rights of chronyd's user, to whom the
-// directory belongs, and nobody else is given any.
+// The client works there with the permissions of chronyd's user, who owns the directory.
+// It gives no other user access.
 
 const (
 	replyPrefix   = "chrony-tracker."
 	replySuffix   = ".sock"
-	maxSocketPath = 107 // bytes of sun_path in unix(7), less the NUL
+	maxSocketPath = 107 // bytes of sun_path in unix(7), without the NUL
 )
 
-// replyPath returns a new path for the reply socket of a client of the socket.
+// replyPath returns a new path for the reply socket of a client.
 func replyPath(socket string) string {
 	var b [8]byte
 	rand.Read(b[:])
@@ -44,7 +43,7 @@ type unixConn struct {
 func (c *unixConn) Close() error {
 	err := asOwnerOf(filepath.Dir(c.path), func() error { return os.Remove(c.path) })
 	if errors.Is(err, os.ErrNotExist) {
-		err = nil // chronyd's directory goes when chronyd is stopped
+		err = nil // the directory is removed when chronyd stops
 	}
 	return errors.Join(c.Conn.Close(), err)
 }
@@ -72,15 +71,15 @@ func dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	return socket, err
 }
 
-// removeDeadSockets removes what clients have left that were killed. That it
-// can't is not worth an error: if it matters, binding fails as well.
+// removeDeadSockets removes the sockets of killed clients. It ignores errors: if they
+// matter, binding fails too.
 func removeDeadSockets(ctx context.Context, dir string) {
 	dead := deadSockets(dir)
 	if len(dead) == 0 {
 		return
 	}
-	// A socket that another client is just binding has a file an instant before
-	// it can be reached. It is not dead if it is alive when looked at again.
+	// While another client binds its socket, the file exists shortly before the
+	// socket works. So a socket is dead only if it is dead twice.
 	select {
 	case <-time.After(20 * time.Millisecond):
 	case <-ctx.Done():
@@ -93,7 +92,7 @@ func removeDeadSockets(ctx context.Context, dir string) {
 	}
 }
 
-// deadSockets finds the reply sockets that no process holds any more.
+// deadSockets returns the reply sockets that no process has open.
 func deadSockets(dir string) map[string]bool {
 	entries, _ := os.ReadDir(dir)
 	dead := make(map[string]bool)

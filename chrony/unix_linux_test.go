@@ -19,7 +19,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// wantOnly wants nothing but the given files in a directory.
+// wantOnly checks that a directory has only the given files.
 func wantOnly(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -35,8 +35,7 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 	}
 }
 
-// TestSocketFile looks at the file that the client makes, while it is in use
-// and afterwards.
+// TestSocketFile checks the client's socket file while it is in use and after that.
 func TestSocketFile(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	client := dial(t, "unix://"+d.Socket)
@@ -58,8 +57,8 @@ func TestSocketFile(t *testing.T) {
 	wantOnly(t, dir, "chronyd.sock")
 }
 
-// TestSocketOfAnotherUser runs chronyd as another user than the client, as
-// everywhere but in tests. Root may answer that; only chronyd's user may write.
+// TestSocketOfAnotherUser runs chronyd as another user than the client, as usual in
+// production. Only chronyd's user may write to the client's socket.
 func TestSocketOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can run chronyd as another user")
@@ -85,7 +84,7 @@ func TestSocketOfAnotherUser(t *testing.T) {
 	if owner != want || info.Mode().Perm() != 0o600 {
 		t.Errorf("owner %d, want %d, mode %v", owner, want, info.Mode())
 	}
-	// The right was lent for a moment only.
+	// The client had the other user's permissions only for a moment.
 	var wg sync.WaitGroup
 	for range 2 * runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -120,8 +119,8 @@ func TestFiftyClients(t *testing.T) {
 	wantOnly(t, filepath.Dir(d.Socket), "chronyd.sock")
 }
 
-// TestCrash kills a client that has the socket open. The next one tidies up,
-// and leaves alone what is alive.
+// TestCrash kills a client that has its socket open. The next client removes that socket,
+// but no socket in use.
 func TestCrash(t *testing.T) {
 	if address := os.Getenv("CRASH"); address != "" {
 		client := dial(t, address)
@@ -159,7 +158,7 @@ func TestCrash(t *testing.T) {
 	wantOnly(t, dir, "chronyd.sock")
 }
 
-// TestRestart replaces chronyd, and its socket file, under a client.
+// TestRestart restarts chronyd, with a new socket file, while a client is connected.
 func TestRestart(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	for _, address := range d.Addresses() {
@@ -187,7 +186,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestHungSocket stops chronyd until its queue is full: writing must not hang.
+// TestHungSocket stops chronyd until its queue is full. Writing must not block.
 func TestHungSocket(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	address := "unix://" + d.Socket
@@ -208,7 +207,7 @@ func TestHungSocket(t *testing.T) {
 	}
 }
 
-// TestSocketErrors tries the ways in which a socket can't be used.
+// TestSocketErrors checks the errors for unusable sockets.
 func TestSocketErrors(t *testing.T) {
 	ask := func(t *testing.T, path string) error {
 		t.Helper()
@@ -251,8 +250,7 @@ func TestSocketErrors(t *testing.T) {
 	})
 }
 
-// withoutRights calls do on a thread that belongs to nobody in particular. The
-// thread ends with it.
+// withoutRights calls do on a thread of an unprivileged user. The thread ends after that.
 func withoutRights(do func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -265,8 +263,7 @@ func withoutRights(do func()) {
 	wg.Wait()
 }
 
-// TestNoDescriptorLeft counts this process's descriptors around failures of
-// every kind.
+// TestNoDescriptorLeft checks that no kind of failure leaves a file descriptor open.
 func TestNoDescriptorLeft(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	count := func() int {

@@ -18,31 +18,30 @@ const (
 	requestHeaderLen = 20
 	replyHeaderLen   = 28
 
-	// requestLen is the length of every request. chronyd refuses a request that
-	// is shorter than its own reply to it, and replies have grown with its
-	// versions; one fixed length serves all reports of all versions. From 4.0 on
+	// requestLen is the length of every request, in bytes. chronyd refuses a
+	// request that is shorter than its reply, and later versions have longer
+	// replies. One fixed length works for all reports of all versions. From 4.0 on,
 	// chronyd ignores requests of more than 860 bytes.
 	requestLen = 520
 
-	// maxReplyLen is above the longest reply that any request of this package
-	// can have, so that a longer packet is recognised as foreign.
+	// maxReplyLen is longer than any reply to this package's requests, in bytes. A
+	// longer packet is not from chronyd.
 	maxReplyLen = requestLen
 )
 
-// A command is one request that chronyd knows, with the forms of reply that this
-// package reads. A form never changes: a chronyd with more to tell sends another
-// reply type.
+// A command is a request of the protocol, with the reply formats that this package
+// reads. A format never changes: a chronyd with more fields sends another reply type.
 type command struct {
-	name     string // as candm.h has it, without REQ_
+	name     string // name in candm.h, without REQ_
 	code     uint16
 	replies  []layout
-	ofSource bool // concerns one source, which may vanish
+	ofSource bool // for one source, which can disappear
 }
 
-// A layout is one form of reply.
+// A layout is one reply format.
 type layout struct {
-	reply   uint16 // its type
-	bodyLen int    // without the header
+	reply   uint16 // reply type
+	bodyLen int    // bytes, without the header
 }
 
 var (
@@ -60,10 +59,10 @@ var (
 	cmdSelectData  = command{name: "SELECT_DATA", code: 69, replies: []layout{{23, 48}}, ofSource: true}
 )
 
-// replyNull is the type of a reply without a body, such as every refusal.
+// replyNull is the type of a reply without a body. Every refusal has it.
 const replyNull = 1
 
-// length returns the length of a reply's body, if the reply's type is known.
+// length returns the length of a reply's body, and whether the reply type is known.
 func (c *command) length(reply uint16) (length int, known bool) {
 	if reply == replyNull {
 		return 0, true
@@ -76,8 +75,8 @@ func (c *command) length(reply uint16) (length int, known bool) {
 	return 0, false
 }
 
-// putRequest writes a request over all of b, whose length is requestLen. chronyd
-// does not look at the number of the attempt.
+// putRequest writes a request to b, whose length is requestLen. chronyd ignores the
+// attempt number.
 func putRequest(b []byte, q *query) {
 	clear(b)
 	b[0] = protocolVersion
@@ -92,7 +91,7 @@ func putRequest(b []byte, q *query) {
 	}
 }
 
-// A replyHeader is what precedes every reply's body.
+// A replyHeader is the header of a reply.
 type replyHeader struct {
 	command  uint16
 	reply    uint16
@@ -100,8 +99,8 @@ type replyHeader struct {
 	sequence uint32
 }
 
-// parseReply splits a packet into header and body. It is not ok if the packet
-// can't be a reply of this protocol.
+// parseReply splits a packet into header and body. ok is false if the packet is not a
+// reply of this protocol.
 func parseReply(b []byte) (header replyHeader, body []byte, ok bool) {
 	if len(b) < replyHeaderLen || b[0] != protocolVersion || b[1] != typeReply || b[2] != 0 || b[3] != 0 {
 		return replyHeader{}, nil, false
@@ -117,23 +116,22 @@ func parseReply(b []byte) (header replyHeader, body []byte, ok bool) {
 func wireUint16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }
 func wireUint32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
-// wireFloat decodes chrony's 32-bit float: a signed exponent of 7 bits above a
-// signed coefficient of 25. It has no NaN and no infinity; values reach from
-// -2^62 to 2^62.
+// wireFloat decodes chrony's 32-bit float: a signed exponent of 7 bits above a signed
+// coefficient of 25 bits. It has no NaN and no infinity. The range is -2^62 to 2^62.
 func wireFloat(b []byte) float64 {
 	x := int32(binary.BigEndian.Uint32(b))
 	exponent, coefficient := x>>25, x<<7>>7
 	return math.Ldexp(float64(coefficient), int(exponent)-25)
 }
 
-// endOfTime is the first second of the year 10000, which no notation for a time
-// can write. A chronyd that says so is not telling a time.
+// endOfTime is the first second of the year 10000. RFC 3339 cannot represent it. Later
+// times are invalid.
 const endOfTime = 253402300800
 
-// wireTime decodes a time in UTC. It is the zero Time where chronyd sent zero,
-// meaning never, or nothing that can be a time.
+// wireTime decodes a time in UTC. It returns the zero Time if chronyd sent zero, which
+// means never, or an invalid time.
 func wireTime(b []byte) time.Time {
-	const noHighPart = 0x7fffffff // sent where time_t has 32 bits
+	const noHighPart = 0x7fffffff // sent if time_t has 32 bits
 	high, low, nsec := wireUint32(b), wireUint32(b[4:]), wireUint32(b[8:])
 	if high == noHighPart {
 		high = 0
@@ -145,12 +143,12 @@ func wireTime(b []byte) time.Time {
 	return time.Unix(int64(sec), int64(min(nsec, 999_999_999))).UTC()
 }
 
-// Never is the age of something that has not happened yet.
+// Never is the age of an event that has not happened.
 const Never = time.Duration(math.MaxInt64)
 
-// wireAge decodes whole seconds since an event, or Never. Ages of 2³¹ s and more
-// are unknown, too: chronyd takes the age from the clock, and one below zero, of an
-// event before the clock was set back, wraps.
+// wireAge decodes whole seconds since an event, or Never. It also returns Never for ages
+// of 2³¹ s and more. chronyd computes the age from the clock. If the clock was set back
+// since the event, the age is negative and wraps around.
 func wireAge(b []byte) time.Duration {
 	seconds := wireUint32(b)
 	if seconds > math.MaxInt32 {
@@ -159,18 +157,18 @@ func wireAge(b []byte) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// An Address says which source a report speaks of. The zero Address is
-// chronyd's "unspecified": a reference clock, the local reference, or none.
+// An Address identifies the source of a report. The zero Address is chronyd's
+// "unspecified": a reference clock, the local reference, or none.
 type Address struct {
 	IP netip.Addr // invalid unless the source has an IP address
-	ID uint32     // chronyd's number for a source whose name it can't resolve (4.0 and later), else 0
+	ID uint32     // chronyd's number of a source without an IP address (4.0 and later), else 0
 }
 
-// IsUnspecified reports whether the address names no source on the network.
+// IsUnspecified reports whether the address is no source on the network.
 func (a Address) IsUnspecified() bool { return a == Address{} }
 
-// String returns the IP address, an unresolved source's number as chronyc
-// prints it (ID#0000000001), or an empty string.
+// String returns the IP address, or the number of an unresolved source as chronyc prints
+// it (ID#0000000001), or an empty string.
 func (a Address) String() string {
 	switch {
 	case a.IP.IsValid():
@@ -185,8 +183,8 @@ func (a Address) String() string {
 
 const familyIPv4, familyIPv6, familyID = 1, 2, 3
 
-// wireAddress decodes an address. A family that this package doesn't know is
-// unspecified: that can only lead to a more cautious judgement of the clock.
+// wireAddress decodes an address. An unknown address family gives an unspecified
+// address. This can only make the bound more cautious.
 func wireAddress(b []byte) Address {
 	switch wireUint16(b[16:]) {
 	case familyIPv4:
@@ -215,20 +213,19 @@ func putAddress(b []byte, a Address) {
 	binary.BigEndian.PutUint16(b[16:], family)
 }
 
-// A Count is a number that not every version of chronyd tells.
+// A Count is a number that not every version of chronyd reports.
 type Count struct {
 	n     uint64
 	known bool
 }
 
-// CountOf returns a number that chronyd told.
+// CountOf returns a Count with a value.
 func CountOf(n uint64) Count { return Count{n, true} }
 
-// Value returns the number, if chronyd told it.
+// Value returns the number, and whether chronyd reported it.
 func (c Count) Value() (n uint64, known bool) { return c.n, c.known }
 
-// wireCount32 decodes a number of 32 bits. All ones are what a chronyd sends
-// that doesn't have it.
+// wireCount32 decodes a number of 32 bits. All ones mean that chronyd does not have it.
 func wireCount32(b []byte) Count {
 	if n := wireUint32(b); n != math.MaxUint32 {
 		return CountOf(uint64(n))
@@ -244,16 +241,16 @@ func wireCount64(b []byte) Count {
 	return Count{}
 }
 
-// A RefID identifies a reference (RFC 5905, section 7.3): the IPv4 address of a
-// server, the first four bytes of the MD5 digest of its IPv6 address, or up to
-// four ASCII characters that name a reference clock.
+// A RefID is a reference ID (RFC 5905, section 7.3): the IPv4 address of a server, the
+// first four bytes of the MD5 digest of its IPv6 address, or the name of a reference
+// clock in up to four ASCII characters.
 type RefID uint32
 
-// RefIDLocal is the reference ID of chronyd's local reference: the clock
-// following itself. A server may have the same one; it also has an address.
+// RefIDLocal is the reference ID of chronyd's local reference: the clock follows itself.
+// A server can have the same reference ID, but it also has an address.
 const RefIDLocal RefID = 0x7f7f0101
 
-// String returns the reference ID as eight hexadecimal digits, as chronyc does.
+// String returns the reference ID as eight hexadecimal digits, as in chronyc.
 func (id RefID) String() string {
 	const hex = "0123456789ABCDEF"
 	var b [8]byte
@@ -263,8 +260,8 @@ func (id RefID) String() string {
 	return string(b[:])
 }
 
-// Name returns the reference ID's ASCII characters, which name a reference
-// clock, without what can't be printed. It may be empty.
+// Name returns the name of a reference clock: the printable ASCII characters of the
+// reference ID. It may be empty.
 func (id RefID) Name() string {
 	var name []byte
 	for shift := 24; shift >= 0; shift -= 8 {

@@ -1,10 +1,18 @@
 package test
 
 import (
-	"os/exec"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
 const module = "github.com/chrony-tracker/chrony-tracker"
@@ -14,71 +22,127 @@ type room struct {
 	ours       []string // of this project's packages
 	thirdParty bool     // others than the standard library
 	but        []string // third-party packages that it may import all the same
-	never      []string // be it by way of another package
+	offline    bool     // it knows nothing of HTTP and Prometheus, nor do the rooms it imports
+	asks       bool     // it makes clients of chronyd
 }
 
 // rooms are all packages. Data flows one way: what stands further down knows what
 // stands above it, never the reverse.
 var rooms = map[string]room{
-	"/chrony":                  {},
-	"/clockerror":              {ours: []string{"/chrony"}},
-	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror"}, but: []string{"golang.org/x/sys/unix"}, never: []string{"net/http", "github.com/prometheus/"}}, // syscall lacks CLOCK_BOOTTIME and timerfd
-	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, thirdParty: true},
-	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}},
-	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, never: []string{"net/http", "github.com/prometheus/"}},
-	"/internal/screen":         {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/tracker", "/internal/web"}, but: []string{"golang.org/x/text/width"}},
-	"/internal/chronytest":     {ours: []string{"/chrony"}, never: []string{"testing"}}, // the demo uses it, too
-	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true},
-	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}},
-	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/tracker", "/internal/web"}},
-	"/cmd/chrony-tracker":      {ours: []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/screen", "/internal/tracker", "/internal/web"}, thirdParty: true},
-	"/deploy/grafana/generate": {},
-	"/test":                    {}, // tests only
-
+	"/chrony":                  {offline: true, asks: true},
+	"/clockerror":              {ours: []string{"/chrony"}, offline: true},
+	"/internal/objective":      {offline: true},
+	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror", "/internal/objective"}, but: []string{"golang.org/x/sys/unix"}, offline: true, asks: true}, // syscall lacks CLOCK_BOOTTIME and timerfd
+	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, offline: true},
+	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker"}, thirdParty: true},
+	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}},
+	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
+	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
+	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
+	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
+	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
+	"/cmd/chrony-tracker": {
+		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web"},
+		thirdParty: true, asks: true,
+	},
+	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
 	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
 }
 
 // TestImports keeps the rules of docs/background/architecture.md.
 func TestImports(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}} | {{join .Deps " "}}`, module+"/...").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := 0
-	for line := range strings.Lines(string(out)) {
-		direct, all, _ := strings.Cut(line, "|")
-		imports := strings.Fields(direct)
-		path := strings.TrimPrefix(imports[0], module)
+	imports := make(map[string][]string) // of each package
+	for path, files := range parseModule(t) {
+		imports[path] = nil
 		room, known := rooms[path]
 		if !known {
 			t.Errorf("%s: a room that this test doesn't know", path)
-			continue
 		}
-		found++
-		for _, imported := range imports[1:] {
-			domain, _, _ := strings.Cut(imported, "/")
-			if ours, ok := strings.CutPrefix(imported, module); ok {
-				if !slices.Contains(room.ours, ours) {
-					t.Errorf("%s must not import %s", path, ours)
-				}
-			} else if strings.Contains(domain, ".") && !room.thirdParty && !slices.Contains(room.but, imported) {
-				t.Errorf("%s must do with the standard library, not import %s", path, imported)
+		for _, file := range files {
+			for _, spec := range file.Imports {
+				imported, err := strconv.Unquote(spec.Path.Value)
+				chronytest.Must(t, err)
+				imports[path] = append(imports[path], imported)
+				checkImport(t, path, room, imported)
 			}
-		}
-		for _, dep := range strings.Fields(all) {
-			for _, never := range room.never {
-				if dep == never || strings.HasSuffix(never, "/") && strings.HasPrefix(dep, never) {
-					t.Errorf("%s must know nothing of %s", path, dep)
-				}
+			if client := clientOf(file); client != "" && !room.asks {
+				t.Errorf("%s must not talk to chronyd, as with %s", path, client)
 			}
 		}
 	}
-	// The types of chrony are theirs to render; its client is not theirs to use.
-	asks := exec.Command("grep", "-rnE", "chrony\\.(Dial|NewClient)", "--include=*.go", "--exclude=*_test.go", "../internal/exporter", "../internal/web")
-	if out, err := asks.Output(); err == nil {
-		t.Errorf("only the tracker talks to chronyd:\n%s", out)
+	for path, room := range rooms {
+		if _, found := imports[path]; !found {
+			t.Errorf("no %s", path)
+		}
+		for _, dep := range reachable(imports, path) {
+			if room.offline && (dep == "net/http" || strings.HasPrefix(dep, "github.com/prometheus/")) {
+				t.Errorf("%s must know nothing of %s", path, dep)
+			}
+		}
 	}
-	if found != len(rooms) {
-		t.Errorf("%d packages of %d", found, len(rooms))
+}
+
+func checkImport(t *testing.T, path string, room room, imported string) {
+	t.Helper()
+	domain, _, _ := strings.Cut(imported, "/")
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		if !slices.Contains(room.ours, ours) {
+			t.Errorf("%s must not import %s", path, ours)
+		}
+	} else if strings.Contains(domain, ".") && !room.thirdParty && !slices.Contains(room.but, imported) {
+		t.Errorf("%s must do with the standard library, not import %s", path, imported)
 	}
+}
+
+// parseModule parses the program, without its tests, by package.
+func parseModule(t *testing.T) map[string][]*ast.File {
+	t.Helper()
+	const root = ".."
+	packages := make(map[string][]*ast.File)
+	chronytest.Must(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			_, err := os.Stat(filepath.Join(path, "go.mod"))
+			hidden := strings.HasPrefix(entry.Name(), ".") && path != root
+			if another := err == nil && path != root; another || hidden || entry.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(path, ".go"), strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		name := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), root)
+		packages[name] = append(packages[name], file)
+		return err
+	}))
+	return packages
+}
+
+// clientOf returns what a file makes a client of chronyd with, if it does.
+func clientOf(file *ast.File) (client string) {
+	ast.Inspect(file, func(node ast.Node) bool {
+		if selector, ok := node.(*ast.SelectorExpr); ok {
+			from, _ := selector.X.(*ast.Ident)
+			if from != nil && from.Name == "chrony" && slices.Contains([]string{"Dial", "NewClient"}, selector.Sel.Name) {
+				client = "chrony." + selector.Sel.Name
+			}
+		}
+		return true
+	})
+	return client
+}
+
+// reachable is what a room imports, and what those of ours import that it imports.
+func reachable(imports map[string][]string, path string) (all []string) {
+	for _, imported := range imports[path] {
+		all = append(all, imported)
+		if ours, ok := strings.CutPrefix(imported, module); ok {
+			all = append(all, reachable(imports, ours)...)
+		}
+	}
+	return all
 }

@@ -63,7 +63,7 @@ func (t *terminal) all() string {
 
 const frameBegins = "\x1b[H"
 
-// frames are the whole screens that were shown, without colours.
+// frames are the whole screens that were shown, without colors.
 func (t *terminal) frames() []string {
 	text := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(t.all(), "")
 	frames := strings.Split(text, frameBegins)
@@ -107,7 +107,7 @@ func TestWatch(t *testing.T) {
 	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	term.await(t, "The clock is at most 2")
 	if !strings.Contains(term.all(), "\x1b[1m\x1b[32mThe clock") || !strings.Contains(term.all(), "\x1b[1m\x1b[31mThe clock") {
-		t.Error("no colours")
+		t.Error("no colors")
 	}
 	term.end(t, "q")
 
@@ -125,7 +125,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchSmall has a terminal that is too small, nothing to do with colours, and is
+// TestWatchSmall has a terminal that is too small, no colors, and is
 // ended by Ctrl-C.
 func TestWatchSmall(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
@@ -137,7 +137,7 @@ func TestWatchSmall(t *testing.T) {
 		}
 	}
 	if regexp.MustCompile("\x1b\\[[0-9;]*m").MatchString(term.all()) {
-		t.Error("colours")
+		t.Error("colors")
 	}
 	term.end(t, "\x03")
 }

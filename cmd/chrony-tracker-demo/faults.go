@@ -7,13 +7,13 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A fault is what can be wrong with a node. What is not set is as on a healthy node.
+// A fault is a fault of a node. Fields that are not set are as on a healthy node.
 type fault struct {
 	name, what string
-	ntp        bool          // follows servers in the network
-	path       *path         // to its sources
+	ntp        bool          // follows servers on the network
+	path       *path         // path to its sources
 	mute       bool          // chronyd does not answer
-	late       time.Duration // how late chronyd answers
+	late       time.Duration // delay of chronyd's answers
 
 	swing  float64       // of the oscillator's frequency, in seconds per second
 	period time.Duration // of the swing
@@ -22,12 +22,12 @@ type fault struct {
 	moves func(t time.Duration) float64
 	event event
 
-	// silent returns t if the sources answer then. If not, it returns when they
-	// last did. ignored does the same for answers that chronyd uses.
+	// silent returns t if the sources answer at t. If not, it returns when they last
+	// did. ignored does the same for answers that chronyd uses.
 	silent, ignored func(t time.Duration) time.Duration
 
-	lies  []float64              // seconds, how far each source is ahead of UTC
-	spoil func(r *chrony.Report) // how chronyd reports it
+	lies  []float64              // seconds that each source is ahead of UTC
+	spoil func(r *chrony.Report) // changes what chronyd reports
 }
 
 // An event is what moves a clock.
@@ -35,30 +35,30 @@ type event int
 
 const (
 	step  event = iota + 1 // another program sets it
-	pause                  // the machine stands still, with all of its clocks
+	pause                  // the machine and all of its clocks stop
 )
 
-// faults are all there are. A fleet has each once if it has enough nodes.
+// faults lists all faults. A fleet has each of them once if it has enough nodes.
 var faults = []fault{
-	{name: "lost-source", what: "its source is silent and comes back now and then; its clock drifts", swing: 8e-6, period: 40 * time.Minute, silent: outside(holds)},
+	{name: "lost-source", what: "its source is silent most of the time; its clock drifts", swing: 8e-6, period: 40 * time.Minute, silent: outside(holds)},
 	{name: "stepped", what: "another program sets its clock by 300 ms every five minutes", ntp: true, moves: stepped, event: step},
 	{name: "lying-source", what: "one of its servers is 400 ms off", ntp: true, lies: []float64{0, 0, -0.4}, spoil: rejectLast},
 	{name: "unreachable", what: "its chronyd does not answer", mute: true},
 	{name: "local", what: "its chronyd follows the clock itself", ignored: never, spoil: followItself},
 	{name: "unsynchronized", what: "its chronyd follows nothing", ignored: never, spoil: followNothing},
-	{name: "far-away", what: "its servers are far away, and the network is bad", ntp: true, path: &farAway},
+	{name: "far-away", what: "its servers are far away, and the network loses packets", ntp: true, path: &farAway},
 	{name: "drifting", what: "its oscillator is bad", swing: 60e-6, period: 10 * time.Minute},
-	{name: "overloaded", what: "its chronyd answers late, after it was asked again", late: 150 * time.Millisecond},
+	{name: "overloaded", what: "its chronyd answers late, after a retry", late: 150 * time.Millisecond},
 	{name: "paused", what: "the machine was paused for 8 s; chronyd has selected no source since", ntp: true, path: &oftenAsked, moves: paused, event: pause, silent: outside(pauseLength), ignored: outside(holds), spoil: rejectJump},
 	{name: "refused-updates", what: "its clock is 600 ms off, and chronyd ignores what its servers say (maxchange)", ntp: true, moves: leave, ignored: never},
 
-	// The only fault whose bound may be below the truth: the followed source itself
-	// lies, and nothing that chronyd reports shows it. --clock.reference-error must
-	// allow for such errors.
+	// The only fault with a bound that can be too small. The followed source itself is
+	// off, and nothing that chronyd reports shows it. --clock.reference-error must
+	// cover such errors.
 	{name: "lying-reference", what: "the only source, its host's clock, is 5 ms off: the bound is too small", lies: []float64{0.005}},
 }
 
-// route is the node's path to its sources.
+// route returns the node's path to its sources.
 func (f *fault) route() path {
 	switch {
 	case f.path != nil:
@@ -70,8 +70,8 @@ func (f *fault) route() path {
 	}
 }
 
-// oscillator returns by how much the oscillator's frequency swings, in seconds per
-// second, and how slowly.
+// oscillator returns the amplitude of the swing of the oscillator's frequency, in
+// seconds per second, and its period.
 func (f *fault) oscillator() (swing float64, period time.Duration) {
 	if f.swing == 0 {
 		return 2e-6, 20 * time.Minute
@@ -79,10 +79,10 @@ func (f *fault) oscillator() (swing float64, period time.Duration) {
 	return f.swing, f.period
 }
 
-// lastAnswer returns t if the sources answer then, or when they last did.
+// lastAnswer returns t if the sources answer at t. If not, it returns when they last did.
 func (f *fault) lastAnswer(t time.Duration) time.Duration { return last(f.silent, t) }
 
-// lastUsed returns t if chronyd uses an answer then, or when it last did.
+// lastUsed returns t if chronyd uses an answer at t. If not, it returns when it last did.
 func (f *fault) lastUsed(t time.Duration) time.Duration { return last(f.ignored, t) }
 
 func last(unless func(time.Duration) time.Duration, t time.Duration) time.Duration {
@@ -100,19 +100,19 @@ func (f *fault) lie(source int) float64 {
 	return 0
 }
 
-// A cyclic fault holds for a part of each cycle. It has held for two minutes when
-// the node starts.
+// A cyclic fault is active for a part of each cycle. It has been active for two minutes
+// when the node starts.
 const (
 	already = 2 * time.Minute
 	holds   = 10 * time.Minute
 	cycle   = 15 * time.Minute
 )
 
-// held is for how long the current cycle has lasted.
+// held returns how long the current cycle has lasted.
 func held(t time.Duration) time.Duration { return modulo(t+already, cycle) }
 
-// outside is for sources that are silent, or ignored, for a time at the start of
-// each cycle.
+// outside returns the function of a fault in which sources are silent, or ignored, at
+// the start of each cycle.
 func outside(length time.Duration) func(time.Duration) time.Duration {
 	return func(t time.Duration) time.Duration {
 		if h := held(t); h < length {
@@ -122,12 +122,12 @@ func outside(length time.Duration) func(time.Duration) time.Duration {
 	}
 }
 
-// longAgo is when chronyd last updated a clock that it never updates again.
+// longAgo is the time of chronyd's last update of a clock that it never updates again.
 const longAgo = -2 * time.Hour
 
 func never(t time.Duration) time.Duration { return min(t, longAgo) }
 
-// The clock is set by stepSize, and back again five minutes later.
+// The clock is set forward by stepSize, and back again five minutes later.
 const (
 	firstStep    = 10 * time.Second
 	stepInterval = 5 * time.Minute
@@ -141,19 +141,20 @@ func stepped(t time.Duration) float64 {
 	return 0
 }
 
-// pauseLength is for how long the machine is paused at the start of each cycle. It
-// polls nothing in that time. After it, polls are where they were, because they were
-// postponed by just one interval.
+// pauseLength is the length of the pause at the start of each cycle. It is one poll
+// interval. There are no polls in it, and after it the polls are at the same times as
+// without a pause.
 const pauseLength = 8 * time.Second
 
-// paused returns how far all pauses until t have put back the clocks, in seconds.
+// paused returns the effect of all pauses until t on the clocks, in seconds. It is
+// negative: the clocks are behind.
 func paused(t time.Duration) float64 {
 	h := held(t)
 	before := float64((t + already - h) / cycle) // cycles
 	return -(before*pauseLength.Seconds() + min(h, pauseLength).Seconds())
 }
 
-// rejectJump marks each source whose last sample shows a jump as too variable.
+// rejectJump marks each source whose last sample shows a jump as jittery.
 func rejectJump(r *chrony.Report) {
 	for i := range r.Sources {
 		if s := &r.Sources[i]; math.Abs(s.AdjustedOffset) > makestep {
@@ -163,7 +164,7 @@ func rejectJump(r *chrony.Report) {
 	}
 }
 
-// leave makes the clock wrong after the last update.
+// leave puts the clock off after the last update.
 func leave(t time.Duration) float64 {
 	const off = 0.6
 	if t > longAgo {
@@ -172,13 +173,14 @@ func leave(t time.Duration) float64 {
 	return 0
 }
 
-// rejectLast has chronyd recognize the last source as a falseticker.
+// rejectLast marks the last source as a falseticker.
 func rejectLast(r *chrony.Report) {
 	s := &r.Sources[len(r.Sources)-1]
 	s.State, s.Select.State = chrony.StateFalseticker, 'x'
 }
 
-// followItself is what chronyd reports with the directive local: no error at all.
+// followItself changes the report to that of the directive local: it has no error at
+// all.
 func followItself(r *chrony.Report) {
 	unselect(r)
 	r.Tracking.RefID, r.Tracking.Address, r.Tracking.Stratum = chrony.RefIDLocal, chrony.Address{}, 10

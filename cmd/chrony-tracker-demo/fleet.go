@@ -12,6 +12,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
@@ -20,10 +21,11 @@ type fleetConfig struct {
 	size, clusters int
 	healthy        bool
 	interval       time.Duration
-	objectives     []tracker.Objective
+	objectives     []objective.Objective
 }
 
-// A fleet is all nodes, and one more that has no tracker unless all are healthy.
+// A fleet is a set of nodes. Unless all are healthy, it has one more node without a
+// tracker.
 type fleet struct {
 	fleetConfig
 	nodes    []*node
@@ -31,8 +33,8 @@ type fleet struct {
 	end      []func()
 }
 
-// startFleet starts the nodes one after the other, over the time between two
-// samples, so that they do not all look at their clocks at once.
+// startFleet starts the nodes one by one, spread over one sampling interval, so that
+// they do not all take samples at once.
 func startFleet(ctx context.Context, config fleetConfig) (*fleet, error) {
 	f := &fleet{fleetConfig: config, handlers: make(map[string]http.Handler)}
 	pace := time.NewTicker(max(1, config.interval/time.Duration(config.size)))
@@ -51,7 +53,8 @@ func startFleet(ctx context.Context, config fleetConfig) (*fleet, error) {
 	return f, nil
 }
 
-// newNode makes the node of an index. After a healthy one come those with faults.
+// newNode returns the node with an index. The first node is healthy. The next ones
+// have one fault each.
 func (f *fleet) newNode(i int) *node {
 	var fault *fault
 	if i > 0 && i <= len(faults) && !f.healthy {
@@ -63,7 +66,7 @@ func (f *fleet) newNode(i int) *node {
 func (f *fleet) nodeName(i int) string    { return fmt.Sprintf("node-%04d", i+1) }
 func (f *fleet) clusterName(i int) string { return fmt.Sprintf("demo-%d", i%f.clusters+1) }
 
-// historyKept is for how long a node keeps its samples: of a thousand, they cost
+// historyKept is how long a node keeps its samples. For a thousand nodes, they need
 // 30 MB.
 const historyKept = 10 * time.Minute
 
@@ -91,15 +94,15 @@ func (f *fleet) add(n *node) error {
 	return nil
 }
 
-// withTruth appends the simulated truth to a page of metrics. It asks for the page
-// as plain text, because a page of OpenMetrics ends with a mark. And it asks for no
-// compression: the exporter would keep a compressor of a megabyte for each node.
+// withTruth appends the simulated truth to the metrics. It requests plain text, because
+// OpenMetrics ends with a marker. It requests no compression, because the exporter would
+// keep a compressor of a megabyte for each node.
 func (n *node) withTruth(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Accept")
 		r.Header.Del("Accept-Encoding")
 		metrics.ServeHTTP(w, r)
-		fmt.Fprintf(w, `# HELP chrony_demo_clock_error_seconds The simulated truth: how far the clock is off. Above zero, it is ahead of UTC.
+		fmt.Fprintf(w, `# HELP chrony_demo_clock_error_seconds True error of the simulated clock, in seconds. Positive if it is ahead of UTC.
 # TYPE chrony_demo_clock_error_seconds gauge
 chrony_demo_clock_error_seconds %g
 `, n.truth(n.elapsed()))
@@ -122,7 +125,7 @@ func (f *fleet) routes() http.Handler {
 	return mux
 }
 
-// serveNode serves all that the node's tracker does.
+// serveNode serves the page, the API and the metrics of the node's tracker.
 func (f *fleet) serveNode(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("node")
 	handler := f.handlers[name]
@@ -133,8 +136,8 @@ func (f *fleet) serveNode(w http.ResponseWriter, r *http.Request) {
 	http.StripPrefix("/nodes/"+name, handler).ServeHTTP(w, r)
 }
 
-// serveCluster serves what kube-state-metrics says of a cluster: its nodes, the
-// one without a tracker included.
+// serveCluster serves the nodes of a cluster as kube-state-metrics does, including the
+// node without a tracker.
 func (f *fleet) serveCluster(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	fmt.Fprintln(w, "# TYPE kube_node_info gauge")
@@ -145,7 +148,7 @@ func (f *fleet) serveCluster(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// all is how many nodes there are, with trackers or without.
+// all returns the number of nodes, with and without trackers.
 func (f *fleet) all() int {
 	if f.healthy {
 		return len(f.nodes)
@@ -153,7 +156,7 @@ func (f *fleet) all() int {
 	return len(f.nodes) + 1
 }
 
-// A target is what Prometheus discovers over HTTP (http_sd_configs).
+// A target is a scrape target for Prometheus' HTTP discovery (http_sd_configs).
 type target struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
@@ -176,8 +179,8 @@ func (f *fleet) serveTargets(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(targets)
 }
 
-// servePrometheus serves a configuration that scrapes the fleet. Prometheus looks
-// for the rules in the configuration's folder.
+// servePrometheus serves a configuration for Prometheus that scrapes the fleet.
+// Prometheus looks for rule files relative to the configuration's folder.
 func servePrometheus(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `global: {scrape_interval: 15s, evaluation_interval: 15s}
 rule_files: ["*.rules.yaml", "deploy/prometheus/*.rules.yaml"]
@@ -193,8 +196,8 @@ var list = template.Must(template.New("list").Parse(`<!DOCTYPE html>
 <title>A simulated fleet</title>
 <style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em }</style>
 <h1>A simulated fleet</h1>
-<p>No clock here is real. So the true error of each clock is known: each node's /metrics ends with it, as <code>chrony_demo_clock_error_seconds</code>.</p>
-<p><a href="targets">The targets</a> for Prometheus, and <a href="prometheus.yml">its configuration</a>.</p>
+<p>All clocks are simulated, so the true error of each clock is known. It is the last metric of each node's /metrics: <code>chrony_demo_clock_error_seconds</code>.</p>
+<p>For Prometheus: <a href="targets">targets</a> and <a href="prometheus.yml">configuration</a>.</p>
 <ul>
 {{range .}}<li><a href="nodes/{{.Name}}/">{{.Name}}</a>, {{.Cluster}}: {{.What}}</li>
 {{end}}</ul>

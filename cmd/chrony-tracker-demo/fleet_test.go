@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
-// serveTest serves a fleet and returns what fetches a path of it.
+// serveTest serves a fleet and returns a function that fetches a path of it.
 func serveTest(t *testing.T, config fleetConfig) (*fleet, func(path string) *http.Response) {
 	t.Helper()
 	config.interval = 100 * time.Millisecond
@@ -37,7 +37,7 @@ func serveTest(t *testing.T, config fleetConfig) (*fleet, func(path string) *htt
 	}
 }
 
-// TestFaults wants each fault to look to the tracker as it would on a real node.
+// TestFaults checks the state that the tracker shows for each fault.
 func TestFaults(t *testing.T) {
 	f, fetch := serveTest(t, fleetConfig{size: len(faults) + 2, clusters: 1})
 	states := map[string]clockerror.State{
@@ -69,8 +69,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestTruth wants each page of metrics to end with the truth, whatever format is
-// asked for, and also where chronyd does not answer.
+// TestTruth checks that the metrics of each node end with the truth, for every requested
+// format, and even if chronyd does not answer.
 func TestTruth(t *testing.T) {
 	f, _ := serveTest(t, fleetConfig{size: len(faults) + 2, clusters: 1})
 	for _, n := range f.nodes {
@@ -90,7 +90,7 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// TestClocks wants no other node's clocks to jump.
+// TestClocks checks that a healthy node's clocks do not jump.
 func TestClocks(t *testing.T) {
 	n := newNode("", "", 1, nil)
 	first, _ := n.Read()
@@ -104,11 +104,11 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestTargets wants each node to be found by its labels, and one more node to be
-// known that nobody watches.
+// TestTargets checks the labels of all targets, and that there is one node without a
+// tracker.
 func TestTargets(t *testing.T) {
-	objective := tracker.Objective{Name: "crdb", Limit: 0.5}
-	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []tracker.Objective{objective}})
+	crdb := objective.Objective{Name: "crdb", Limit: 0.5}
+	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []objective.Objective{crdb}})
 	var targets []target
 	if err := json.NewDecoder(fetch("/targets").Body).Decode(&targets); err != nil {
 		t.Fatal(err)

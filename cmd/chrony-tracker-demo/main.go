@@ -1,6 +1,6 @@
-// Chrony-tracker-demo is a fleet to try things on: nodes that are not there, each
-// with a chronyd that speaks the real protocol and a real tracker that asks it.
-// It is for dashboards, rules and load; no clock is touched, and no real one told.
+// Chrony-tracker-demo simulates a fleet, to test dashboards, rules and load. Each
+// node has a simulated chronyd, which speaks the real protocol, and a real tracker
+// that asks it. The demo neither reads nor sets a real clock.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -31,20 +32,20 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	config := fleetConfig{}
 	flags := flag.NewFlagSet("chrony-tracker-demo", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:9124", "where everything is served")
-	objectives := flags.String("objectives", "finra-cat cockroachdb", "what the clocks are held to, as the tracker's --objective takes them")
-	flags.IntVar(&config.size, "nodes", 5, "how many nodes there are")
-	flags.IntVar(&config.clusters, "clusters", 1, "how many clusters they belong to")
-	flags.BoolVar(&config.healthy, "healthy", false, "let nothing be wrong with any node")
+	listen := flags.String("listen", "127.0.0.1:9124", "address to listen on")
+	objectives := flags.String("objectives", "finra-cat cockroachdb", "objectives, as in the tracker's --objective, separated by spaces")
+	flags.IntVar(&config.size, "nodes", 5, "number of nodes")
+	flags.IntVar(&config.clusters, "clusters", 1, "number of clusters")
+	flags.BoolVar(&config.healthy, "healthy", false, "simulate no faults")
 	flags.DurationVar(&config.interval, "interval", tracker.DefaultInterval, "time between two samples of each clock")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if config.size < 1 || config.clusters < 1 || config.interval <= 0 {
-		return errors.New("there must be a node, a cluster, and some time between two samples")
+		return errors.New("-nodes, -clusters and -interval must be above zero")
 	}
 	for _, text := range strings.Fields(*objectives) {
-		objective, err := tracker.ParseObjective(text)
+		objective, err := objective.Parse(text)
 		if err != nil {
 			return err
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A node is a simulated machine. Everything about it is a function of its number
-// and of the time since its start, so it keeps no state. How far its clock is off
-// is in truth.go, and what its chronyd says about that is in report.go.
+// A node is a simulated machine. Everything about it is a function of its number and
+// the time since its start, so it keeps no state. truth.go computes the error of its
+// clock, and report.go what its chronyd reports.
 type node struct {
 	name, cluster string
 	number        uint64
@@ -21,17 +21,18 @@ type node struct {
 	path                               // to its sources
 	start         time.Time            // UTC
 	elapsed       func() time.Duration // since the start
-	mean, phase   float64              // of the oscillator's frequency: see gained
+	mean, phase   float64              // of the oscillator's frequency; see gained
 
 	closing sync.Once
 	closed  chan struct{}
 }
 
-// newNode makes a node with a fault, or a healthy one. Half of the healthy nodes
-// follow the clock of their machine's host, as on AKS, and half follow three servers.
+// newNode returns a node with a fault, or a healthy one if f is nil. Half of the healthy
+// nodes follow the clock of their machine's host, as on AKS. The others follow three
+// servers.
 func newNode(name, cluster string, number int, f *fault) *node {
 	if f == nil {
-		f = &fault{name: "healthy", what: "nothing is wrong", ntp: number%2 == 0}
+		f = &fault{name: "healthy", what: "healthy", ntp: number%2 == 0}
 	}
 	n := &node{name: name, cluster: cluster, number: uint64(number), fault: f, path: f.route(), start: time.Now(), closed: make(chan struct{})}
 	n.elapsed = func() time.Duration { return time.Since(n.start) }
@@ -39,7 +40,7 @@ func newNode(name, cluster string, number int, f *fault) *node {
 	return n
 }
 
-// answer is the script of the node's chronyd.
+// answer returns the reply of the node's chronyd.
 func (n *node) answer(r chronytest.Request) []chronytest.Packet {
 	if n.fault.mute {
 		return nil
@@ -47,9 +48,9 @@ func (n *node) answer(r chronytest.Request) []chronytest.Packet {
 	return []chronytest.Packet{{Data: chronytest.Reply(r, n.report(n.elapsed())), Delay: n.fault.late}}
 }
 
-// Read reads the node's clocks. CLOCK_REALTIME is what truth is about. The others
-// agree with it as on a real machine: only CLOCK_REALTIME is set, and nothing
-// steers CLOCK_MONOTONIC_RAW.
+// Read reads the node's clocks. truth is the error of CLOCK_REALTIME. The other clocks
+// behave as on a real machine: only CLOCK_REALTIME is set, and nothing steers
+// CLOCK_MONOTONIC_RAW.
 func (n *node) Read() (tracker.Instant, error) {
 	t := n.elapsed()
 	steered, set := nanoseconds(n.truth(t)), nanoseconds(n.set(t))
@@ -61,13 +62,13 @@ func (n *node) Read() (tracker.Instant, error) {
 	}, nil
 }
 
-// Kernel is what chronyd tells the kernel.
+// Kernel returns what chronyd sets in the kernel.
 func (n *node) Kernel() (tracker.Kernel, error) {
 	frequency := n.frequency(n.updated(n.elapsed()))
 	return tracker.Kernel{Frequency: -frequency * 1e6, MaxError: 1e-3, EstimatedError: 1e-6, Synchronized: true}, nil
 }
 
-// AwaitSet never sees a step. The next sample does.
+// AwaitSet never reports a step. The next sample shows it.
 func (n *node) AwaitSet() error {
 	<-n.closed
 	return net.ErrClosed
@@ -80,18 +81,18 @@ func (n *node) Close() error {
 
 var _ tracker.Clocks = (*node)(nil)
 
-// random returns a source of random numbers that is always the same for the same
-// node, time and purpose.
+// random returns a source of random numbers. It is the same for the same node, time
+// and purpose.
 func (n *node) random(t time.Duration, purpose uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(n.number, uint64(t)^purpose<<56))
 }
 
-// evenly returns a random number from -1 to 1.
+// evenly returns a random number from -1 to 1, evenly distributed.
 func (n *node) evenly(t time.Duration, purpose uint64) float64 {
 	return 2*n.random(t, purpose).Float64() - 1
 }
 
-// What the random numbers are for. Each source has its own.
+// The purposes of random numbers. Each time source has its own numbers.
 const (
 	oscillatorMean uint64 = iota
 	oscillatorPhase

@@ -8,13 +8,13 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A path is how a node reaches its sources.
+// A path is the network path from a node to its sources.
 type path struct {
 	pollExponent int     // log2 of the seconds between two polls
-	delay        float64 // seconds, there and back, if nothing is in the way
+	delay        float64 // seconds, the smallest round-trip delay
 	jitter       float64 // seconds, the largest error of a measurement
-	dispersion   float64 // seconds, what chronyd allows for besides the delay
-	loss         float64 // the share of polls without an answer
+	dispersion   float64 // seconds, what chronyd adds to half the delay
+	loss         float64 // fraction of polls without an answer
 }
 
 var (
@@ -24,22 +24,22 @@ var (
 	farAway    = path{pollExponent: 6, delay: 0.09, jitter: 0.01, dispersion: 0.02, loss: 0.3}
 )
 
-// measurementError is the error of a source's sample that the network causes. It is
-// below the sample's error margin.
+// measurementError returns the error of a source's sample from the network, in seconds.
+// It is below the sample's error margin.
 func (n *node) measurementError(source int, at time.Duration) float64 {
 	return n.jitter * n.evenly(at, measurement+uint64(source))
 }
 
-// networkDelay returns a sample's delay. A packet that waits in one direction only
-// makes the measurement wrong by half of that time.
+// networkDelay returns a sample's delay, in seconds. If a packet waits in one direction
+// only, the measurement is off by half of that time.
 func (n *node) networkDelay(source int, at time.Duration) float64 {
 	if !n.fault.ntp {
-		return n.delay // chronyd does not measure that of a reference clock
+		return n.delay // chronyd does not measure the delay of a reference clock
 	}
 	return n.delay + 2*math.Abs(n.measurementError(source, at))
 }
 
-// report is what chronyd says at t.
+// report returns chronyd's report at t.
 func (n *node) report(t time.Duration) chrony.Report {
 	r := chrony.Report{Tracking: n.tracking(t), Activity: &chrony.Activity{}}
 	if n.fault.ntp {
@@ -53,18 +53,18 @@ func (n *node) report(t time.Duration) chrony.Report {
 	return r
 }
 
-// tracking is what chronyd says about its last update. Package chrony reads the time
-// of an answer from the clock of the machine that runs the simulation. So the
-// reference time is by that clock, too, not by the node's.
+// tracking returns chronyd's tracking report. Package chrony reads the time of an
+// answer from the clock of the machine that runs the simulation. So the reference time
+// is by that clock too, not by the node's.
 func (n *node) tracking(t time.Duration) *chrony.Tracking {
-	const maxClockError = 1e-6 // the directive maxclockerror, by default
+	const maxClockError = 1e-6 // the default of the directive maxclockerror
 	u := n.updated(t)
 	before := n.updated(u - 1)
 	found, frequency := n.found(u), n.frequency(u)
 	skew := n.skew(u)
 	return &chrony.Tracking{
 		RefTime:            n.start.Add(u),
-		SystemTime:         -n.remaining(t), // above zero, the clock is behind
+		SystemTime:         -n.remaining(t), // positive if the clock is behind
 		LastOffset:         found,
 		RMSOffset:          max(n.jitter/2, math.Abs(found)/2),
 		Frequency:          frequency * 1e6,
@@ -75,8 +75,8 @@ func (n *node) tracking(t time.Duration) *chrony.Tracking {
 	}
 }
 
-// skew is how sure chronyd is of the frequency. It has fitted a line to several
-// samples of a frequency that changes.
+// skew returns the error bound of chronyd's frequency, in seconds per second. chronyd
+// fits a line to several samples, and the frequency changes meanwhile.
 func (n *node) skew(u time.Duration) float64 {
 	const least, intervals = 0.02e-6, 4
 	return least + intervals*math.Abs(n.frequency(u)-n.frequency(n.updated(u-1)))
@@ -93,7 +93,7 @@ func (n *node) addHost(r *chrony.Report, t time.Duration) {
 	r.Sources = []chrony.Source{s}
 }
 
-// addServers adds three servers. This chronyd lets anybody ask how it selects them
+// addServers adds three servers. This chronyd also gives selectdata over UDP
 // (opencommands).
 func (n *node) addServers(r *chrony.Report, t time.Duration) {
 	r.Tracking.Address, r.Tracking.Stratum = server(0), 3
@@ -113,12 +113,12 @@ func (n *node) addServers(r *chrony.Report, t time.Duration) {
 	}
 }
 
-// server is the address of a time server in a network for examples (RFC 5737).
+// server returns the address of a time server, in a documentation network (RFC 5737).
 func server(i int) chrony.Address {
 	return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}
 }
 
-// source is what chronyd says about a source's last sample.
+// source returns chronyd's report on a source's last sample.
 func (n *node) source(i int, t time.Duration) chrony.Source {
 	const kept = 16 // samples
 	at := n.sampled(i, t)
@@ -140,8 +140,8 @@ func (n *node) source(i int, t time.Duration) chrony.Source {
 	}
 }
 
-// reach has a bit for each of the last eight polls, the latest one in the lowest:
-// 1 if it was answered.
+// reach returns one bit for each of the last eight polls: 1 if it was answered. The
+// lowest bit is the latest poll.
 func (n *node) reach(source int, t time.Duration) uint8 {
 	var reach uint8
 	for i := range 8 {
@@ -152,8 +152,8 @@ func (n *node) reach(source int, t time.Duration) uint8 {
 	return reach
 }
 
-// age returns a sample's age as chronyd has it: by the node's clock, which may have
-// been set or paused since, and in whole seconds.
+// age returns a sample's age as chronyd reports it, in whole seconds. It is by the
+// node's clock, which may have been set or paused since.
 func (n *node) age(at, t time.Duration) time.Duration {
 	moved := time.Duration(nanoseconds(n.moved(t) - n.moved(at)))
 	return max(0, t-at+moved).Truncate(time.Second)

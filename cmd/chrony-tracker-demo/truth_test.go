@@ -14,19 +14,18 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A look is what a tracker says about a node at one time.
+// A look is a tracker's result for a node at one time.
 type look struct {
 	at    time.Duration // since the node's start
 	state clockerror.State
 	bound float64
 }
 
-// simulated is how long a tracker watches each node: two cycles of the faults that
-// come and go.
+// simulated is how long a tracker watches each node: two cycles of the cyclic faults.
 const simulated = 2*cycle + 2*time.Minute
 
-// expected are the states that each fault leads to, and how large the clock's error
-// becomes at least, in seconds.
+// expected are the states that each fault leads to, and the size in seconds that the
+// clock's error must reach.
 var expected = map[string]struct {
 	states  []clockerror.State
 	largest float64
@@ -46,7 +45,7 @@ var expected = map[string]struct {
 	"lying-reference": {[]clockerror.State{clockerror.Synchronized}, 0.0049},
 }
 
-// TestBound wants the bound never to be below the true error of the clock. A real
+// TestBound checks that the bound is never below the true error of the clock. A real
 // tracker watches each node, in simulated time.
 func TestBound(t *testing.T) {
 	f := fleet{fleetConfig: fleetConfig{clusters: 1}}
@@ -59,15 +58,15 @@ func TestBound(t *testing.T) {
 			t.Parallel()
 			looks, watched := watchFast(t, func() *node { return f.newNode(i) })
 			testBound(t, n, looks)
-			if watched.Rival || watched.Sleeps.Count > 0 || (watched.Steps.Count > 0) != (n.fault.event != 0) {
-				t.Errorf("the clocks: rival %v, sleeps %+v, steps %+v", watched.Rival, watched.Sleeps, watched.Steps)
+			if watched.ForeignDiscipline || watched.Sleeps.Count > 0 || (watched.Steps.Count > 0) != (n.fault.event != 0) {
+				t.Errorf("the clocks: rival %v, sleeps %+v, steps %+v", watched.ForeignDiscipline, watched.Sleeps, watched.Steps)
 			}
 		})
 	}
 }
 
-// TestStepWithoutUpdate sets a clock while chronyd ignores its sources. Their next
-// samples know of the step, and chronyd never does.
+// TestStepWithoutUpdate sets a clock while chronyd ignores its sources. The next samples
+// show the step, but chronyd never updates the clock.
 func TestStepWithoutUpdate(t *testing.T) {
 	const at, by = 5 * time.Minute, -0.2
 	set := fault{name: "set-and-refused", ntp: true, event: step, ignored: never, moves: func(t time.Duration) float64 {
@@ -99,7 +98,7 @@ func testBound(t *testing.T, n *node, looks []look) {
 		}
 	}
 	if n.fault.lie(0) != 0 && tooSmall == 0 {
-		t.Error("the bound covers a lie that nobody can notice")
+		t.Error("the bound covers an error that nothing shows")
 	}
 	slices.Sort(states)
 	want := expected[n.fault.name]
@@ -111,15 +110,15 @@ func testBound(t *testing.T, n *node, looks []look) {
 	}
 }
 
-// unseen reports whether nothing on the node can show yet that it was paused: chronyd
-// has not polled its source since. The tracker reads that sample up to a second late,
-// because chronyd rounds ages down, and answers from the one before until then.
+// unseen reports whether nothing on the node can show its pause yet, because chronyd has
+// not polled its source since. The tracker sees the new sample up to a second late,
+// because chronyd rounds ages down. Until then it answers from the previous sample.
 func unseen(n *node, at time.Duration) bool {
 	return n.fault.event == pause && n.sampled(0, at-2*time.Second) < at-held(at)
 }
 
-// A fastNode is a node in a synctest bubble, where time passes as soon as there is
-// nothing to do. Its chronyd answers from outside of the bubble. There it is the time
+// A fastNode is a node in a synctest bubble, where time jumps forward when all
+// goroutines wait. Its chronyd answers from outside of the bubble. Its time is the time
 // at which the tracker last read the clocks.
 type fastNode struct {
 	*node
@@ -131,13 +130,14 @@ func (n fastNode) Read() (tracker.Instant, error) {
 	return n.node.Read()
 }
 
-// watchFast lets a tracker take its samples of a node, one per second, and asks it
-// in between what it knows without another sample.
+// watchFast runs a tracker that samples a node once per second. Between the samples it
+// asks for the current bound.
 func watchFast(t *testing.T, newNode func() *node) ([]look, *tracker.Watched) {
 	t.Helper()
 	var current atomic.Pointer[node]
 	chronyd := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
-		// At once, whatever the fault: no simulated time passes until the answer.
+		// It answers at once, even if the fault has a delay: no simulated time passes
+		// until the answer.
 		n := current.Load()
 		return []chronytest.Packet{{Data: chronytest.Reply(r, n.report(n.elapsed()))}}
 	})

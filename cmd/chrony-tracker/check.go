@@ -14,6 +14,8 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -65,7 +67,7 @@ Examples:
 // failed tells the monitoring system that nothing could be checked.
 func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 	if f.format == "npd" {
-		fmt.Fprintln(out, shorten(oneLine("clock unknown: "+err.Error()), longestMessage))
+		fmt.Fprintln(out, shorten(terminal.Line("clock unknown: "+err.Error()), longestMessage))
 		return npdUnknown
 	}
 	fmt.Fprintln(out, pluginText(severityUnknown, err.Error()))
@@ -74,7 +76,7 @@ func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 
 // pluginText is what a plugin prints before the bar, which must not be in it.
 func pluginText(severity severity, text string) string {
-	return fmt.Sprintf("CLOCK %s - %s", severity, oneLine(strings.ReplaceAll(text, "|", "/")))
+	return fmt.Sprintf("CLOCK %s - %s", severity, terminal.Line(strings.ReplaceAll(text, "|", "/")))
 }
 
 func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Writer) error {
@@ -90,11 +92,10 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()
-	s := f.judge(snapshot)
 	if f.format == "npd" {
-		return f.printNPD(out, s, snapshot)
+		return f.printNPD(out, f.judge(snapshot), status.New(snapshot))
 	}
-	return f.printPlugin(out, s, snapshot)
+	return f.printPlugin(out, f.judge(snapshot), status.New(snapshot))
 }
 
 // judge compares the bound with the limits. What nothing confirms is critical, and
@@ -112,42 +113,20 @@ func (f *checkFlags) judge(s *tracker.Snapshot) severity {
 	}
 }
 
-// verdict is what is known of the clock in a few words.
-func verdict(s *tracker.Snapshot) string {
-	switch e := s.Estimate; {
-	case s.Err != nil:
-		return e.State.String() + ": " + cause(s.Err)
-	case e.HasBound():
-		return fmt.Sprintf("%s: at most %s off", e.State, clockerror.Format(e.Bound))
-	default:
-		return e.State.String() + ": error unknown"
-	}
-}
-
-// cause is an error without the place and the request.
-func cause(err error) string {
-	var op *chrony.OpError
-	if errors.As(err, &op) {
-		return op.Err.Error()
-	}
-	return err.Error()
-}
-
 // printPlugin follows the guidelines of the Monitoring Plugins: text, a bar, and
 // values with their limits. U is a value that does not exist.
-func (f *checkFlags) printPlugin(out io.Writer, severity severity, s *tracker.Snapshot) error {
-	text := verdict(s)
-	if s.Err == nil && s.Report.Tracking.SourceName() != "" {
-		text += ", follows " + s.Report.Tracking.SourceName()
+func (f *checkFlags) printPlugin(out io.Writer, severity severity, s status.Status) error {
+	text, value := s.Short(), "U"
+	if s.Source != nil {
+		text += ", follows " + s.Source.Name
 	}
 	line := pluginText(severity, text)
-	value := "U"
-	if s.Estimate.HasBound() {
-		value = decimal(s.Estimate.Bound) + "s"
+	if s.Bound != nil {
+		value = decimal(*s.Bound) + "s"
 	}
 	line += fmt.Sprintf(" | bound=%s;%s;%s;0", value, decimal(f.warning.Seconds()), decimal(f.critical.Seconds()))
-	if s.Estimate.HasBound() {
-		for term, seconds := range s.Estimate.Terms.All() {
+	if s.Terms != nil {
+		for term, seconds := range s.Terms.All() {
 			line += fmt.Sprintf(" %s=%ss;;;0", term, decimal(seconds))
 		}
 	}
@@ -176,22 +155,21 @@ const (
 	npdUnknown
 )
 
-func (f *checkFlags) printNPD(out io.Writer, severity severity, s *tracker.Snapshot) error {
-	line := verdict(s)
-	status := npdOK
+func (f *checkFlags) printNPD(out io.Writer, severity severity, s status.Status) error {
+	line, answer := s.Short(), npdOK
 	switch severity {
 	case severityCritical:
-		status = npdNotOK
-		if s.Estimate.HasBound() {
-			line += fmt.Sprintf(" (limit %s)", clockerror.Format(f.critical.Seconds()))
+		answer = npdNotOK
+		if s.Bound != nil {
+			line += fmt.Sprintf(" (limit %s)", status.Seconds(f.critical.Seconds()))
 		}
 	case severityUnknown:
-		status = npdUnknown
+		answer = npdUnknown
 	}
-	if _, err := fmt.Fprintln(out, shorten(oneLine("clock "+line), longestMessage)); err != nil {
+	if _, err := fmt.Fprintln(out, shorten(terminal.Line("clock "+line), longestMessage)); err != nil {
 		return err
 	}
-	return status
+	return answer
 }
 
 // shorten cuts a text to so many bytes, between two letters.

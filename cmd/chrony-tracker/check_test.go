@@ -10,6 +10,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -36,12 +37,12 @@ func TestContradicted(t *testing.T) {
 		}
 		severity := f.judge(s)
 		var plugin, npd bytes.Buffer
-		status := exitStatus(-1)
-		if err := f.printPlugin(&plugin, severity, s); !errors.As(err, &status) || status != test.status {
-			t.Errorf("%v, %v: status %d, want %d: %s", test.state, test.bound, status, test.status, &plugin)
+		answer := exitStatus(-1)
+		if err := f.printPlugin(&plugin, severity, status.New(s)); !errors.As(err, &answer) || answer != test.status {
+			t.Errorf("%v, %v: status %d, want %d: %s", test.state, test.bound, answer, test.status, &plugin)
 		}
-		if err := f.printNPD(&npd, severity, s); !errors.As(err, &status) || status != test.npd {
-			t.Errorf("%v, %v: node-problem-detector: status %d, want %d: %s", test.state, test.bound, status, test.npd, &npd)
+		if err := f.printNPD(&npd, severity, status.New(s)); !errors.As(err, &answer) || answer != test.npd {
+			t.Errorf("%v, %v: node-problem-detector: status %d, want %d: %s", test.state, test.bound, answer, test.npd, &npd)
 		}
 		for _, line := range []string{plugin.String(), npd.String()} {
 			if !strings.Contains(line, test.state.String()) {

@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and what mends it.")
+	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and how to fix it.")
 	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. What can't be seen from here, as in a pod, is listed with the command to run on the node.
 
 Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
@@ -32,21 +32,13 @@ Examples:
 		}
 		examination := doctor.Examine(ctx, shared.address, config)
 		if *asJSON {
-			err = printJSON(out, examination)
+			err = terminal.JSON(out, examination)
 		} else {
-			err = examination.Print(out, hasColour(out))
+			err = terminal.Examination(out, examination, terminal.StyleOf(out))
 		}
-		if err == nil && !examination.Healthy() {
+		if err == nil && !examination.Healthy {
 			err = exitStatus(1)
 		}
 		return err
 	}}
-}
-
-// printJSON prints for scripts.
-func printJSON(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(value)
 }

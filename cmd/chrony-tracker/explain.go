@@ -8,6 +8,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -32,9 +33,9 @@ Examples:
 		explanation := doctor.Explain(t.Snapshot(ctx), config.Assume)
 		t.Close()
 		if *asJSON {
-			err = printJSON(out, explanation)
+			err = terminal.JSON(out, explanation)
 		} else {
-			err = explanation.Print(out)
+			err = terminal.Explanation(out, explanation, terminal.StyleOf(out))
 		}
 		if err == nil && explanation.Bound == nil {
 			err = exitStatus(1)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -123,18 +123,16 @@ func fail(problems io.Writer, err error) (status int) {
 	if answer := exitStatus(0); errors.As(err, &answer) {
 		return int(answer)
 	}
-	fmt.Fprintf(problems, "%s: error: %s\n", name, oneLine(err.Error()))
+	fmt.Fprintf(problems, "%s: error: %s\n", name, terminal.Line(err.Error()))
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		fmt.Fprintf(problems, "%s: hint: %s\n", name, oneLine(hinted.Hint()))
+		fmt.Fprintf(problems, "%s: hint: %s\n", name, terminal.Line(hinted.Hint()))
 	}
 	if errors.As(err, new(usageError)) {
 		return 2
 	}
 	return 1
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // sharedFlags are those that every command has.
 type sharedFlags struct {

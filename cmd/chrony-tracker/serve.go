@@ -90,7 +90,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logger *slog.Logger) *http.ServeMux {
 	config := exporter.Config{Tracker: t, Collect: collect.reports(), MaxSources: collect.maxSources, Logger: logger}
 	if collect.dnsLookups {
-		config.Names = tracker.NewNames(ctx)
+		config.Names = exporter.NewDNSNames(ctx)
 	}
 	mux := http.NewServeMux()
 	web.Register(mux, t, web.Config{Version: name + " " + version.Version, Metrics: collect.path, Handler: exporter.NewHandler(config)})

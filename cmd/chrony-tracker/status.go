@@ -2,19 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
-	"github.com/chrony-tracker/chrony-tracker/internal/screen"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
-	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
 type statusFlags struct {
@@ -42,14 +42,14 @@ Examples:
 	clause.Flag("watch", "Show it again and again, in the same place.").Short('w').BoolVar(&f.watch)
 	clause.Flag("interval", "How often it is shown anew, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
 	trackerURL(clause.Flag("url", "The tracker that is asked for what it has seen.").Default("http://127.0.0.1:9123"), &f.url)
-	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return status(ctx, shared, &f, out) }}
+	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return printStatus(ctx, shared, &f, out) }}
 }
 
-func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Writer) error {
+func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Writer) error {
 	switch {
 	case f.watch && f.json:
 		return usageError{errors.New("--watch is for people, --json for scripts")}
-	case f.watch && !isTerminal(out):
+	case f.watch && !terminal.IsTerminal(out):
 		return usageError{errors.New("--watch takes a terminal; with kubectl exec it is -it that gives one")}
 	case f.interval < minInterval:
 		return usageError{fmt.Errorf("--interval=%v: must be %v at least", f.interval, minInterval)}
@@ -60,48 +60,32 @@ func status(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Wri
 	}
 	if f.watch {
 		defer t.Close()
-		return refresh(ctx, out, f.interval, func(w io.Writer) {
-			columns, _ := size(out)
-			screen.Write(w, t.Snapshot(ctx), screen.Style{Width: columns, Colour: hasColour(out)})
-			before, _ := askTracker(ctx, f.url, shared.timeout)
-			writeSeen(w, before, f.url)
+		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
+			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
+			before := askTracker(ctx, f.url, shared.timeout)
+			terminal.Past(w, before.url, before.watch, before.events, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close()                                           // before anything is printed: whoever reads it may be gone, and that ends this process
-	before, _ := askTracker(ctx, f.url, shared.timeout) // it need not run
-	return printStatus(out, snapshot, before, f)
+	t.Close()                                        // before anything is printed: whoever reads it may be gone, and that ends this process
+	before := askTracker(ctx, f.url, shared.timeout) // it need not run
+	style := terminal.StyleOf(out)
+	switch {
+	case f.json:
+		// Scripts want the state in any case; the exit status tells the rest.
+		err = terminal.JSON(out, before.document(status.New(snapshot)))
+	case snapshot.Err != nil && before.watch == nil: // nothing is known, then or now
+	default:
+		err = terminal.Status(out, status.New(snapshot), style)
+		if err == nil {
+			err = terminal.Past(out, before.url, before.watch, before.events, style)
+		}
+	}
+	if err == nil {
+		err = snapshot.Err
+	}
+	return err
 }
 
 // minInterval keeps a typing error from keeping chronyd busy.
 const minInterval = 100 * time.Millisecond
-
-// A statusDocument is the status with what a tracker has seen: null without one.
-type statusDocument struct {
-	web.Status
-	Tracker *string         `json:"tracker"`
-	Watch   json.RawMessage `json:"watch"`
-	Events  []seenEvent     `json:"events"`
-}
-
-func printStatus(out io.Writer, snapshot *tracker.Snapshot, before *seen, f *statusFlags) error {
-	if f.json {
-		document := statusDocument{Status: web.NewStatus(snapshot)}
-		if before != nil {
-			document.Tracker, document.Watch, document.Events = &before.URL, before.Watch, before.Events
-		}
-		// Scripts want the state in any case; the exit status tells the rest.
-		if err := printJSON(out, document); err != nil {
-			return err
-		}
-		return snapshot.Err
-	}
-	if snapshot.Err != nil && before == nil {
-		return snapshot.Err // nothing is known, then or now
-	}
-	if err := screen.Write(out, snapshot, screen.Style{Colour: hasColour(out)}); err != nil {
-		return err
-	}
-	writeSeen(out, before, f.url)
-	return snapshot.Err
-}

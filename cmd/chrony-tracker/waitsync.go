@@ -12,8 +12,9 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
-	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
 // waitsyncFlags say what to wait for, and for how long.
@@ -61,22 +62,22 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
 	var said time.Time // the last line
-	last := errors.New("there was no time to look")
+	last, lastCode := errors.New("there was no time to look"), ""
 	for {
-		verdict, err := look(ctx)
+		verdict, code, err := look(ctx)
 		waited := time.Since(begin).Round(time.Second)
 		switch {
 		case err == nil:
-			fmt.Fprintf(out, "waited %v: %s\n", waited, verdict)
+			fmt.Fprintf(out, "waited %v: %s\n", waited, terminal.Line(verdict))
 			return nil
-		case errors.As(err, new(hopeless)):
+		case errors.As(err, new(permanentError)):
 			return err
 		case ctx.Err() == nil: // else the look was cut short, and tells of nothing but that
-			if kind(err) != kind(last) || time.Since(said) >= progressInterval {
-				fmt.Fprintf(out, "waiting, %v: %s\n", waited, oneLine(err.Error()))
+			if code != lastCode || time.Since(said) >= progressInterval {
+				fmt.Fprintf(out, "waiting, %v: %s\n", waited, terminal.Line(err.Error()))
 				said = time.Now()
 			}
-			last = err
+			last, lastCode = err, code
 		}
 		select {
 		case <-ctx.Done():
@@ -89,24 +90,14 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 	}
 }
 
-// kind is what an error says without its numbers, which change all the time.
-func kind(err error) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '.' {
-			return -1
-		}
-		return r
-	}, err.Error())
-}
-
 // A look asks once. It returns how far off the clock can be, or why it must not be
-// relied on.
-type look func(ctx context.Context) (verdict string, err error)
+// relied on; and a code that stays the same while only numbers change.
+type look func(ctx context.Context) (verdict, code string, err error)
 
-// A hopeless error stays as it is, however long one waits.
-type hopeless struct{ error }
+// A permanentError stays as it is, however long one waits.
+type permanentError struct{ error }
 
-func (e hopeless) Unwrap() error { return e.error }
+func (e permanentError) Unwrap() error { return e.error }
 
 // looker returns who is asked, and what ends that.
 func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) {
@@ -132,12 +123,13 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 		return nil, nil, err
 	}
 	t := tracker.New(config)
-	return func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (verdict, code string, err error) {
 		snapshot := t.Judge(ctx)
-		if snapshot.Err != nil {
-			return "", snapshot.Err
+		if err = snapshot.Err; err != nil {
+			return "", tracker.Reason(err), err
 		}
-		return web.Within(web.NewStatus(snapshot), f.maxError)
+		verdict, err = status.New(snapshot).Within(f.maxError)
+		return verdict, snapshot.Estimate.State.String(), err
 	}, t.Close, nil
 }
 
@@ -145,33 +137,33 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
 
 // lookAtTracker asks a tracker's gate. Its answer is a line, and may be a hint.
-func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (string, error) {
+func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string, err error) {
 	gate := f.url.JoinPath("-/ready")
 	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, gate.String(), nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return "", hintedError{err, "does the tracker run on this node? --url is its address"}
+		return "", "no tracker", hintedError{err, "does the tracker run on this node? --url is its address"}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<12))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	line, hint, _ := strings.Cut(string(text), "\n")
 	switch response.StatusCode {
 	case http.StatusOK:
 		_, verdict, gated := strings.Cut(line, "ready: ")
 		if !gated { // a tracker that knows no max_error, or somebody else
-			return "", hopeless{fmt.Errorf("%s is no gate: it says %q", gate.Redacted(), line)}
+			return "", "", permanentError{fmt.Errorf("%s is no gate: it says %q", gate.Redacted(), line)}
 		}
-		return verdict, nil
+		return verdict, "", nil
 	case http.StatusServiceUnavailable:
-		return "", hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
+		return "", response.Header.Get(status.Header), hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
 	default:
-		return "", hopeless{fmt.Errorf("%s: %s: %s", gate.Redacted(), response.Status, line)}
+		return "", "", permanentError{fmt.Errorf("%s: %s: %s", gate.Redacted(), response.Status, line)}
 	}
 }

@@ -80,7 +80,7 @@ func TestWaitsyncWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest, err := io.ReadAll(out)
-	if err != nil || !regexp.MustCompile(`(?m)^waited \d+s: the clock is at most .* off\n\z`).Match(rest) {
+	if err != nil || !regexp.MustCompile(`(?m)^waited \d+s: .* off\n\z`).Match(rest) {
 		t.Errorf("%q, %v", rest, err)
 	}
 	if status := end(); status != 0 {

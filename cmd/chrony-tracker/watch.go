@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -35,7 +36,7 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 
 func profileNames() string {
 	var names []string
-	for _, p := range tracker.Profiles {
+	for _, p := range objective.Profiles {
 		names = append(names, p.Name)
 	}
 	return strings.Join(names, ", ")
@@ -93,11 +94,11 @@ func (f *watchFlags) chooseInterval(logger *slog.Logger) (time.Duration, error) 
 	return 0, fmt.Errorf("%s=%q: must be whole seconds, from 1 to %d; or leave it out and set --sample.interval", sleepInterval, text, longestInterval/time.Second)
 }
 
-func parseObjectives(texts []string) ([]tracker.Objective, error) {
-	var objectives []tracker.Objective
+func parseObjectives(texts []string) ([]objective.Objective, error) {
+	var objectives []objective.Objective
 	seen := make(map[string]bool)
 	for _, text := range texts {
-		o, err := tracker.ParseObjective(text)
+		o, err := objective.Parse(text)
 		if err == nil && seen[o.Name] {
 			err = errors.New("there is one of this name already")
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -36,7 +37,7 @@ func TestWatchConfig(t *testing.T) {
 	}
 	config, _, err = watchConfig(t, nil, "--sample.interval=100ms", "--sample.history=2h", "--objective=ceph", "--objective=crdb=500ms")
 	if err != nil || config.Interval != 100*time.Millisecond || config.History != 2*time.Hour || len(config.Objectives) != 2 ||
-		config.Objectives[0].Limit != 0.025 || config.Objectives[1] != (tracker.Objective{Name: "crdb", Limit: 0.5}) {
+		config.Objectives[0].Limit != 0.025 || config.Objectives[1] != (objective.Objective{Name: "crdb", Limit: 0.5}) {
 		t.Errorf("%+v, %v", config, err)
 	}
 	config, _, err = watchConfig(t, map[string]string{"CHRONY_TRACKER_OBJECTIVE": "ceph\ncrdb=500ms"})

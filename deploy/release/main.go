@@ -1,6 +1,7 @@
-// Release makes what is published beside the container image, the same bytes each
+// Release makes what is published besides the container image, the same bytes each
 // time from the same commit: an archive and a bill of materials for each platform,
-// the packaged chart, and checksums of all. `make release` runs it.
+// and checksums of all. It expects the chart, as helm package writes it, in the output
+// directory, and makes that reproducible. `make release` runs both.
 //
 //	release -version v1.2.3 -created SECONDS -source DIR -out DIR PLATFORM=BINARY...
 package main
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,94 +99,42 @@ func (r release) archive(platform, binary string) error {
 	return a.write(filepath.Join(r.out, base+".tar.gz"))
 }
 
-// chart packages the chart as helm package does, with the release's version, and
-// the same bytes each time.
+// prerelease is the one line of Chart.yaml that helm package can't set.
+var prerelease = regexp.MustCompile(`(?m)^  artifacthub.io/prerelease: .*$`)
+
+// chart makes what helm package wrote the same each time: Helm gives every file the
+// time at which it runs, and has no option for another.
 func (r release) chart() error {
-	root := filepath.Join(r.source, "deploy/helm", name)
 	version := strings.TrimPrefix(r.version, "v")
-	ignored, err := ignoring(filepath.Join(root, ".helmignore"))
+	path := filepath.Join(r.out, name+"-"+version+".tgz")
+	packaged, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer packaged.Close()
+	unzipped, err := gzip.NewReader(packaged)
 	if err != nil {
 		return err
 	}
 	a := r.newArchive()
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error { // in lexical order
+	for files := tar.NewReader(unzipped); ; {
+		file, err := files.Next()
+		if err == io.EOF {
+			return a.write(path)
+		}
 		if err != nil {
 			return err
 		}
-		relative, _ := filepath.Rel(root, path)
-		if ignored(relative, entry.IsDir()) {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if entry.IsDir() {
-			return nil
-		}
-		data, err := os.ReadFile(path)
+		data, err := io.ReadAll(files)
 		if err != nil {
 			return err
 		}
-		if relative == "Chart.yaml" {
-			data = stamp(data, version)
+		if file.Name == name+"/Chart.yaml" {
+			line := fmt.Sprintf(`  artifacthub.io/prerelease: "%t"`, strings.Contains(version, "-"))
+			data = prerelease.ReplaceAllLiteral(data, []byte(line))
 		}
-		a.add(name+"/"+filepath.ToSlash(relative), data, 0o644)
-		return nil
-	})
-	if err != nil {
-		return err
+		a.add(file.Name, data, 0o644)
 	}
-	return a.write(filepath.Join(r.out, name+"-"+version+".tgz"))
-}
-
-// ignoring returns what is no part of the package, as a .helmignore says: names and
-// patterns of them, with a slash at the end those of directories, with one elsewhere
-// paths from the root.
-func ignoring(file string) (func(path string, directory bool) bool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var patterns []string
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if _, err := filepath.Match(line, ""); err != nil || line[0] == '!' || strings.Contains(line, "**") {
-			return nil, fmt.Errorf("%s: %q is more than this understands", file, line)
-		}
-		patterns = append(patterns, line)
-	}
-	return func(path string, directory bool) bool {
-		for _, pattern := range patterns {
-			name, onlyDirectories := strings.CutSuffix(pattern, "/")
-			if onlyDirectories && !directory {
-				continue
-			}
-			against := filepath.Base(path)
-			if strings.Contains(name, "/") {
-				name, against = strings.TrimPrefix(name, "/"), path
-			}
-			if matched, _ := filepath.Match(name, against); matched {
-				return true
-			}
-		}
-		return false
-	}, nil
-}
-
-// stamp sets the versions in Chart.yaml.
-func stamp(chart []byte, version string) []byte {
-	prerelease := fmt.Sprint(strings.Contains(version, "-"))
-	for pattern, value := range map[string]string{
-		`(?m)^version: .*$`:                     "version: " + version,
-		`(?m)^appVersion: .*$`:                  "appVersion: " + version,
-		`(?m)^  artifacthub.io/prerelease: .*$`: `  artifacthub.io/prerelease: "` + prerelease + `"`,
-	} {
-		chart = regexp.MustCompile(pattern).ReplaceAllLiteral(chart, []byte(value))
-	}
-	return chart
 }
 
 // checksums writes those of all files, as sha256sum reads them.

@@ -20,27 +20,27 @@ import (
 
 // Config says how a private chronyd is to be.
 type Config struct {
-	Lines []string // of chrony.conf, such as "local stratum 10"; none means never synchronised
-	User  string   // to run as; by default the current one. Another one needs root
-	Dir   string   // for all its files; by default a new one, removed by Close
+	Lines []string // lines of chrony.conf, such as "local stratum 10"; with none, it is never synchronized
+	User  string   // user to run as; by default the current user. Another user needs root
+	Dir   string   // directory for all its files; by default a new one, which Close removes
 
-	// Usual makes it answer where chronyd usually does: at port 323, and in
-	// /run/chrony. That takes namespaces of one's own (network, mounts).
+	// Usual makes it answer at chronyd's default port 323 and socket in /run/chrony.
+	// This needs separate namespaces (network, mounts).
 	Usual bool
 }
 
-// A Chronyd is a private chronyd that monitors everything and controls nothing:
-// it runs with -x, which leaves the system clock alone.
+// A Chronyd is a private chronyd. It runs with -x, so it does not control the system
+// clock.
 type Chronyd struct {
-	Address  string // for monitoring by UDP over IPv4
-	Address6 string // the same over IPv6; empty where the machine has none
-	Socket   string // the path of its Unix socket, in a directory of its own
+	Address  string // host:port for monitoring over UDP and IPv4
+	Address6 string // the same for IPv6; empty if the machine has no IPv6
+	Socket   string // path of its Unix socket, in a separate directory
 
 	program string
 	args    []string
 	dir     string
-	remove  bool   // dir
-	ask     string // where Wait asks
+	remove  bool   // whether Close removes dir
+	ask     string // address that Wait asks
 	log     *os.File
 	process *exec.Cmd
 
@@ -48,7 +48,7 @@ type Chronyd struct {
 	unguard     func() // nil unless it does
 }
 
-// Start starts a chronyd and waits until it answers. It must be closed.
+// Start starts a chronyd and waits until it answers. The caller must close it.
 func Start(config Config) (*Chronyd, error) {
 	program, err := Program("chrony", "chronyd")
 	if err != nil {
@@ -134,7 +134,7 @@ func (d *Chronyd) configure(config Config) error {
 	}
 	d.args = []string{"-x", "-d", "-u", name, "-f", conf}
 	if os.Geteuid() != 0 {
-		d.args = append(d.args, "-U") // it need not be root: it has nothing to control
+		d.args = append(d.args, "-U") // do not require root: it controls no clock
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func hasPort(lines []string) bool {
 	return false
 }
 
-// Addresses are all ways to the daemon, as chrony.Dial takes them.
+// Addresses returns all addresses of the daemon, in the form of chrony.Dial.
 func (d *Chronyd) Addresses() []string {
 	all := []string{d.Address, "unix://" + d.Socket}
 	if d.Address6 != "" {
@@ -157,8 +157,8 @@ func (d *Chronyd) Addresses() []string {
 	return all
 }
 
-// Restart starts chronyd again, after [Chronyd.Kill] or while it runs, and waits
-// until it answers.
+// Restart starts chronyd again, after [Chronyd.Kill] or while it runs. It waits until
+// chronyd answers.
 func (d *Chronyd) Restart() error {
 	d.Kill()
 	if err := d.Launch(); err != nil {
@@ -168,7 +168,7 @@ func (d *Chronyd) Restart() error {
 	return err
 }
 
-// Launch starts chronyd again without waiting for anything.
+// Launch starts chronyd again without waiting.
 func (d *Chronyd) Launch() error {
 	if d.log == nil {
 		log, err := os.Create(filepath.Join(d.dir, "log"))
@@ -191,7 +191,7 @@ func (d *Chronyd) Launch() error {
 	return err
 }
 
-// Wait reads tracking and sources until they satisfy the condition.
+// Wait reads tracking and sources until they meet the condition.
 func (d *Chronyd) Wait(condition func(*chrony.Report) bool) (*chrony.Report, error) {
 	return d.wait(context.Background(), condition)
 }
@@ -215,8 +215,8 @@ func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool)
 	return report, nil
 }
 
-// WaitSynchronized waits until chronyd follows a source and knows its own
-// frequency, so that the root dispersion has come down from seconds.
+// WaitSynchronized waits until chronyd follows a source and knows its frequency, so that
+// the root dispersion is no longer seconds.
 func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
 	_, err := d.wait(ctx, func(r *chrony.Report) bool {
 		t := r.Tracking
@@ -225,7 +225,7 @@ func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
 	return err
 }
 
-// Log returns what chronyd has logged.
+// Log returns chronyd's log.
 func (d *Chronyd) Log() string {
 	text, err := os.ReadFile(filepath.Join(d.dir, "log"))
 	if err != nil {
@@ -234,13 +234,13 @@ func (d *Chronyd) Log() string {
 	return string(text)
 }
 
-// Pause stops chronyd as a debugger would; Continue lets it go on.
+// Pause stops chronyd with SIGSTOP. Continue resumes it.
 func (d *Chronyd) Pause() error { return d.process.Process.Signal(syscall.SIGSTOP) }
 
 // Continue ends a Pause.
 func (d *Chronyd) Continue() error { return d.process.Process.Signal(syscall.SIGCONT) }
 
-// Kill ends chronyd without giving it time to tidy up.
+// Kill kills chronyd with SIGKILL, so it cannot clean up.
 func (d *Chronyd) Kill() {
 	if d.unguard != nil {
 		d.unguard()
@@ -253,7 +253,7 @@ func (d *Chronyd) Kill() {
 	}
 }
 
-// Close ends chronyd and removes its files.
+// Close stops chronyd and removes its files.
 func (d *Chronyd) Close() {
 	d.Kill()
 	if d.log != nil {
@@ -265,7 +265,7 @@ func (d *Chronyd) Close() {
 	}
 }
 
-// Chronyc returns what chronyc says over the socket, in its CSV form.
+// Chronyc returns the CSV output of a chronyc command over the socket.
 func (d *Chronyd) Chronyc(args ...string) (string, error) {
 	program, err := Program("chrony", "chronyc")
 	if err != nil {
@@ -278,9 +278,9 @@ func (d *Chronyd) Chronyc(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Steady calls read between two calls of chronyc and returns what chronyc said,
-// in CSV, by report: tracking, sources, sourcestats and activity. It does so again until
-// chronyd has taken no sample in the meantime, so that all saw the same.
+// Steady calls read between two calls of chronyc. It returns chronyc's CSV output by
+// report: tracking, sources, sourcestats and activity. It repeats this until chronyd
+// takes no sample meanwhile, so that all see the same data.
 func (d *Chronyd) Steady(read func()) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -311,8 +311,8 @@ func (d *Chronyd) said() (map[string]string, error) {
 	return said, nil
 }
 
-// samples are what a new sample changes: tracking's reference time, and each
-// source's offset as it was measured.
+// samples returns the values that change with a new sample: the reference time of
+// tracking, and the measured offset of each source.
 func samples(said map[string]string) string {
 	seen := strings.Split(said["tracking"], ",")[3]
 	for source := range strings.Lines(said["sources"]) {
@@ -321,8 +321,8 @@ func samples(said map[string]string) string {
 	return seen
 }
 
-// FreePort finds a port that nobody uses, neither by UDP nor by TCP. It is below
-// those that the kernel hands out by itself, so that it stays free.
+// FreePort returns a port that is free for UDP and TCP. It is below the kernel's range
+// of ephemeral ports, so it stays free.
 func FreePort() (int, error) {
 	for range 100 {
 		port := 10_000 + rand.IntN(20_000)
@@ -379,15 +379,15 @@ func New(t TB, config Config) *Chronyd {
 	return d
 }
 
-// Server makes the lines of a chronyd that serves time at the returned port of
-// 127.0.0.0/8, by the local clock, at stratum 1.
+// Server returns the lines of chrony.conf for a chronyd that serves the local clock at
+// stratum 1, on the returned port of 127.0.0.0/8.
 func Server() (lines []string, port int, err error) {
 	if port, err = FreePort(); err != nil {
 		return nil, 0, err
 	}
 	return []string{
 		"port " + strconv.Itoa(port),
-		"bindaddress 0.0.0.0", // so that it answers as 127.0.0.2 and so on, too
+		"bindaddress 0.0.0.0", // so that it also answers on 127.0.0.2 and so on
 		"local stratum 1",
 		"allow 127.0.0.0/8",
 	}, port, nil
@@ -407,8 +407,8 @@ func NewServer(t TB) (server *Chronyd, line string) {
 // ServerLine is the line of chrony.conf that follows a [Server].
 func ServerLine(port int) string { return fmt.Sprintf("server 127.0.0.1 port %d iburst", port) }
 
-// Fast is a poll interval of 1/64 s, the shortest there is: with it a chronyd
-// is synchronised within a second.
+// Fast is a poll interval of 1/64 s, the shortest possible. With it, a chronyd
+// synchronizes within a second.
 const Fast = " minpoll -6 maxpoll -6"
 
 // NewSynchronized starts a chronyd that follows a server of its own, and waits

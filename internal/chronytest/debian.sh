@@ -1,8 +1,8 @@
 #!/bin/sh
-# debian.sh PACKAGE PROGRAM prints the path of a program: the machine's own, or
-# else the one in Debian's or Ubuntu's package, which is unpacked into a cache
-# folder, with the libraries that the machine lacks. Nothing is installed: the
-# package chrony would replace the machine's time service.
+# debian.sh PACKAGE PROGRAM prints the path of a program. It is the machine's own or,
+# if there is none, the one in Debian's or Ubuntu's package. The package is unpacked
+# into a cache folder, with the libraries that the machine lacks. Nothing is
+# installed, because the package chrony would replace the machine's time service.
 set -eu
 package=$1 program=$2
 
@@ -20,14 +20,14 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/chrony-tracker/debian
 root=$cache/$package
 mkdir -p "$cache/lists/partial" "$cache/archives/partial" "$cache/bin"
 exec 9>"$cache/lock"
-flock 9 # tests of several packages may come at once
+flock 9 # tests of several packages can run at the same time
 
 if [ -x "$cache/bin/$program" ]; then
 	echo "$cache/bin/$program"
 	exit
 fi
 
-# Lists and archives of our own, so that no right on the machine's is needed.
+# Separate lists and archives, so that no permission on the machine's is needed.
 options="-qq -o Dir::State::lists=$cache/lists -o Dir::Cache=$cache -o APT::Sandbox::User=$(id -un)"
 
 # unpack PACKAGE... adds the packages' files to the root.
@@ -47,7 +47,7 @@ binary=$(find "$root" -type f -path "*bin/$program")
 [ -n "$binary" ] || fail "it is not in the package $package"
 
 if ldd "$binary" 2>/dev/null | grep -q 'not found'; then
-	# All libraries that the package may need, but never the C library's own.
+	# All libraries that the package may need, except those of the C library.
 	unpack $(apt-cache $options depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
 		--no-replaces --no-enhances "$package" | grep '^lib' | grep -vE '^lib(c6|c-bin|crypt1|gcc-s1|stdc\+\+6)$' | sort -u)
 fi

@@ -116,8 +116,8 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }
 
-// appendFloat encodes a number as chrony does: an exponent of 7 bits, then a
-// coefficient of 25, both signed. What is too large becomes the largest.
+// appendFloat encodes a number as chrony does: a signed exponent of 7 bits, then a signed
+// coefficient of 25 bits. A number that is too large becomes the largest one.
 func appendFloat(b []byte, v float64) []byte {
 	const coefficientMax, exponentMin, exponentMax = 1<<24 - 1, -64, 63
 	fraction, exponent := math.Frexp(v) // v = fraction · 2^exponent, |fraction| in [½, 1)

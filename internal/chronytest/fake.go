@@ -9,9 +9,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A Request is what a client sent to a [Fake].
+// A Request is a request from a client to a [Fake].
 type Request struct {
-	Number   int // counts the requests to this fake, from 0
+	Number   int // number of the request to this fake, from 0
 	Command  uint16
 	Attempt  uint16
 	Sequence uint32
@@ -19,20 +19,20 @@ type Request struct {
 	Length   int
 }
 
-// A Packet is what a [Fake] sends back.
+// A Packet is a packet that a [Fake] sends back.
 type Packet struct {
 	Data     []byte
 	Delay    time.Duration
-	Stranger bool // sent from another socket than the one that was asked
+	Stranger bool // sent from another socket than the one that got the request
 }
 
-// A Script says what a [Fake] sends for a request: nothing, the right reply, or
-// anything else. It is called for one request after the other.
+// A Script returns the packets that a [Fake] sends for a request: none, the right reply,
+// or anything else. It is called for one request at a time.
 type Script func(Request) []Packet
 
-// A Fake is a chronyd that does as it is told.
+// A Fake is a scripted chronyd.
 type Fake struct {
-	Address string // as chrony.Dial takes it
+	Address string // in the form of chrony.Dial
 
 	script   Script
 	conn     net.PacketConn
@@ -58,8 +58,8 @@ func NewFakeSocket(t TB, path string, script Script) *Fake {
 	return newFake(t, "unixgram", path, "unix://", script)
 }
 
-// StartFake starts a fake on the given UDP address, for programs that are no test.
-// It must be closed.
+// StartFake starts a fake on the given UDP address, for programs that are not tests. The
+// caller must close it.
 func StartFake(address string, script Script) (*Fake, error) {
 	return startFake("udp", address, "", script)
 }
@@ -84,10 +84,10 @@ func startFake(network, address, prefix string, script Script) (*Fake, error) {
 	return f, nil
 }
 
-// Requests returns how many requests have come in.
+// Requests returns the number of requests so far.
 func (f *Fake) Requests() int { return int(f.requests.Load()) }
 
-// Close ends the fake. Its script is not called any more.
+// Close stops the fake. It does not call its script any more.
 func (f *Fake) Close() {
 	f.conn.Close()
 	<-f.done
@@ -133,19 +133,19 @@ func (f *Fake) send(packet Packet, to net.Addr) {
 func sendFromElsewhere(data []byte, to net.Addr) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
-		return // as if it were lost on the way
+		return // as if the packet was lost
 	}
 	defer conn.Close()
 	conn.WriteTo(data, to)
 }
 
-// Truthful is the script of a chronyd in the state that the report describes. It
-// refuses a report that is nil.
+// Truthful returns the script of a chronyd whose state is the report. It refuses a report
+// that is nil.
 func Truthful(report chrony.Report) Script {
 	return func(r Request) []Packet { return []Packet{{Data: Reply(r, report)}} }
 }
 
-// The statuses that Reply uses.
+// Status codes of replies.
 const (
 	statusSuccess      = 0
 	statusUnauthorized = 2
@@ -153,8 +153,7 @@ const (
 	statusNoSuchSource = 4
 )
 
-// Reply encodes the reply to a request of a chronyd in the state that the
-// report describes.
+// Reply encodes the reply of a chronyd whose state is the report.
 func Reply(r Request, report chrony.Report) []byte {
 	switch r.Command {
 	case 14: // N_SOURCES
@@ -201,7 +200,7 @@ func Reply(r Request, report chrony.Report) []byte {
 // Status encodes a reply without a body.
 func Status(r Request, status uint16) []byte { return packet(r, 1, status, nil) }
 
-// Body encodes a successful reply of a type.
+// Body encodes a successful reply with a type and a body.
 func Body(r Request, replyType uint16, body []byte) []byte {
 	return packet(r, replyType, statusSuccess, body)
 }

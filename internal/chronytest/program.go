@@ -11,9 +11,9 @@ import (
 //go:embed debian.sh
 var debian string
 
-// Program returns the path of a program that tests need: the machine's own or,
-// unpacked into a cache folder, the one in Debian's package. Nothing is
-// installed. The environment may name another one, as CHRONYD=path does.
+// Program returns the path of a program that tests need. It is the machine's own or, if
+// there is none, the one in Debian's package, unpacked into a cache folder. Nothing is
+// installed. An environment variable can set another path, such as CHRONYD=path.
 func Program(debianPackage, name string) (string, error) {
 	if path := os.Getenv(strings.ToUpper(name)); path != "" {
 		return path, nil

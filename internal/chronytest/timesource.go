@@ -18,8 +18,8 @@ type TimeSource struct {
 	error atomic.Int64 // nanoseconds
 }
 
-// timeSources counts them, so that each has an address of its own: chronyd tells
-// its sources apart by that.
+// timeSources counts the time sources, so that each gets its own address. chronyd
+// identifies sources by address.
 var timeSources atomic.Uint32
 
 // NewTimeSource starts a time source that is right.
@@ -64,14 +64,14 @@ func (s *TimeSource) serve() {
 		reply = append(reply, make([]byte, 8)...) // root delay and dispersion
 		reply = append(reply, "TEST"...)
 		reply = binary.BigEndian.AppendUint64(reply, now)
-		reply = append(reply, b[40:length]...) // what the client calls its time
+		reply = append(reply, b[40:length]...) // the client's transmit timestamp
 		reply = binary.BigEndian.AppendUint64(reply, now)
 		reply = binary.BigEndian.AppendUint64(reply, s.now())
 		s.conn.WriteTo(reply, from)
 	}
 }
 
-// now is the time as NTP writes it: seconds since 1900 and 2^-32 of them.
+// now returns the time as an NTP timestamp: seconds since 1900 in units of 2^-32 s.
 func (s *TimeSource) now() uint64 {
 	const since1900 = 2_208_988_800
 	t := time.Now().Add(time.Duration(s.error.Load()))

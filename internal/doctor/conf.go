@@ -17,7 +17,17 @@ var usualConfs = []string{"/etc/chrony/chrony.conf", "/etc/chrony.conf"}
 type conf struct {
 	path       string
 	directives []directive
+	files      int   // that were read
+	bytes      int64 // in them
 }
+
+// Any process can call itself chronyd and name any file. What is larger than a
+// configuration ever is, is not read.
+const (
+	mostDepth = 10 // of files that include others, as in chronyd (conf.c)
+	mostFiles = 256
+	mostBytes = 1 << 20
+)
 
 type directive struct {
 	name  string // in lower case: chronyd does not distinguish
@@ -37,13 +47,15 @@ func (n *node) confPath(root fs.FS) string {
 		}
 	}
 	for _, file := range usualConfs {
-		if exists(root, file[1:]) {
+		if exists(root, file) {
 			return file
 		}
 	}
 	return ""
 }
 
+// readConf returns nil if chrony.conf can't be read, or not with all that it includes:
+// half of it would be misleading.
 func readConf(root fs.FS, file string) *conf {
 	c := &conf{path: file}
 	if file == "" || !c.read(root, file, 0) {
@@ -52,14 +64,16 @@ func readConf(root fs.FS, file string) *conf {
 	return c
 }
 
-// deepest is how far one file may include another, as in chronyd (conf.c).
-const deepest = 10
-
 func (c *conf) read(root fs.FS, file string, depth int) bool {
-	text, err := fs.ReadFile(root, strings.TrimPrefix(file, "/"))
-	if err != nil || depth > deepest {
+	c.files++
+	if depth > mostDepth || c.files > mostFiles {
 		return false
 	}
+	text, ok := readRegular(root, file, mostBytes-c.bytes)
+	if !ok {
+		return false
+	}
+	c.bytes += int64(len(text))
 	number := 0
 	for line := range strings.Lines(string(text)) {
 		number++
@@ -69,15 +83,22 @@ func (c *conf) read(root fs.FS, file string, depth int) bool {
 		}
 		d := directive{strings.ToLower(fields[0]), fields[1:], fmt.Sprintf("%s:%d", file, number)}
 		c.directives = append(c.directives, d)
-		for _, included := range d.includes(root) {
-			c.read(root, included, depth+1)
+		included, ok := d.includes(root)
+		if !ok {
+			return false
+		}
+		for _, file := range included {
+			if !c.read(root, file, depth+1) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// includes are the files that a directive adds.
-func (d directive) includes(root fs.FS) (files []string) {
+// includes are the files that a directive adds. It fails for patterns of folders:
+// looking for those could take forever.
+func (d directive) includes(root fs.FS) (files []string, ok bool) {
 	suffix := ""
 	switch d.name {
 	case "confdir":
@@ -86,16 +107,19 @@ func (d directive) includes(root fs.FS) (files []string) {
 		suffix = "/*.sources"
 	case "include":
 	default:
-		return nil
+		return nil, true
 	}
 	for _, pattern := range d.args {
-		found, _ := fs.Glob(root, path.Clean(strings.TrimPrefix(pattern, "/")+suffix))
-		files = append(files, found...)
+		pattern = inRoot(pattern + suffix)
+		if strings.ContainsAny(path.Dir(pattern), `*?[\`) {
+			return nil, false
+		}
+		found, _ := fs.Glob(root, pattern)
+		for _, file := range found {
+			files = append(files, "/"+file)
+		}
 	}
-	for i := range files {
-		files[i] = "/" + files[i]
-	}
-	return files
+	return files, true
 }
 
 // last returns the directive with the name that counts, or nil.

@@ -1,29 +1,31 @@
-// Package doctor tells the person at a node what is wrong with its clock, what that
-// costs and what mends it; and why the clock's bound is as large as it is.
+// Package doctor finds what is wrong with a node's clock, and says how to fix it. It
+// also explains why the clock's bound is as large as it is.
 //
-// It looks first ([Examine]) and judges then: every check is a function of what was
-// seen.
+// It reads first ([Examine]) and judges afterwards: every check is a function of the
+// facts, and reads nothing itself.
 package doctor
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A Verdict is what a finding comes to.
+// A Verdict is the result of a check.
 type Verdict string
 
 // The verdicts, the worst first.
 const (
-	Wrong     Verdict = "wrong"       // it must be mended
+	Wrong     Verdict = "wrong"       // it must be fixed
 	Note      Verdict = "note"        // it could be better, or is worth knowing
 	Unchecked Verdict = "not checked" // it can't be seen from here
 	Fine      Verdict = "ok"
@@ -32,46 +34,61 @@ const (
 // Verdicts lists them, in that order.
 var Verdicts = []Verdict{Wrong, Note, Unchecked, Fine}
 
-// A Finding is the outcome of one check, in words.
+// A Finding is the result of one check, in words.
 type Finding struct {
 	Verdict Verdict `json:"verdict"`
-	Check   string  `json:"check"`           // what was looked at
-	Says    string  `json:"says"`            // what was found
-	Costs   string  `json:"costs,omitempty"` // what that costs
-	Mend    string  `json:"mend,omitempty"`  // what to change
-	Run     string  `json:"run,omitempty"`   // the command that does it, or that tells more, on the node
+	Check   string  `json:"check"`             // what was checked
+	Summary string  `json:"summary"`           // what was found
+	Impact  string  `json:"impact,omitempty"`  // what follows from that
+	Fix     string  `json:"fix,omitempty"`     // what to change
+	Command string  `json:"command,omitempty"` // to run on the node: it fixes this, or shows more
 }
 
-// An Examination is all that was seen, and what it comes to.
+// An Examination is the result of all checks.
 type Examination struct {
-	Time     time.Time
-	Estimate clockerror.Estimate
-	Findings []Finding // the worst first
+	Time     time.Time        `json:"time"`
+	Healthy  bool             `json:"healthy"` // nothing is wrong
+	State    clockerror.State `json:"state"`
+	Bound    *float64         `json:"bound_seconds"` // null if there is none
+	Findings []Finding        `json:"findings"`      // the worst first
 }
 
-// Healthy reports whether nothing is wrong.
-func (e *Examination) Healthy() bool { return e.count(Wrong) == 0 }
-
-func (e *Examination) count(v Verdict) (n int) {
-	for _, f := range e.Findings {
-		if f.Verdict == v {
-			n++
+// Summary is the examination in a sentence.
+func (e *Examination) Summary() string {
+	var counts []string
+	for _, v := range Verdicts {
+		n := 0
+		for _, f := range e.Findings {
+			if f.Verdict == v {
+				n++
+			}
+		}
+		if n > 0 {
+			count := fmt.Sprintf("%d %s", n, v)
+			if v == Note && n > 1 {
+				count += "s"
+			}
+			counts = append(counts, count)
 		}
 	}
-	return n
+	head := "Something is wrong"
+	if e.Healthy {
+		head = "Nothing is wrong"
+	}
+	return head + ": " + strings.Join(counts, ", ") + "."
 }
 
-// sight is all that was seen.
-type sight struct {
+// facts are all that is known when the checks begin.
+type facts struct {
 	*tracker.Snapshot // of the chronyd that the program uses
 	assume            clockerror.Assumptions
 	node              node
-	ways              []way
+	endpoints         []endpoint
 }
 
-// checks are what is looked at, in the order of their importance.
-var checks = []func(*sight) []Finding{
-	checkWays,
+// checks are made in the order of their importance.
+var checks = []func(*facts) []Finding{
+	checkEndpoints,
 	checkState,
 	checkEstimate,
 	checkOffset,
@@ -84,41 +101,61 @@ var checks = []func(*sight) []Finding{
 	checkPlace,
 }
 
-// Examine looks at everything and judges it. The configuration is that of the program
+// Examine reads everything and judges it. The configuration is that of the program
 // that is examined, with the address that its client was made with. The client is
 // closed.
 func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
-	root := os.DirFS("/")
-	if config.PHC == "" {
-		config.PHC = look(root).conf.phc()
-	}
-	ways := make(chan []way)
-	go func() { ways <- tryWays(ctx, address, config.Timeout) }()
-	config.Want = chrony.WantAll
-	t := tracker.New(config)
-	s := &sight{Snapshot: t.Snapshot(ctx), assume: config.Assume}
-	t.Close()
-	s.ways = <-ways
-	s.node = look(root) // what was asked and not read by a chronyd that hangs shows now
-	return s.judge()
+	return read(ctx, hostFiles{}, address, config).judge()
 }
 
-func (s *sight) judge() *Examination {
-	e := &Examination{Time: s.At.UTC(), Estimate: s.Estimate}
+// read is all the reading. What follows from it is left to the checks.
+func read(ctx context.Context, root fs.FS, address string, config tracker.Config) *facts {
+	s := &facts{assume: config.Assume, node: readNode(root, address)}
+	if config.PHC == "" {
+		config.PHC = s.node.conf.phc()
+	}
+	endpoints := make(chan []endpoint)
+	go func() { endpoints <- tryEndpoints(ctx, s.node.endpoints(address), config.Timeout) }()
+	config.Want = chrony.WantAll
+	t := tracker.New(config)
+	s.Snapshot = t.Snapshot(ctx)
+	t.Close()
+	s.endpoints = <-endpoints
+	s.node.udp = readUDP(root) // a chronyd that hangs has not read what was just sent
+	return s
+}
+
+func (s *facts) judge() *Examination {
+	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: status.New(s.Snapshot).Bound}
 	for _, check := range checks {
 		e.Findings = append(e.Findings, check(s)...)
 	}
 	slices.SortStableFunc(e.Findings, func(a, b Finding) int {
 		return slices.Index(Verdicts, a.Verdict) - slices.Index(Verdicts, b.Verdict)
 	})
+	e.Healthy = e.Findings[0].Verdict != Wrong
 	return e
 }
 
-// exists reports whether there is something at a path of the root.
-func exists(root fs.FS, path string) bool {
-	_, err := fs.Stat(root, path)
-	return err == nil
+// An obstacle is a reason why something doesn't work, and what to do about it. Tables
+// of them name the most telling reason first.
+type obstacle struct {
+	when              bool
+	why, fix, command string // the command is to be run on the node
 }
+
+// first returns the first obstacle that is there. Without any, it is empty.
+func first(obstacles []obstacle) obstacle {
+	for _, o := range obstacles {
+		if o.when {
+			return o
+		}
+	}
+	return obstacle{}
+}
+
+// hint is what to do, in one text.
+func (o obstacle) hint() string { return o.fix + " (" + o.command + ")" }
 
 // abs is for the many numbers of which only the size matters.
 func abs(v float64) float64 { return math.Abs(v) }

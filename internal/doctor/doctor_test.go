@@ -20,7 +20,7 @@ import (
 // test/doctor_test.go examines real machines. What those can't be made to show is here.
 
 // healthy is a clock that follows three servers, as seen from the node.
-func healthy() *sight {
+func healthy() *facts {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	address := func(last byte) chrony.Address {
 		return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, last})}
@@ -36,9 +36,9 @@ func healthy() *sight {
 		},
 		Sources: []chrony.Source{source(1, chrony.StateSelected), source(2, chrony.StateCombined), source(3, chrony.StateCombined)},
 	}
-	s := &sight{
-		Snapshot: &tracker.Snapshot{At: at, Report: report},
-		ways:     []way{{address: "127.0.0.1:323", used: true}},
+	s := &facts{
+		Snapshot:  &tracker.Snapshot{At: at, Report: report},
+		endpoints: []endpoint{{address: "127.0.0.1:323", used: true}},
 		node: node{
 			uid: 65532, hostNetwork: true, hostPID: true,
 			processes: []process{{id: 1, name: "systemd", state: 'S'}, {id: 7, name: "chronyd", state: 'S'}},
@@ -50,13 +50,13 @@ func healthy() *sight {
 	return s
 }
 
-func (s *sight) estimate(assume clockerror.Assumptions) {
+func (s *facts) estimate(assume clockerror.Assumptions) {
 	s.Estimate = clockerror.Of(clockerror.Observation{Tracking: s.Report.Tracking, Sources: s.Report.Sources, At: s.Report.At}, assume)
 }
 
 // pause makes the clock of a virtual machine that was paused for an hour: chronyd
 // still claims what it did before, and all its sources have found the hour.
-func (s *sight) pause() {
+func (s *facts) pause() {
 	for i := range s.Report.Sources {
 		c := &s.Report.Sources[i]
 		c.State, c.AdjustedOffset, c.SampleAge = chrony.StateJittery, -3600, time.Second
@@ -65,20 +65,20 @@ func (s *sight) pause() {
 }
 
 // followItself has the server follow its own clock.
-func (s *sight) followItself() {
+func (s *facts) followItself() {
 	s.Report.Sources[0].NTP = &chrony.NTPData{RefID: chrony.RefIDLocal, TotalValid: 9}
 	s.estimate(clockerror.Assumptions{})
 }
 
 // refuseSources makes a chronyd that does not list them.
-func (s *sight) refuseSources() {
+func (s *facts) refuseSources() {
 	s.Report.Sources = nil
 	s.Report.Refused = map[chrony.Want]error{chrony.WantSources: chrony.ErrUnauthorized}
 	s.estimate(clockerror.Assumptions{})
 }
 
 // followPHC makes the clock follow a PTP clock, as on AKS.
-func (s *sight) followPHC(clocks ...tracker.PTPClock) {
+func (s *facts) followPHC(clocks ...tracker.PTPClock) {
 	const refid = 0x50484330 // PHC0
 	s.Report.Sources = []chrony.Source{{RefID: refid, Mode: chrony.ModeReferenceClock, State: chrony.StateSelected, Reach: 0xff, Poll: 3, OffsetError: 1e-6}}
 	t := s.Report.Tracking
@@ -95,98 +95,98 @@ var (
 func TestChecks(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*sight)
-		want   string // a finding, as "verdict check: says | costs | mend | run"
+		change func(*facts)
+		want   string // a finding, as "verdict check: summary | impact | fix | command"
 	}{
-		{"all is well", func(*sight) {}, `ok state: synchronized: .* 192.0.2.1 .* 2.43 ms`},
-		{"a machine that was paused", (*sight).pause, `wrong state: contradicted: .* 2.31 ms off, but 192.0.2.1 measured 3600 s behind \(± 2.2 ms\), 3600 s more; 192.0.2.2 measured .*maxchange.*\| chronyc -n sources`},
-		{"corrections that chronyd ignores", func(s *sight) {
+		{"all is well", func(*facts) {}, `ok state: synchronized: .* 2.43 ms .* 192.0.2.1`},
+		{"a machine that was paused", (*facts).pause, `wrong state: contradicted: .* 2.31 ms off, but 192.0.2.1 measured 3600 s behind \(± 2.2 ms\), 3600 s more; 192.0.2.2 measured .*maxchange.*\| chronyc -n sources`},
+		{"corrections that chronyd ignores", func(s *facts) {
 			s.node.conf.directives = append(s.node.conf.directives, directive{"maxchange", []string{"0.1", "1", "-1"}, "/etc/chrony.conf:9"})
 			s.pause()
 		}, `wrong state: contradicted: .*"maxchange 0.1 1 -1" \(/etc/chrony.conf:9\)`},
-		{"samples stop", func(s *sight) {
+		{"samples stop", func(s *facts) {
 			s.Report.Sources[0].SampleAge = 1258 * time.Second
 			s.estimate(clockerror.Assumptions{})
 		}, `wrong state: holdover: the last sample of 192.0.2.1 is 20 min 58 s old, more than 258 s`},
-		{"updates stop", func(s *sight) {
+		{"updates stop", func(s *facts) {
 			s.Report.Tracking.RefTime = s.Report.At.Add(-1258 * time.Second)
 			s.estimate(clockerror.Assumptions{})
 		}, `wrong state: holdover: samples of 192.0.2.1 arrive, .*update .* 20 min 58 s old, more than 258 s .*maxchange`},
-		{"no source is selected", func(s *sight) {
+		{"no source is selected", func(s *facts) {
 			s.Report.Sources[0].State = chrony.StateJittery
 			s.estimate(clockerror.Assumptions{})
-		}, `wrong state: holdover: .*no source: its sources are too variable`},
-		{"a server that follows itself", (*sight).followItself, `note traced to UTC: no: the server 192.0.2.1 follows its own clock.*\| chronyc -n ntpdata 192.0.2.1`},
-		{"an estimate", (*sight).refuseSources, `note bound: an estimate: .*\| 0?.*opencommands`},
-		{"a source without a sample", func(s *sight) {
+		}, `wrong state: holdover: .*\| chronyc -n sourcestats`},
+		{"a server that follows itself", (*facts).followItself, `note traced to UTC: no: .*192.0.2.1.* its own clock.*\| chronyc -n ntpdata 192.0.2.1`},
+		{"an estimate", (*facts).refuseSources, `note bound: an estimate: .*\| 0?.*opencommands`},
+		{"a source without a sample", func(s *facts) {
 			s.Report.Sources[0].SampleAge = chrony.Never
 			s.estimate(clockerror.Assumptions{})
-		}, `note bound: an estimate: 192.0.2.1 has no sample now`},
-		{"the host's PTP clock", func(s *sight) { s.followPHC(hyperv) }, `ok PTP clocks: ptp0 hyperv`},
-		{"which PTP clock?", func(s *sight) { s.followPHC(hyperv, mlx5) }, `not checked PTP clocks: there are several: ptp0 hyperv, ptp1 mlx5_ptp.*--phc.device.*\| grep -rhs \^refclock`},
-		{"the wrong PTP clock", func(s *sight) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &mlx5 }, `wrong PTP clocks: chrony.conf names ptp1, which is mlx5_ptp.*the host's clock is ptp0.*refclock PHC /dev/ptp_hyperv`},
-		{"the right one of several", func(s *sight) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &hyperv }, `ok PTP clocks: chrony.conf names ptp0, which is hyperv`},
-		{"a PTP clock that is gone", func(s *sight) { s.PTP.Configured = &tracker.PTPClock{Device: "ptp3"} }, `wrong PTP clocks: ptp3 is not among them: there is none`},
-		{"the host's clock unused", func(s *sight) { s.PTP.Clocks = []tracker.PTPClock{hyperv} }, `note PTP clocks: chronyd does not follow the host's clock, ptp0`},
-		{"not traced to UTC", func(s *sight) { s.followPHC(hyperv) }, `note traced to UTC: no: the clock follows the reference clock PHC0.*--clock.reference-error`},
-		{"a single reference clock", func(s *sight) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock: that is how AKS sets its nodes up`},
-		{"stratum 1", func(s *sight) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
-		{"a dead reference clock", func(s *sight) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: the reference clock gives no samples`},
-		{"rtcsync is missing", func(s *sight) { s.node.kernel = &tracker.Kernel{MaxError: 16} }, `note kernel's clock: marked as unsynchronised \(maximum error 16 s\), though chronyd is synchronised.*node_timex_sync_status.*add "rtcsync"`},
-		{"somebody else steers", func(s *sight) {
+		}, `note bound: an estimate: .*192.0.2.1.* no sample`},
+		{"the host's PTP clock", func(s *facts) { s.followPHC(hyperv) }, `ok PTP clocks: ptp0 hyperv`},
+		{"which PTP clock?", func(s *facts) { s.followPHC(hyperv, mlx5) }, `not checked PTP clocks: there are several: ptp0 hyperv, ptp1 mlx5_ptp.*--phc.device.*\| grep -rhs \^refclock`},
+		{"the wrong PTP clock", func(s *facts) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &mlx5 }, `wrong PTP clocks: chrony.conf names ptp1, which is mlx5_ptp,.* ptp0 \|.*refclock PHC /dev/ptp_hyperv`},
+		{"the right one of several", func(s *facts) { s.followPHC(hyperv, mlx5); s.PTP.Configured = &hyperv }, `ok PTP clocks: chrony.conf names ptp0, which is hyperv`},
+		{"a PTP clock that is gone", func(s *facts) { s.PTP.Configured = &tracker.PTPClock{Device: "ptp3"} }, `wrong PTP clocks: ptp3 is not among them: there is none`},
+		{"the host's clock unused", func(s *facts) { s.PTP.Clocks = []tracker.PTPClock{hyperv} }, `note PTP clocks: chronyd does not follow the host's clock, ptp0`},
+		{"not traced to UTC", func(s *facts) { s.followPHC(hyperv) }, `note traced to UTC: no: .*PHC0.*--clock.reference-error`},
+		{"a single reference clock", func(s *facts) { s.followPHC(hyperv) }, `note number of sources: one, a reference clock`},
+		{"stratum 1", func(s *facts) { s.followPHC(hyperv); s.Report.Tracking.Stratum = 1 }, `note stratum: 1, .* lacks "stratum 2"`},
+		{"a dead reference clock", func(s *facts) { s.followPHC(hyperv); s.Report.Sources[0].Reach = 0 }, `wrong source PHC0: .*\| ls -l /dev/ptp`},
+		{"rtcsync is missing", func(s *facts) { s.node.kernel = &tracker.Kernel{MaxError: 16} }, `note kernel's clock: .* 16 s.*node_timex_sync_status.*add "rtcsync"`},
+		{"somebody else steers", func(s *facts) {
 			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
 			s.estimate(clockerror.Assumptions{})
-		}, `note kernel's clock: synchronised, .* though chronyd is not.*another program`},
-		{"adjtimex is forbidden", func(s *sight) { s.node.kernel = nil }, `not checked kernel's clock: adjtimex is forbidden`},
-		{"ntpd", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"}) }, `wrong other time programs: process 9 is an NTP daemon.*systemctl disable --now ntp`},
-		{"VMware", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "vmtoolsd"}) }, `note other time programs: process 9 is VMware's.*vmware-toolbox-cmd timesync disable`},
-		{"two chronyds", func(s *sight) { s.node.processes = append(s.node.processes, process{id: 9, name: "chronyd"}) }, `wrong other time programs: several chronyds steer the clock: process 7, process 9`},
-		{"one of them only looks on", func(s *sight) {
+		}, `note kernel's clock: synchronized, .* 10 ms .*\| ps -eo`},
+		{"adjtimex is forbidden", func(s *facts) { s.node.kernel = nil }, `not checked kernel's clock: adjtimex is forbidden`},
+		{"ntpd", func(s *facts) { s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"}) }, `wrong other time programs: process 9 is an NTP daemon.*systemctl disable --now ntp`},
+		{"VMware", func(s *facts) { s.node.processes = append(s.node.processes, process{id: 9, name: "vmtoolsd"}) }, `note other time programs: process 9 is VMware's.*vmware-toolbox-cmd timesync disable`},
+		{"two chronyds", func(s *facts) { s.node.processes = append(s.node.processes, process{id: 9, name: "chronyd"}) }, `wrong other time programs: several chronyds steer the clock: process 7, process 9`},
+		{"one of them only looks on", func(s *facts) {
 			s.node.processes = append(s.node.processes, process{id: 9, name: "chronyd", args: []string{"chronyd", "-x"}})
 		}, `ok other time programs: none`},
-		{"Hyper-V sets the clock", func(s *sight) { s.node.hyperv = "2dd1ce17" }, `note other time programs: Hyper-V's time service.*\| echo 2dd1ce17 >/sys/bus/vmbus/drivers/hv_utils/unbind`},
-		{"hidden processes", func(s *sight) { s.node.processes = nil }, `not checked other time programs: .*\| ps -eo`},
-		{"no makestep", func(s *sight) { s.node.conf.directives = nil }, `note makestep: not in /etc/chrony.conf.*makestep 1.0 -1`},
-		{"local in waiting", func(s *sight) {
+		{"Hyper-V sets the clock", func(s *facts) { s.node.hyperv = "2dd1ce17" }, `note other time programs: Hyper-V's time service.*\| echo 2dd1ce17 >/sys/bus/vmbus/drivers/hv_utils/unbind`},
+		{"hidden processes", func(s *facts) { s.node.processes = nil }, `not checked other time programs: .*\| ps -eo`},
+		{"no makestep", func(s *facts) { s.node.conf.directives = nil }, `note makestep: not in /etc/chrony.conf.*makestep 1.0 -1`},
+		{"local in waiting", func(s *facts) {
 			s.node.conf.directives = append(s.node.conf.directives, directive{"local", []string{"stratum", "2"}, "/etc/chrony.conf:9"})
 		}, `note local: "local stratum 2" in /etc/chrony.conf:9`},
-		{"no chrony.conf", func(s *sight) { s.node.conf = nil }, `not checked chrony.conf: .*\| grep `},
-		{"NTS without keys", func(s *sight) {
+		{"no chrony.conf", func(s *facts) { s.node.conf = nil }, `not checked chrony.conf: .*\| grep `},
+		{"NTS without keys", func(s *facts) {
 			s.Report.Sources[1].Auth = &chrony.AuthData{Mode: chrony.AuthNTS, KEAttempts: 4}
-		}, `wrong NTS of 192.0.2.2: no keys could be established \(4 attempts\).*TCP port 4460`},
-		{"a source lost among others", func(s *sight) { s.Report.Sources[2].Reach = 0 }, `note source 192.0.2.3: it has answered none of the last eight polls, the last good one 20 s ago`},
-		{"a firewall", func(s *sight) {
+		}, `wrong NTS of 192.0.2.2: .*\b4\b.*TCP port 4460`},
+		{"a source lost among others", func(s *facts) { s.Report.Sources[2].Reach = 0 }, `note source 192.0.2.3: .* 20 s old \|`},
+		{"a firewall", func(s *facts) {
 			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12}
-		}, `note source 192.0.2.3: .*; of 12 packets that were sent to it none came back`},
-		{"not an NTP server", func(s *sight) {
+		}, `note source 192.0.2.3: .* 12 packets .*none came back`},
+		{"not an NTP server", func(s *facts) {
 			s.Report.Sources[2].Reach, s.Report.Sources[2].NTP = 0, &chrony.NTPData{TotalTx: 12, TotalRx: 12}
-		}, `note source 192.0.2.3: .*; none of the 12 packets that came back is a valid reply`},
-		{"lost polls", func(s *sight) { s.Report.Sources[2].Reach = 0b1010_0111 }, `note source 192.0.2.3: .*; 3 of its last 8 polls were lost`},
-		{"just begun", func(s *sight) { s.Report.Sources[2].Reach = 0b111 }, `ok source 192.0.2.3: combined`},
-		{"chronyd's own reason", func(s *sight) {
+		}, `note source 192.0.2.3: .* 12 packets is a valid reply`},
+		{"lost polls", func(s *facts) { s.Report.Sources[2].Reach = 0b1010_0111 }, `note source 192.0.2.3: .*; 3 of its last 8 polls were lost`},
+		{"just begun", func(s *facts) { s.Report.Sources[2].Reach = 0b111 }, `ok source 192.0.2.3: combined`},
+		{"chronyd's own reason", func(s *facts) {
 			s.Report.Sources[2].Select = &chrony.SelectData{State: 'd'}
 		}, `ok source 192.0.2.3: not used: its root distance is above maxdistance`},
-		{"an unresolved name", func(s *sight) {
+		{"an unresolved name", func(s *facts) {
 			s.Report.Sources[2] = chrony.Source{Address: chrony.Address{ID: 4}, ConfiguredName: "ntp.example", SampleAge: chrony.Never}
-		}, `wrong source ntp.example: its name has no address.*\| getent hosts ntp.example`},
-		{"two sources", func(s *sight) { s.Report.Sources = s.Report.Sources[:2] }, `note number of sources: two`},
-		{"sources refused", (*sight).refuseSources, `wrong reports: refused over 127.0.0.1:323: sources.*opencommands in chrony.conf leaves it out`},
-		{"tracking refused", func(s *sight) {
+		}, `wrong source ntp.example: .*\| getent hosts ntp.example`},
+		{"two sources", func(s *facts) { s.Report.Sources = s.Report.Sources[:2] }, `note number of sources: two`},
+		{"sources refused", (*facts).refuseSources, `wrong reports: refused over 127.0.0.1:323: sources.*opencommands .* sources `},
+		{"tracking refused", func(s *facts) {
 			s.Report.Tracking, s.Err = nil, chrony.ErrUnauthorized
 			s.Report.Refused = map[chrony.Want]error{chrony.WantTracking: chrony.ErrUnauthorized}
 			s.Estimate = clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})
 		}, `wrong reports: refused over 127.0.0.1:323: tracking \| .*unreachable and its bound \+Inf`},
-		{"an old chronyd", func(s *sight) {
+		{"an old chronyd", func(s *facts) {
 			s.Report.Refused = map[chrony.Want]error{chrony.WantSelectData: chrony.ErrUnknownCommand}
 		}, `note reports: unknown to this chronyd: selectdata`},
-		{"offline", func(s *sight) {
+		{"offline", func(s *facts) {
 			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
 			s.Report.Activity = &chrony.Activity{Offline: 3}
 			s.estimate(clockerror.Assumptions{})
 		}, `wrong state: unsynchronized: .* its sources are offline .*\| chronyc online`},
-		{"a slow slew", func(s *sight) { s.Report.Tracking.SystemTime = -3; s.estimate(clockerror.Assumptions{}) }, `wrong offset: the clock is 3 s ahead; chronyd slews that away, which takes 3[67] s at least.*\| chronyc makestep`},
-		{"more rights than needed", func(s *sight) { s.node.container, s.node.uid, s.node.capabilities = "a container", 0, 0b111 }, `note rights: user id 0, 3 capabilities.*runAsUser: 65532`},
-		{"from a pod", func(s *sight) { s.node.container, s.node.hostPID = "a Kubernetes pod", false }, `ok this program: it runs in a Kubernetes pod, the network namespace is the machine's, with a process namespace of its own`},
+		{"a slow slew", func(s *facts) { s.Report.Tracking.SystemTime = -3; s.estimate(clockerror.Assumptions{}) }, `wrong offset: the clock is 3 s ahead.* 3[67] s .*\| chronyc makestep`},
+		{"more rights than needed", func(s *facts) { s.node.container, s.node.uid, s.node.capabilities = "a container", 0, 0b111 }, `note rights: user id 0, 3 capabilities.*runAsUser: 65532`},
+		{"from a pod", func(s *facts) { s.node.container, s.node.hostPID = "a Kubernetes pod", false }, `ok this program: it runs in a Kubernetes pod, the network namespace is the machine's, with a process namespace of its own`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := healthy()
@@ -194,20 +194,20 @@ func TestChecks(t *testing.T) {
 			e := s.judge()
 			var all []string
 			for _, f := range e.Findings {
-				if f.Verdict == Wrong && (f.Costs == "" || f.Mend == "") {
+				if f.Verdict == Wrong && (f.Impact == "" || f.Fix == "") {
 					t.Errorf("it only complains: %+v", f)
 				}
-				if f.Verdict == Unchecked && f.Run == "" {
+				if f.Verdict == Unchecked && f.Command == "" {
 					t.Errorf("how can it be checked? %+v", f)
 				}
-				all = append(all, strings.Join([]string{string(f.Verdict) + " " + f.Check + ": " + f.Says, f.Costs, f.Mend, f.Run}, " | "))
+				all = append(all, strings.Join([]string{string(f.Verdict) + " " + f.Check + ": " + f.Summary, f.Impact, f.Fix, f.Command}, " | "))
 			}
 			text := strings.Join(all, "\n")
 			if !regexp.MustCompile(`(?m)^` + test.want).MatchString(text) {
 				t.Errorf("no %s in\n%s", test.want, text)
 			}
-			if e.Healthy() == strings.Contains(text, "\nwrong ") && !strings.HasPrefix(text, "wrong ") {
-				t.Errorf("healthy: %v\n%s", e.Healthy(), text)
+			if e.Healthy == strings.Contains(text, "\nwrong ") && !strings.HasPrefix(text, "wrong ") {
+				t.Errorf("healthy: %v\n%s", e.Healthy, text)
 			}
 		})
 	}
@@ -218,17 +218,8 @@ func TestWorstFirst(t *testing.T) {
 	s.Report.Sources[2].Reach = 0
 	s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"})
 	e := s.judge()
-	if first := e.Findings[0]; first.Verdict != Wrong || e.Healthy() || !strings.HasPrefix(e.Summary(), "Something is wrong: 1 wrong, 1 note, ") {
+	if first := e.Findings[0]; first.Verdict != Wrong || e.Healthy || !strings.HasPrefix(e.Summary(), "Something is wrong: 1 wrong, 1 note, ") {
 		t.Errorf("%+v %s", first, e.Summary())
-	}
-	var b strings.Builder
-	if err := e.Print(&b, true); err != nil || !strings.Contains(b.String(), "\x1b[1;31mwrong") {
-		t.Errorf("%v %s", err, b.String())
-	}
-	for line := range strings.Lines(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(b.String(), "")) {
-		if len([]rune(line)) > lineWidth+1 && !strings.HasPrefix(line, "        run  ") {
-			t.Errorf("longer than %d columns: %s", lineWidth, line)
-		}
 	}
 	var got struct {
 		Healthy  bool
@@ -245,49 +236,49 @@ func TestWorstFirst(t *testing.T) {
 func TestExplain(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*sight)
+		change func(*facts)
 		want   string // a part, as "term seconds: cause | gain", or the summary, or the hint
 	}{
-		{"mostly delay", func(*sight) {}, `^The clock is at most 2.43 ms off. .* delay: 83 %`},
-		{"delay", func(*sight) {}, `delay 0.002: half of the 4 ms .*, by way of 192.0.2.1, of stratum 1 \| .* about 623 µs`},
-		{"until the next sample", func(*sight) {}, `Until the next sample, in about 44 s, the bound grows by 445 µs to 2.87 ms`},
-		{"the server's own delay", func(s *sight) {
+		{"mostly delay", func(*facts) {}, `^The clock is at most 2.43 ms off. .* delay: 83 %`},
+		{"delay", func(*facts) {}, `delay 0.002: half of the 4 ms .* 192.0.2.1, of stratum 1 \| .* about 623 µs`},
+		{"until the next sample", func(*facts) {}, `Until the next sample, in about 44 s, the bound grows by 445 µs to 2.87 ms`},
+		{"the server's own delay", func(s *facts) {
 			s.Report.Sources[0].NTP = &chrony.NTPData{RootDelay: 3.5e-3, RootDispersion: 2e-4, PeerDelay: 6e-4, TotalValid: 9}
 		}, `delay 0.002: .*: 500 µs to 192.0.2.1, and 3.5 ms from there on \| with a server that is nearer`},
-		{"the server's own dispersion", func(s *sight) {
+		{"the server's own dispersion", func(s *facts) {
 			s.Report.Tracking.RootDispersion, s.Report.Sources[0].OffsetError = 7e-3, 9e-3
 			s.Report.Sources[0].NTP = &chrony.NTPData{RootDispersion: 6e-3, TotalValid: 9}
 		}, `dispersion 0.007: 6 ms that 192.0.2.1 reports of itself; 1 ms for the noise of the sample \| .* about 3.23 ms`},
-		{"the sample's own error is small", func(s *sight) { s.Report.Sources[0].OffsetError = 1e-3 }, `delay 0.001: .*below half of the 4 ms`},
-		{"offset", func(s *sight) { s.Report.Sources[0].AdjustedOffset = 5e-3 }, `offset 0.00499: .* 192.0.2.1 `},
-		{"a large correction", func(s *sight) { s.Report.Tracking.SystemTime = 2 }, `offset 2: .* 2 s \| .*makestep.* 2[45] s`},
-		{"drift", func(*sight) {}, `drift 0.000212: .* 21 s .* 10.1 ppm: 0.1 ppm .*skew, and 10 ppm are --clock.max-wander \| `},
-		{"long polls", func(s *sight) {
+		{"the sample's own error is small", func(s *facts) { s.Report.Sources[0].OffsetError = 1e-3 }, `delay 0.001: .*below half of the 4 ms`},
+		{"offset", func(s *facts) { s.Report.Sources[0].AdjustedOffset = 5e-3 }, `offset 0.00499: .* 192.0.2.1 `},
+		{"a large correction", func(s *facts) { s.Report.Tracking.SystemTime = 2 }, `offset 2: .* 2 s \| .*makestep.* 2[45] s`},
+		{"drift", func(*facts) {}, `drift 0.000212: .* 21 s .* 10.1 ppm: 0.1 ppm .*skew, and 10 ppm are --clock.max-wander \| `},
+		{"long polls", func(s *facts) {
 			s.Report.Sources[0].Poll, s.Report.Sources[0].SampleAge, s.Report.Tracking.Skew = 10, 400*time.Second, 9
 		}, `drift 0.007619: .* 19 ppm: .* \| the bound grows by 19.5 ms between two samples, 17 min 4 s apart; maxpoll 6 would make it 1.22 ms; --clock.max-wander=1 would make it 10.3 ms: .*docs/background/bound.md`},
-		{"a fast drift was found", func(s *sight) {
+		{"a fast drift was found", func(s *facts) {
 			s.Report.Sources[0].MeasuredOffset, s.Report.Sources[0].OffsetError = 8.4e-3, 2e-3
-		}, `drift 0.002102: .* 100 ppm: 0.1 ppm .*, and the last sample found 100 ppm, more than --clock.max-wander \| the bound grows by 6.41 ms between two samples, 1 min 4 s apart; maxpoll 4 .* 1.61 ms$`},
-		{"holdover", func(s *sight) {
+		}, `drift 0.002968: .* 141 ppm: 0.1 ppm .* 10 ppm are --clock.max-wander, and 131 ppm .* \| the bound grows by 9.05 ms .* 1 min 4 s .*; maxpoll 4 .* 2.27 ms$`},
+		{"holdover", func(s *facts) {
 			s.Report.Sources[0].SampleAge, s.Report.Sources[0].Reach = 1258*time.Second, 0
 		}, `drift 0.063076: .* 20 min 59 s .* 50.1 ppm: .* and 50 ppm are --clock.max-drift \| `},
-		{"chronyd's own estimate is larger", func(s *sight) { s.Report.Tracking.RootDispersion = 5e-3 }, `disagreement 0.004588: 4.59 ms more .* 5 ms, half the root delay 2 ms \| `},
-		{"other sources are larger", func(s *sight) {
+		{"chronyd's own estimate is larger", func(s *facts) { s.Report.Tracking.RootDispersion = 5e-3 }, `disagreement 0.004588: 4.59 ms more .* 5 ms, half the root delay 2 ms \| `},
+		{"other sources are larger", func(s *facts) {
 			s.Report.Tracking.RefTime = s.Report.At.Add(-30 * time.Second)
 			for i := range s.Report.Sources[1:] {
 				c := &s.Report.Sources[1+i]
 				c.AdjustedOffset, c.SampleAge = 8e-3, time.Second
 			}
 		}, `disagreement 0.0077\d+: .*192.0.2.2 measured 7.99 ms ahead .*; 192.0.2.3 measured 7.99 ms ahead .* \| compare`},
-		{"contradicted", (*sight).pause, `^The clock is at most 3610 s off. .*contradict.* 2.31 ms off, but 192.0.2.1 measured 3600 s behind`},
-		{"a reference clock", func(s *sight) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0 is unknown.*not traced to UTC \| .*--clock.reference-error`},
-		{"a reference clock that is polled each eight seconds", func(s *sight) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs between two samples, 8 s apart; poll 0 would make it 10.1 µs`},
-		{"a server that follows itself", (*sight).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1, which follows its own clock.(?s:.*)reference 0: the server 192.0.2.1 follows its own clock`},
-		{"an estimate", (*sight).refuseSources, `^The clock is at most .* off. .* This bound is an estimate: `},
-		{"local", func(s *sight) {
+		{"contradicted", (*facts).pause, `^The clock is at most 3610 s off. .*contradict.* 2.31 ms off, but 192.0.2.1 measured 3600 s behind`},
+		{"a reference clock", func(s *facts) { s.followPHC(hyperv) }, `^The clock is at most .* off its reference, PHC0.(?s:.*)reference 0: .*PHC0.* unknown.* \| .*--clock.reference-error`},
+		{"a reference clock that is polled each eight seconds", func(s *facts) { s.followPHC(hyperv) }, `\| the bound grows by 80.8 µs between two samples, 8 s apart; poll 0 would make it 10.1 µs`},
+		{"a server that follows itself", (*facts).followItself, `^The clock is at most 2.43 ms off its server, 192.0.2.1\.(?s:.*)reference 0: the server, 192.0.2.1, follows its own clock`},
+		{"an estimate", (*facts).refuseSources, `^The clock is at most .* off\. .* an estimate: `},
+		{"local", func(s *facts) {
 			s.Report.Tracking.RefID, s.Report.Tracking.Address = chrony.RefIDLocal, chrony.Address{}
 			s.Report.Sources = []chrony.Source{}
-		}, `^There is no bound: .*chronyd follows the clock itself \("local" in chrony.conf\): it has no source at all.`},
+		}, `unknown: .*the clock itself.* no source(?s:.*)refclock PHC`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := healthy()
@@ -308,10 +299,6 @@ func TestExplain(t *testing.T) {
 			}
 			if e.Bound != nil && math.Abs(sum-*e.Bound) > 1e-12 {
 				t.Errorf("the parts are %v, the bound is %v", sum, *e.Bound)
-			}
-			var b strings.Builder
-			if err := e.Print(&b); err != nil || !strings.HasPrefix(b.String(), e.Summary[:20]) {
-				t.Errorf("%v %s", err, b.String())
 			}
 		})
 	}
@@ -361,7 +348,8 @@ func TestLook(t *testing.T) {
 	}
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	t.Setenv("container", "")
-	n := look(root)
+	n := readNode(root, "unix:///run/my/chronyd.sock")
+	n.udp = readUDP(root)
 	if !n.hostNetwork || !n.hostPID || !n.seesAll() || n.capabilities != 3 || n.container != "" || n.hyperv != "2dd1ce17" {
 		t.Errorf("%+v", n)
 	}
@@ -389,15 +377,7 @@ func TestLook(t *testing.T) {
 	}
 
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-	if n := look(root); n.container != "a Kubernetes pod" || n.conf != nil {
+	if n := readNode(root, ""); n.container != "a Kubernetes pod" || n.conf != nil {
 		t.Errorf("%+v", n)
-	}
-}
-
-func TestAge(t *testing.T) {
-	for seconds, want := range map[float64]string{0.4: "0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3601: "1 h", 90061: "1 d 1 h", math.Inf(1): "an unknown time"} {
-		if got := age(seconds); got != want {
-			t.Errorf("%v: %s, want %s", seconds, got, want)
-		}
 	}
 }

@@ -3,14 +3,13 @@ package doctor
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -34,63 +33,34 @@ type Part struct {
 // Explain explains the bound of a snapshot in which all reports were read, under the
 // assumptions with which it was judged.
 func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions) *Explanation {
-	s := &sight{Snapshot: snapshot, assume: assume}
-	if !s.Estimate.HasBound() {
-		e := &Explanation{Summary: s.noBound(), Hint: tracker.Hint(snapshot.Err)}
-		if s.Err == nil {
-			mend, run := s.remedy()
-			e.Hint = mend + " (" + run + ")"
+	s := &facts{Snapshot: snapshot, assume: assume}
+	e := &Explanation{Summary: status.New(snapshot).Verdict(), Hint: tracker.Hint(s.Err)}
+	switch {
+	case s.Err != nil:
+		e.Summary += " " + s.Err.Error() + "."
+	case !s.Estimate.HasBound():
+		o := s.noSource()
+		e.Summary += " The reason: " + o.why + "."
+		e.Hint = o.hint()
+	default:
+		bound := s.Estimate.Bound
+		e.Bound, e.Parts = &bound, s.parts()
+		if largest := e.Parts[0]; bound > 0 {
+			e.Summary += fmt.Sprintf(" The largest term is %s: %s.", largest.Term, status.Percent(largest.Share))
 		}
-		return e
-	}
-	bound := s.Estimate.Bound
-	e := &Explanation{Bound: &bound, Summary: s.summary(), Parts: s.parts()}
-	if largest := e.Parts[0]; bound > 0 {
-		e.Summary += fmt.Sprintf(" The largest term is %s: %s.", largest.Term, percent(largest.Share))
-	}
-	switch s.Estimate.State {
-	case clockerror.Synchronized:
-		e.Hint = s.untilNextSample()
-	case clockerror.Contradicted:
-		mend, run := s.reconcile()
-		e.Summary += " Measurements contradict chronyd. It claims " + s.contradiction() + "."
-		e.Hint = mend + " (" + run + ")"
-	}
-	if s.Estimate.Approximate {
-		e.Summary += " This bound is an estimate: " + s.whyApproximate() + "."
+		switch s.Estimate.State {
+		case clockerror.Synchronized:
+			e.Hint = s.untilNextSample()
+		case clockerror.Contradicted:
+			o := s.reconcile("chronyd claims " + s.contradiction())
+			e.Summary += " " + o.why + "."
+			e.Hint = o.hint()
+		}
 	}
 	return e
 }
 
-// summary says how far off the clock can be, and from what.
-func (s *sight) summary() string {
-	at := "The clock is at most " + clockerror.Format(s.Estimate.Bound) + " off"
-	switch {
-	case s.Estimate.ServerLocal:
-		return at + " its server, " + s.sourceName() + ", which follows its own clock."
-	case s.Estimate.Untraced:
-		return at + " its reference, " + s.sourceName() + "."
-	default:
-		return at + "."
-	}
-}
-
-// noBound says why there is no bound.
-func (s *sight) noBound() string {
-	const unknown = "There is no bound: the clock's error is unknown. "
-	switch {
-	case s.Err != nil:
-		return unknown + "chronyd does not answer: " + s.Err.Error() + "."
-	case s.Estimate.State == clockerror.Local:
-		return unknown + `chronyd follows the clock itself ("local" in chrony.conf): ` + s.reason() + "."
-	case s.Estimate.State == clockerror.Unsynchronized:
-		return unknown + "chronyd follows nothing: " + s.reason() + "."
-	default:
-		return unknown + "chronyd has no sample of it."
-	}
-}
-
-func (s *sight) parts() (parts []Part) {
+func (s *facts) parts() (parts []Part) {
 	explain := map[string]func() (cause, gain string){
 		"offset":       s.explainOffset,
 		"delay":        s.explainDelay,
@@ -109,7 +79,7 @@ func (s *sight) parts() (parts []Part) {
 // worthwhile is the share of the bound below which nobody need care for a term.
 const worthwhile = 0.1
 
-func (s *sight) part(term string, seconds float64, explain func() (cause, gain string)) Part {
+func (s *facts) part(term string, seconds float64, explain func() (cause, gain string)) Part {
 	p := Part{Term: term, Seconds: seconds}
 	if s.Estimate.Bound > 0 {
 		p.Share = seconds / s.Estimate.Bound
@@ -123,36 +93,36 @@ func (s *sight) part(term string, seconds float64, explain func() (cause, gain s
 }
 
 // selected returns the source whose last sample the bound is made of, or nil.
-func (s *sight) selected() *chrony.Source {
+func (s *facts) selected() *chrony.Source {
 	return clockerror.Followed(s.Report.Tracking, s.Report.Sources)
 }
 
 // chronys are chrony's own three terms, in seconds.
-func (s *sight) chronys() float64 {
+func (s *facts) chronys() float64 {
 	t := s.Report.Tracking
 	return abs(t.SystemTime) + abs(t.RootDispersion) + abs(t.RootDelay)/2
 }
 
 // aged is the last sample with its age: the terms that it makes, in seconds.
-func (s *sight) aged() float64 {
+func (s *facts) aged() float64 {
 	t := s.Estimate.Terms
 	return t.Offset + t.Delay + t.Dispersion + t.Drift
 }
 
 // without says what would make the bound smaller, if it did: if both the last sample,
 // aged, and chronyd's own terms were smaller by so many seconds.
-func (s *sight) without(aged, chronys float64, what string) (gain string) {
+func (s *facts) without(aged, chronys float64, what string) (gain string) {
 	const worth = 0.99
 	bound := s.boundWith(aged, chronys)
 	if bound > worth*s.Estimate.Bound {
 		return ""
 	}
-	return fmt.Sprintf("with %s, the bound would be about %s", what, clockerror.Format(bound))
+	return fmt.Sprintf("with %s, the bound would be about %s", what, status.Seconds(bound))
 }
 
 // boundWith returns the bound if the last sample, aged, and chronyd's own terms were
 // smaller by so many seconds. What other sources have found stays.
-func (s *sight) boundWith(aged, chronys float64) float64 {
+func (s *facts) boundWith(aged, chronys float64) float64 {
 	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
 	if _, others := s.demands(); others > 0 {
 		bound = max(bound, s.Estimate.Bound)
@@ -161,7 +131,7 @@ func (s *sight) boundWith(aged, chronys float64) float64 {
 }
 
 // demands takes the disagreement apart, in seconds.
-func (s *sight) demands() (chronys, others float64) {
+func (s *facts) demands() (chronys, others float64) {
 	total := s.Estimate.Terms.Disagreement
 	if !s.Estimate.Approximate {
 		chronys = min(total, max(0, s.chronys()-s.aged()))
@@ -169,46 +139,46 @@ func (s *sight) demands() (chronys, others float64) {
 	return chronys, total - chronys
 }
 
-func (s *sight) explainOffset() (cause, gain string) {
+func (s *facts) explainOffset() (cause, gain string) {
 	offset := s.Report.Tracking.SystemTime
 	c := s.selected()
 	switch {
 	case s.Estimate.Terms.Offset == 0:
-		return "the clock was found to be right", ""
+		return "the last sample found no offset", ""
 	case c == nil:
 		cause = "what chronyd still has to correct"
 	default:
 		cause = fmt.Sprintf("where the last sample of %s found the clock, less what was slewed since", nameOf(*c))
 		if c.Stats != nil && c.Stats.StandardDeviation > 0 {
-			cause += fmt.Sprintf(". Its samples scatter by %s", clockerror.Format(c.Stats.StandardDeviation))
+			cause += fmt.Sprintf(". Its samples scatter by %s", status.Seconds(c.Stats.StandardDeviation))
 		}
 	}
 	if abs(offset) >= largeOffset {
-		cause += fmt.Sprintf(". chronyd still has to correct %s", clockerror.Format(abs(offset)))
-		gain = fmt.Sprintf("a step would end it at once (chronyc makestep); slewed, it takes %s at least", age(math.Ceil(abs(offset)/maxSlewRate*1e6)))
+		cause += fmt.Sprintf(". chronyd still has to correct %s", status.Seconds(abs(offset)))
+		gain = fmt.Sprintf("a step would correct it at once (chronyc makestep); slewing takes %s at least", status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6)))
 	}
 	return cause, gain
 }
 
-// explainDelay splits the root delay into the way to the source and the way from
+// explainDelay splits the root delay into the path to the source and the path from
 // there to its reference.
-func (s *sight) explainDelay() (cause, gain string) {
+func (s *facts) explainDelay() (cause, gain string) {
 	total, c := abs(s.Report.Tracking.RootDelay), s.selected()
-	cause = fmt.Sprintf("half of the %s that a packet needs to the reference clock and back", clockerror.Format(total))
+	cause = fmt.Sprintf("half of the %s that a packet needs to the reference clock and back", status.Seconds(total))
 	if s.Estimate.Terms.Delay < total/2 {
-		cause = fmt.Sprintf("the sample's own error, which is below half of the %s that a packet needs to the reference clock and back", clockerror.Format(total))
+		cause = fmt.Sprintf("the sample's own error, which is below half of the %s that a packet needs to the reference clock and back", status.Seconds(total))
 	}
 	switch {
 	case c == nil:
 		return cause, ""
 	case c.Mode == chrony.ModeReferenceClock:
-		return cause + ": what chrony.conf says of the reference clock (option delay), mostly nothing", ""
+		return cause + ": the option delay of the reference clock in chrony.conf, most often 0", ""
 	case c.NTP == nil || c.NTP.TotalValid == 0:
-		return cause + fmt.Sprintf(", by way of %s, of stratum %d", nameOf(*c), c.Stratum), s.nearer(total, nearServer)
+		return cause + fmt.Sprintf(", over %s, of stratum %d", nameOf(*c), c.Stratum), s.nearer(total, nearServer)
 	}
 	far := min(abs(c.NTP.RootDelay), total)
 	near := total - far
-	cause += fmt.Sprintf(": %s to %s, and %s from there on", clockerror.Format(near), nameOf(*c), clockerror.Format(far))
+	cause += fmt.Sprintf(": %s to %s, and %s from there on", status.Seconds(near), nameOf(*c), status.Seconds(far))
 	if near >= far {
 		return cause, s.nearer(near, nearServer)
 	}
@@ -218,23 +188,23 @@ func (s *sight) explainDelay() (cause, gain string) {
 const nearServer = "a server whose answers take"
 
 // nearer says what is gained if a delay were a tenth of what it is.
-func (s *sight) nearer(delay float64, what string) string {
+func (s *facts) nearer(delay float64, what string) string {
 	const less = 0.9 / 2 // of the delay; half of it is in the bound
 	return s.without(min(less*delay, s.Estimate.Terms.Delay), less*delay, what+" a tenth of that")
 }
 
-func (s *sight) explainDispersion() (cause, gain string) {
+func (s *facts) explainDispersion() (cause, gain string) {
 	total, c, t := s.Estimate.Terms.Dispersion, s.selected(), s.Report.Tracking
 	switch {
 	case c == nil:
-		return fmt.Sprintf("chronyd's root dispersion, %s, and what its last updates found", clockerror.Format(abs(t.RootDispersion))), ""
+		return fmt.Sprintf("chronyd's root dispersion, %s, and what its last updates found", status.Seconds(abs(t.RootDispersion))), ""
 	case total == 0:
 		return "nothing: the delay is all of the sample's own error", ""
 	case c.NTP == nil || c.NTP.TotalValid == 0:
-		return "the noise of the sample and what the source reports of itself", ""
+		return "the noise of the sample, and the dispersion that the source reports of itself", ""
 	}
 	inherited := min(abs(c.NTP.RootDispersion), total)
-	cause = fmt.Sprintf("%s that %s reports of itself; %s for the noise of the sample", clockerror.Format(inherited), nameOf(*c), clockerror.Format(total-inherited))
+	cause = fmt.Sprintf("%s that %s reports of itself; %s for the noise of the sample", status.Seconds(inherited), nameOf(*c), status.Seconds(total-inherited))
 	if inherited > total/2 {
 		gain = s.without(inherited, inherited, "a server that has none")
 	}
@@ -242,9 +212,10 @@ func (s *sight) explainDispersion() (cause, gain string) {
 }
 
 // wander is the change of frequency that the bound allows for, in ppm, by the state.
-func (s *sight) wander() float64 {
+func (s *facts) wander() float64 {
 	wander := cmp.Or(s.assume.MaxWander, clockerror.DefaultMaxWander)
-	if s.Estimate.State == clockerror.Holdover {
+	// As clockerror has it: also for the sample that ended a holdover.
+	if s.Estimate.State == clockerror.Holdover || s.Report.Tracking.LastUpdateInterval > s.Estimate.HoldoverAge {
 		wander = max(wander, cmp.Or(s.assume.MaxDrift, clockerror.DefaultMaxDrift))
 	}
 	return wander
@@ -252,7 +223,7 @@ func (s *sight) wander() float64 {
 
 // interval returns the time between two polls of the source that is followed, in
 // seconds, or 0.
-func (s *sight) interval() float64 {
+func (s *facts) interval() float64 {
 	if c := s.selected(); c != nil {
 		return math.Ldexp(1, int(c.Poll))
 	}
@@ -262,7 +233,7 @@ func (s *sight) interval() float64 {
 // rounding, in seconds, is what an age may lack: chronyd rounds them down.
 const rounding = 1
 
-func (s *sight) explainDrift() (cause, gain string) {
+func (s *facts) explainDrift() (cause, gain string) {
 	e := s.Estimate
 	since, of := e.SampleAge+rounding, "the last sample"
 	if e.Approximate {
@@ -272,52 +243,54 @@ func (s *sight) explainDrift() (cause, gain string) {
 	if e.State == clockerror.Holdover {
 		flag = "--clock.max-drift"
 	}
-	cause = fmt.Sprintf("%s is up to %s old, and the clock may drift by %.3g ppm", of, age(since), e.Growth*1e6)
+	cause = fmt.Sprintf("%s is up to %s old, and the clock may drift by %.3g ppm", of, status.Duration(since), e.Growth*1e6)
 	skew := abs(s.Report.Tracking.Skew)
-	switch {
+	switch found := s.found(); {
 	case e.Approximate:
 		cause += " (" + flag + ")"
-	case s.foundFaster():
-		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and the last sample found %.3g ppm, more than %s", skew, e.Growth*1e6-skew, flag)
+	case found > 0:
+		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, %.3g ppm are %s, and %.3g ppm the last sample found", skew, s.wander(), flag, found)
 	default:
 		cause += fmt.Sprintf(": %.3g ppm are chronyd's skew, and %.3g ppm are %s", skew, s.wander(), flag)
 	}
 	if e.State == clockerror.Holdover {
-		mend, run := s.remedy()
-		return cause, mend + " (" + run + ")"
+		return cause, s.noSource().hint()
 	}
 	return cause, s.lessDrift()
 }
 
-// foundFaster reports whether the last sample found the clock to drift faster than is
-// assumed.
-func (s *sight) foundFaster() bool {
+// found is the drift that the last sample found beyond what was known, in ppm.
+func (s *facts) found() float64 {
 	const digits = 1e-6
-	return s.Estimate.Growth*1e6-abs(s.Report.Tracking.Skew) > s.wander()*(1+digits)
+	found := s.Estimate.Growth*1e6 - abs(s.Report.Tracking.Skew) - s.wander()
+	if found < digits*s.wander() {
+		return 0
+	}
+	return found
 }
 
 // lessDrift says how far the bound grows between two samples, and what would make it
 // grow less.
-func (s *sight) lessDrift() string {
+func (s *facts) lessDrift() string {
 	interval, growth := s.interval(), s.Estimate.Growth
 	if interval == 0 {
 		return ""
 	}
-	gain := fmt.Sprintf("the bound grows by %s between two samples, %s apart", clockerror.Format(growth*interval), length(interval))
+	gain := fmt.Sprintf("the bound grows by %s between two samples, %s apart", status.Seconds(growth*interval), status.Duration(interval))
 	if option, shorter := s.shorterPoll(); option != "" {
-		gain += fmt.Sprintf("; %s would make it %s", option, clockerror.Format(growth*shorter))
+		gain += fmt.Sprintf("; %s would make it %s", option, status.Seconds(growth*shorter))
 	}
 	const small = 1 // ppm
-	if wander := s.wander(); wander > small && !s.foundFaster() {
+	if wander := s.wander(); wander > small && s.found() == 0 {
 		less := growth - (wander-small)*1e-6
-		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/background/bound.md)", small, clockerror.Format(less*interval))
+		gain += fmt.Sprintf("; --clock.max-wander=%v would make it %s: set it only with a measured history of this clock's frequency (docs/background/bound.md)", small, status.Seconds(less*interval))
 	}
 	return gain
 }
 
 // shorterPoll returns a shorter poll interval that can be asked of the source, as an
 // option of chrony.conf and in seconds.
-func (s *sight) shorterPoll() (option string, seconds float64) {
+func (s *facts) shorterPoll() (option string, seconds float64) {
 	const public, own = 6, 4 // log2 of seconds; a public server must not be polled more often
 	switch c := s.selected(); {
 	case c.Mode == chrony.ModeReferenceClock && c.Poll > 0:
@@ -333,56 +306,47 @@ func (s *sight) shorterPoll() (option string, seconds float64) {
 	}
 }
 
-// length is age for what may be shorter than a second.
-func length(seconds float64) string {
-	if seconds < 1 {
-		return clockerror.Format(seconds)
-	}
-	return age(seconds)
-}
-
-func (s *sight) explainReference() (cause, gain string) {
+func (s *facts) explainReference() (cause, gain string) {
+	cause = status.New(s.Snapshot).UntracedNote()
 	switch {
 	case s.Estimate.ServerLocal:
-		return fmt.Sprintf("the server %s follows its own clock: the bound is relative to that server", s.sourceName()),
-			"follow a server that follows UTC"
+		return cause, "follow a server that follows UTC"
 	case s.Estimate.Untraced:
-		return fmt.Sprintf("the error of the reference clock %s is unknown, so none is in the bound: it is not traced to UTC", s.sourceName()),
-			"set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
+		return cause, "set --clock.reference-error to the largest error of that clock: the bound becomes larger, and relative to UTC"
 	case s.Estimate.Terms.Reference > 0:
 		return "--clock.reference-error", ""
 	default:
-		return "the source is assumed to be right", ""
+		return "assumed to be 0", ""
 	}
 }
 
-func (s *sight) explainDisagreement() (cause, gain string) {
+func (s *facts) explainDisagreement() (cause, gain string) {
 	chronys, others := s.demands()
 	var demands []string
 	if chronys > 0 {
 		t := s.Report.Tracking
 		demands = append(demands, fmt.Sprintf("%s more than the last sample are in chronyd's own estimate: system time %s, root dispersion %s, half the root delay %s",
-			clockerror.Format(chronys), clockerror.Format(abs(t.SystemTime)), clockerror.Format(abs(t.RootDispersion)), clockerror.Format(abs(t.RootDelay)/2)))
+			status.Seconds(chronys), status.Seconds(abs(t.SystemTime)), status.Seconds(abs(t.RootDispersion)), status.Seconds(abs(t.RootDelay)/2)))
 	}
 	if others > 0 {
 		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.Bound-others)))
 		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove those that are wrong"
 	}
 	if demands == nil {
-		return "chronyd's own estimate and the other sources demand no more", ""
+		return "neither chronyd's own estimate nor the other sources demand more", ""
 	}
 	return strings.Join(demands, "; "), gain
 }
 
 // measured lists sources whose last sample found the clock further off than a limit,
 // in seconds, whatever its margin.
-func (s *sight) measured(limit float64) string {
+func (s *facts) measured(limit float64) string {
 	const most = 3
 	var all []string
 	for _, c := range s.Report.Sources {
 		offset := c.AdjustedOffset - s.Report.Tracking.SystemTime
 		if beyond := abs(offset) - abs(c.OffsetError) - limit; c.SampleAge != chrony.Never && beyond > 0 {
-			all = append(all, fmt.Sprintf("%s measured %s (± %s), %s more", nameOf(c), side(offset), clockerror.Format(abs(c.OffsetError)), size(beyond)))
+			all = append(all, fmt.Sprintf("%s measured %s (± %s), %s more", nameOf(c), side(offset), status.Seconds(abs(c.OffsetError)), size(beyond)))
 		}
 	}
 	if n := len(all); n > most {
@@ -392,13 +356,13 @@ func (s *sight) measured(limit float64) string {
 }
 
 // contradiction says what chronyd claims, and which sources measured what instead.
-func (s *sight) contradiction() string {
+func (s *facts) contradiction() string {
 	claim := s.chronys() + s.Estimate.Terms.Reference
-	return fmt.Sprintf("that the clock is at most %s off, but %s", clockerror.Format(claim), s.measured(claim))
+	return fmt.Sprintf("that the clock is at most %s off, but %s", status.Seconds(claim), s.measured(claim))
 }
 
 // untilNextSample says how large the bound becomes before a sample makes it smaller.
-func (s *sight) untilNextSample() string {
+func (s *facts) untilNextSample() string {
 	left := s.interval() - s.Estimate.SampleAge
 	if left < 1 {
 		return ""
@@ -408,45 +372,5 @@ func (s *sight) untilNextSample() string {
 	if bound <= s.Estimate.Bound {
 		return ""
 	}
-	return fmt.Sprintf("Until the next sample, in about %s, the bound grows by %s to %s.", age(left), clockerror.Format(bound-s.Estimate.Bound), clockerror.Format(bound))
-}
-
-// percent writes a share, and never 100 % of what has other parts.
-func percent(share float64) string {
-	switch {
-	case share == 1:
-		return "100 %"
-	case share > 0.99:
-		return "over 99 %"
-	case share > 0 && share < 0.01:
-		return "under 1 %"
-	default:
-		return fmt.Sprintf("%.0f %%", share*100)
-	}
-}
-
-// Print writes the explanation for a person, in lines of 80 columns.
-func (e *Explanation) Print(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(wrapFrom(e.Summary, 0) + "\n")
-	for _, p := range e.Parts {
-		size := clockerror.Format(p.Seconds)
-		size += strings.Repeat(" ", max(0, 8-utf8.RuneCountInString(size)))
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(fmt.Sprintf("%-13s %s %11s  %s", p.Term, size, percent(p.Share), bar(p.Share)), " "))
-		b.WriteString("  " + wrapFrom(p.Cause, 2) + "\n")
-		if p.Gain != "" {
-			b.WriteString("  gain: " + wrapFrom(p.Gain, 8) + "\n")
-		}
-	}
-	if e.Hint != "" {
-		b.WriteString("\n" + wrapFrom(e.Hint, 0) + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// bar draws a share.
-func bar(share float64) string {
-	const width = 40
-	return strings.Repeat("█", int(math.Round(share*width)))
+	return fmt.Sprintf("Until the next sample, in about %s, the bound grows by %s to %s.", status.Duration(left), status.Seconds(bound-s.Estimate.Bound), status.Seconds(bound))
 }

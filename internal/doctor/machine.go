@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -9,164 +8,158 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-func isErr(err, target error) bool { return errors.Is(err, target) }
-
-// checkPTP tells whether the PTP clock that chronyd follows is the right one.
-func checkPTP(s *sight) []Finding {
+// checkPTP says whether the PTP clock that chronyd follows is the right one.
+func checkPTP(s *facts) []Finding {
 	clocks, follows := s.PTP.Clocks, s.phcSource()
 	var all []string
 	for _, c := range clocks {
 		all = append(all, c.Device+" "+c.Name)
 	}
-	f := Finding{Verdict: Fine, Check: "PTP clocks", Says: strings.Join(all, ", ")}
+	f := Finding{Verdict: Fine, Check: "PTP clocks", Summary: strings.Join(all, ", ")}
 	host := slices.IndexFunc(clocks, func(c tracker.PTPClock) bool { return c.Name == "hyperv" })
 	device := s.PTP.Configured
 	switch {
 	case len(clocks) == 0 && !follows && device == nil:
-		f.Says = "none, and none is followed"
+		f.Summary = "none, and none is followed"
 	case device != nil && device.Name == "":
 		f.Verdict = Wrong
-		f.Says = fmt.Sprintf("%s is not among them: %s", device.Device, orNone(f.Says))
-		f.Costs = "chronyd gets no samples from it"
-		f.Mend, f.Run = "name one that exists in chrony.conf", "ls -l /dev/ptp*; grep . /sys/class/ptp/*/clock_name"
+		if f.Summary == "" {
+			f.Summary = "there is none"
+		}
+		f.Summary = fmt.Sprintf("%s is not among them: %s", device.Device, f.Summary)
+		f.Impact = "chronyd gets no samples from it"
+		f.Fix, f.Command = "in chrony.conf, name a PTP clock that exists", "ls -l /dev/ptp*; grep . /sys/class/ptp/*/clock_name"
 	case device != nil && host >= 0 && device.Name != "hyperv":
 		f.Verdict = Wrong
-		f.Says = fmt.Sprintf("chrony.conf names %s, which is %s, a network card's; the host's clock is %s", device.Device, device.Name, clocks[host].Device)
-		f.Costs = "the node follows a clock that nobody sets"
-		f.Mend = `in chrony.conf, say "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2": the link always leads to the host's clock, while the numbers may change with each boot`
-		f.Run = runStart
+		f.Summary = fmt.Sprintf("chrony.conf names %s, which is %s, the clock of a network card. The host's clock is %s", device.Device, device.Name, clocks[host].Device)
+		f.Impact = "the node follows a clock that no program sets"
+		f.Fix = "add " + azureRefclock + " to chrony.conf. The link always leads to the host's clock; the numbers may change with each boot"
+		f.Command = runStart
 	case device != nil:
-		f.Says = fmt.Sprintf("chrony.conf names %s, which is %s", device.Device, device.Name)
+		f.Summary = fmt.Sprintf("chrony.conf names %s, which is %s", device.Device, device.Name)
 	case follows && len(clocks) > 1:
 		f.Verdict = Unchecked
-		f.Says = fmt.Sprintf("there are several: %s. Which of them chronyd follows, only chrony.conf tells; the numbers may change with each boot", f.Says)
-		f.Mend = "tell this program the device in chrony.conf with --phc.device; on Azure, name /dev/ptp_hyperv in both"
-		f.Run = "grep -rhs ^refclock /etc/chrony/ /etc/chrony.conf; ls -l /dev/ptp*"
+		f.Summary = fmt.Sprintf("there are several: %s. Only chrony.conf says which one chronyd follows, and the numbers may change with each boot", f.Summary)
+		f.Fix = "set --phc.device to the device in chrony.conf. On Azure, use /dev/ptp_hyperv in both"
+		f.Command = "grep -rhs ^refclock /etc/chrony/ /etc/chrony.conf; ls -l /dev/ptp*"
 	case follows && len(clocks) == 1 && host < 0:
-		f.Says += ": is that the one to follow? On Azure it would be hyperv"
+		f.Summary += ". Is that the one to follow? On Azure it is hyperv"
 	case host >= 0 && !follows && s.Report != nil:
 		f.Verdict = Note
-		f.Says = fmt.Sprintf("chronyd does not follow the host's clock, %s", clocks[host].Device)
-		f.Costs = "nothing, if its NTP servers are near"
-		f.Mend = `Azure advises "refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2" in chrony.conf`
+		f.Summary = fmt.Sprintf("chronyd does not follow the host's clock, %s", clocks[host].Device)
+		f.Impact = "nothing, if its NTP servers are near"
+		f.Fix = "as Azure advises, add " + azureRefclock + " to chrony.conf"
 	}
 	return []Finding{f}
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "there is none"
-	}
-	return s
-}
+// azureRefclock is how Azure's virtual machines follow their host's clock.
+const azureRefclock = `"refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2"`
 
 // phcSource reports whether a source is a PTP clock: chronyd names those PHC0, PHC1
 // and so on, unless chrony.conf says otherwise.
-func (s *sight) phcSource() bool {
+func (s *facts) phcSource() bool {
 	return s.Report != nil && s.any(func(c chrony.Source) bool {
 		return c.Mode == chrony.ModeReferenceClock && strings.HasPrefix(c.Name(), "PHC")
 	})
 }
 
-// checkConfiguration tells what chrony.conf says that will do harm.
-func checkConfiguration(s *sight) (findings []Finding) {
+// checkConfiguration finds what does harm in chrony.conf, or is missing there.
+func checkConfiguration(s *facts) (findings []Finding) {
 	c := s.node.conf
 	if c == nil {
 		return []Finding{{
 			Verdict: Unchecked,
 			Check:   "chrony.conf",
-			Says:    "it can't be read from here. See that it has a makestep and rtcsync, and no local, and that cmdport is not 0",
-			Run:     runConf,
+			Summary: "it can't be read from here. Check that it has makestep and rtcsync, that it has no local, and that cmdport is not 0",
+			Command: runConf,
 		}}
 	}
-	findings = append(findings, Finding{Verdict: Fine, Check: "chrony.conf", Says: fmt.Sprintf("%s: %d sources", c.path, len(c.sources()))})
+	findings = append(findings, Finding{Verdict: Fine, Check: "chrony.conf", Summary: fmt.Sprintf("%s: %d sources", c.path, len(c.sources()))})
 	if c.last("makestep") == nil {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "makestep",
-			Says:    "not in " + c.path,
-			Costs:   "a clock that is far off is slewed, for hours or days, instead of stepped",
-			Mend:    `add "makestep 1.0 3" (at the start only) or, as on AKS, "makestep 1.0 -1" (at any time)`,
-			Run:     runStart,
+			Verdict: Note, Check: "makestep", Summary: "not in " + c.path,
+			Impact:  "chronyd slews a clock that is far off, for hours or days, instead of stepping it",
+			Fix:     `add "makestep 1.0 3" (it may step at its start only) or, as on AKS, "makestep 1.0 -1" (at any time)`,
+			Command: runStart,
 		})
 	}
 	if d := c.last("local"); d != nil && s.Estimate.State != clockerror.Local {
 		findings = append(findings, Finding{
-			Verdict: Note,
-			Check:   "local",
-			Says:    fmt.Sprintf("%q in %s", d, d.where),
-			Costs:   "when all sources are lost, chronyd follows the clock itself and reports no error at all; the state is then local",
-			Mend:    "remove it, unless this node serves time to an isolated network",
-			Run:     runStart,
+			Verdict: Note, Check: "local", Summary: fmt.Sprintf("%q in %s", d, d.where),
+			Impact:  "when all sources are lost, chronyd follows the clock itself and reports no error at all. The state is local then",
+			Fix:     "remove it, unless this node serves time to an isolated network",
+			Command: runStart,
 		})
 	}
 	return findings
 }
 
-// unsynchronizedError is the kernel's error when nobody has told it better for hours,
+// unsynchronizedError is the kernel's error when no program has updated it for hours,
 // in seconds (NTP_PHASE_LIMIT in linux/timex.h).
 const unsynchronizedError = 16
 
 // checkKernel compares the kernel's view of the clock with chronyd's.
-func checkKernel(s *sight) []Finding {
+func checkKernel(s *facts) []Finding {
 	k := s.node.kernel
 	if k == nil {
-		return []Finding{{Verdict: Unchecked, Check: "kernel's clock", Says: "adjtimex is forbidden here", Run: "adjtimex --print || chronyc tracking"}}
+		return []Finding{{Verdict: Unchecked, Check: "kernel's clock", Summary: "adjtimex is forbidden here", Command: "adjtimex --print || chronyc tracking"}}
 	}
-	f := Finding{Verdict: Fine, Check: "kernel's clock", Says: fmt.Sprintf("synchronised, with an error of %s at most, its frequency corrected by %+.3g ppm", clockerror.Format(k.MaxError), k.Frequency)}
+	f := Finding{Verdict: Fine, Check: "kernel's clock", Summary: fmt.Sprintf("synchronized, at most %s off, its frequency corrected by %+.3g ppm", status.Seconds(k.MaxError), k.Frequency)}
 	followed := s.Estimate.State == clockerror.Synchronized || s.Estimate.State == clockerror.Contradicted
 	switch {
 	case !k.Synchronized && followed:
 		f.Verdict = Note
-		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), though chronyd is synchronised", clockerror.Format(k.MaxError))
-		f.Costs = "programs that ask the kernel take the clock for wrong (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
-		f.Mend, f.Run = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
+		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), though chronyd is synchronized", status.Seconds(k.MaxError))
+		f.Impact = "programs that ask the kernel distrust the clock (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
+		f.Fix, f.Command = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
 		if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
-			f.Mend, f.Run = "start chronyd without -x, which leaves the clock alone", "systemctl cat chrony chronyd"
+			f.Fix, f.Command = "start chronyd without -x: with it, chronyd does not correct the clock", "systemctl cat chrony chronyd"
 		}
 	case !k.Synchronized || k.MaxError >= unsynchronizedError:
-		f.Says = fmt.Sprintf("marked as unsynchronised (maximum error %s), as is to be expected", clockerror.Format(k.MaxError))
+		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), as expected", status.Seconds(k.MaxError))
 	case !followed:
 		f.Verdict = Note
-		f.Says = fmt.Sprintf("synchronised, with an error of %s at most, though chronyd is not", clockerror.Format(k.MaxError))
-		f.Costs = "another program steers the clock, or chronyd did until lately"
-		f.Mend, f.Run = "find out which", runProcess
+		f.Summary = fmt.Sprintf("synchronized, at most %s off, though chronyd is not synchronized", status.Seconds(k.MaxError))
+		f.Impact = "another program steers the clock, or chronyd did until recently"
+		f.Fix, f.Command = "find that program", runProcess
 	}
 	return []Finding{f}
 }
 
-// rivals are other programs that set the clock, by the names of their processes as
-// the kernel cuts them.
-var rivals = []struct {
+// otherPrograms set the clock, too. The names are those of their processes, as the
+// kernel shortens them.
+var otherPrograms = []struct {
 	name, is string
 	verdict  Verdict
-	mend     string
-	run      string
+	fix      string
+	command  string
 }{
-	{"ntpd", "an NTP daemon, which steers the clock, too", Wrong, "have one of the two only", "systemctl disable --now ntp ntpsec ntpd openntpd"},
-	{"systemd-timesyn", "systemd-timesyncd, which steers the clock, too", Wrong, "have one of the two only", "systemctl disable --now systemd-timesyncd"},
-	{"phc2sys", "phc2sys, which steers the clock by a PTP clock, unless it is told to steer that one", Wrong, `have one of the two only: chronyd can follow the PTP clock itself ("refclock PHC /dev/ptp0")`, "systemctl cat phc2sys"},
-	{"timemaster", "timemaster, which starts a chronyd or ntpd of its own", Note, "see that only one chronyd steers the clock", "systemctl status timemaster"},
-	{"ptp4l", "ptp4l, which steers a PTP clock, and the system clock if there is none", Note, "with chronyd, let it steer the PTP clock only, and have chronyd follow that", "systemctl cat ptp4l"},
-	{"vmtoolsd", "VMware's guest service, which can set the clock", Note, "switch its time synchronisation off while chronyd runs", "vmware-toolbox-cmd timesync disable"},
-	{"VBoxService", "VirtualBox's guest service, which can set the clock", Note, "switch its time synchronisation off while chronyd runs (--disable-timesync)", "systemctl cat vboxservice vboxadd-service"},
+	{"ntpd", "an NTP daemon, which steers the clock, too", Wrong, "run only one of the two", "systemctl disable --now ntp ntpsec ntpd openntpd"},
+	{"systemd-timesyn", "systemd-timesyncd, which steers the clock, too", Wrong, "run only one of the two", "systemctl disable --now systemd-timesyncd"},
+	{"phc2sys", "phc2sys, which makes the clock follow a PTP clock, or the other way round", Wrong, `run only one of the two: chronyd can follow the PTP clock itself ("refclock PHC /dev/ptp0")`, "systemctl cat phc2sys"},
+	{"timemaster", "timemaster, which starts a chronyd or ntpd of its own", Note, "check that only one chronyd steers the clock", "systemctl status timemaster"},
+	{"ptp4l", "ptp4l, which steers a PTP clock, and the system clock if there is none", Note, "let it steer only the PTP clock, and let chronyd follow that", "systemctl cat ptp4l"},
+	{"vmtoolsd", "VMware's guest service, which can set the clock", Note, "switch its time synchronization off while chronyd runs", "vmware-toolbox-cmd timesync disable"},
+	{"VBoxService", "VirtualBox's guest service, which can set the clock", Note, "switch its time synchronization off while chronyd runs (--disable-timesync)", "systemctl cat vboxservice vboxadd-service"},
 }
 
-// checkPrograms looks for others that set the clock.
-func checkPrograms(s *sight) (findings []Finding) {
+// checkPrograms looks for other programs that set the clock.
+func checkPrograms(s *facts) (findings []Finding) {
 	for _, p := range s.node.processes {
-		for _, r := range rivals {
+		for _, r := range otherPrograms {
 			if p.name == r.name {
 				findings = append(findings, Finding{
 					Verdict: r.verdict,
 					Check:   "other time programs",
-					Says:    fmt.Sprintf("%v is %s", p, r.is),
-					Costs:   "two that steer the clock make it jump and wander, and each takes the other's work for drift",
-					Mend:    r.mend,
-					Run:     r.run,
+					Summary: fmt.Sprintf("%v is %s", p, r.is),
+					Impact:  "two programs that steer the clock make it jump and wander, and each takes the other's corrections for drift",
+					Fix:     r.fix,
+					Command: r.command,
 				})
 			}
 		}
@@ -178,18 +171,18 @@ func checkPrograms(s *sight) (findings []Finding) {
 		return append(findings, Finding{
 			Verdict: Unchecked,
 			Check:   "other time programs",
-			Says:    "the node's processes can't be seen from here; ntpd, systemd-timesyncd, phc2sys and guest services steer the clock, too",
-			Run:     runProcess,
+			Summary: "the node's processes can't be seen from here. ntpd, systemd-timesyncd, phc2sys and guest services would steer the clock, too",
+			Command: runProcess,
 		})
 	case findings == nil:
-		findings = append(findings, Finding{Verdict: Fine, Check: "other time programs", Says: "none runs here"})
+		findings = append(findings, Finding{Verdict: Fine, Check: "other time programs", Summary: "none runs here"})
 	}
 	return findings
 }
 
-// secondChronyd tells of several that steer the clock: on the node and in a container,
-// mostly. One with -x leaves the clock alone.
-func (s *sight) secondChronyd() []Finding {
+// secondChronyd finds several that steer the clock: most often one on the node and one
+// in a container. One with -x doesn't count: it does not correct the clock.
+func (s *facts) secondChronyd() []Finding {
 	var steering []string
 	for _, p := range s.node.chronyds() {
 		if !hasFlag(p.args, 'x') {
@@ -200,12 +193,10 @@ func (s *sight) secondChronyd() []Finding {
 		return nil
 	}
 	return []Finding{{
-		Verdict: Wrong,
-		Check:   "other time programs",
-		Says:    "several chronyds steer the clock: " + strings.Join(steering, ", "),
-		Costs:   "each takes the other's work for drift, and what one reports is not true of the clock",
-		Mend:    "have one only; give those in containers -x",
-		Run:     runProcess,
+		Verdict: Wrong, Check: "other time programs", Summary: "several chronyds steer the clock: " + strings.Join(steering, ", "),
+		Impact:  "each takes the other's corrections for drift, and reports a wrong error",
+		Fix:     "run only one; start those in containers with -x",
+		Command: runProcess,
 	}}
 }
 
@@ -215,23 +206,21 @@ func (n *node) seesAll() bool {
 	return n.hostPID && slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 })
 }
 
-// hyperv tells of a host that sets the clock while chronyd follows others.
-func (s *sight) hyperv() []Finding {
+// hyperv finds a host that sets the clock while chronyd follows other sources.
+func (s *facts) hyperv() []Finding {
 	if s.node.hyperv == "" || s.Report == nil || s.phcSource() || len(s.Report.Sources) == 0 {
 		return nil
 	}
 	return []Finding{{
-		Verdict: Note,
-		Check:   "other time programs",
-		Says:    "Hyper-V's time service is in use: the host can set the clock, and chronyd follows others",
-		Costs:   "after a pause or a migration the host's time is set, and chronyd corrects it",
-		Mend:    "follow the host's PTP clock, or keep the host from setting the clock",
-		Run:     "echo " + s.node.hyperv + " >/sys/bus/vmbus/drivers/hv_utils/unbind",
+		Verdict: Note, Check: "other time programs", Summary: "Hyper-V's time service is in use: the host can set the clock, though chronyd follows other sources",
+		Impact:  "after a pause or a migration the host sets the clock to its own time, and chronyd corrects it afterwards",
+		Fix:     "follow the host's PTP clock, or stop the host from setting the clock",
+		Command: "echo " + s.node.hyperv + " >/sys/bus/vmbus/drivers/hv_utils/unbind",
 	}}
 }
 
-// checkPlace tells where this program runs, and with which rights.
-func checkPlace(s *sight) (findings []Finding) {
+// checkPlace says where this program runs, and with which rights.
+func checkPlace(s *facts) (findings []Finding) {
 	n := &s.node
 	where := "on the node itself"
 	if n.container != "" {
@@ -247,17 +236,14 @@ func checkPlace(s *sight) (findings []Finding) {
 			where += fmt.Sprintf(", with a %s namespace of its own", space.name)
 		}
 	}
-	findings = append(findings, Finding{Verdict: Fine, Check: "this program", Says: "it runs " + where})
+	findings = append(findings, Finding{Verdict: Fine, Check: "this program", Summary: "it runs " + where})
 
-	f := Finding{Verdict: Fine, Check: "rights", Says: fmt.Sprintf("user id %d, %d capabilities", n.uid, bits.OnesCount64(n.capabilities))}
-	if n.container != "" && (n.uid == 0 || n.capabilities != 0) && s.usesUDP() {
+	usesUDP := slices.ContainsFunc(s.endpoints, func(e endpoint) bool { return e.used && e.answers() && e.socket() == "" })
+	f := Finding{Verdict: Fine, Check: "rights", Summary: fmt.Sprintf("user id %d, %d capabilities", n.uid, bits.OnesCount64(n.capabilities))}
+	if n.container != "" && (n.uid == 0 || n.capabilities != 0) && usesUDP {
 		f.Verdict = Note
-		f.Costs = "whoever breaks into the container has them; by UDP none is needed"
-		f.Mend = "runAsUser: 65532, capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false"
+		f.Impact = "an attacker in the container would have these rights, and UDP needs none of them"
+		f.Fix = "runAsUser: 65532, capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false"
 	}
 	return append(findings, f)
-}
-
-func (s *sight) usesUDP() bool {
-	return slices.ContainsFunc(s.ways, func(w way) bool { return w.used && w.err == nil && w.socket() == "" })
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -27,13 +28,21 @@ type node struct {
 	hostPID     bool   // the same for processes: all of them can be seen
 
 	processes []process
-	udp       []udpSocket // in this network namespace
+	udp       []udpSocket // in this network namespace, after chronyd was asked
 	sockets   []string    // paths of Unix sockets in this network namespace that programs hold
 	mounts    []mount
 	kernel    *tracker.Kernel // nil if it doesn't say
 	hyperv    string          // the device of Hyper-V's time service, if its driver has it
 	conf      *conf           // nil if chrony.conf can't be read
-	missing   bool            // there is no chronyd to be started
+	installed bool            // there is a chronyd that can be started
+
+	varRun      bool                  // /var/run is a link to /run, as on most machines
+	directories map[string]*directory // of chronyd's sockets; nil for one that isn't there
+}
+
+type directory struct {
+	mode  fs.FileMode
+	owner string // user id, or empty if unknown
 }
 
 type process struct {
@@ -64,24 +73,35 @@ var programs = []string{"usr/sbin/chronyd", "usr/local/sbin/chronyd", "usr/bin/c
 // (linux/proc_ns.h).
 const initialPID = "pid:[4026531836]"
 
-func look(root fs.FS) node {
+// readNode reads all that can be seen of the machine. The address is chronyd's, if one
+// is configured.
+func readNode(root fs.FS, address string) node {
 	n := node{
 		uid:     os.Geteuid(),
-		kernel:  readKernel(),
 		hyperv:  hypervTimeService(root),
 		mounts:  readMounts(root),
 		sockets: readUnix(root),
-		udp:     slices.Concat(readUDP(root, "udp"), readUDP(root, "udp6")),
 		// The kernel shows this one in the first network namespace only.
 		hostNetwork: exists(root, "proc/sys/net/core/netdev_budget"),
+	}
+	if k, err := tracker.ReadKernel(); err == nil { // a seccomp profile may forbid it
+		n.kernel = &k
 	}
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
 	n.hostPID = pid == initialPID
 	n.capabilities = readCapabilities(root)
 	n.processes = readProcesses(root)
 	n.container = containerSign(root, &n)
+	link, _ := fs.ReadLink(root, "var/run")
+	n.varRun = link == "/run" || link == "../run"
+	n.directories = make(map[string]*directory)
+	for _, e := range n.endpoints(address) {
+		if dir := e.dir(); dir != "" {
+			n.directories[dir] = readDirectory(root, dir)
+		}
+	}
 	if n.container == "" {
-		n.missing = !slices.ContainsFunc(programs, func(file string) bool { return exists(root, file) })
+		n.installed = slices.ContainsFunc(programs, func(file string) bool { return exists(root, file) })
 		n.conf = readConf(root, n.confPath(root))
 	}
 	return n
@@ -100,6 +120,18 @@ func containerSign(root fs.FS, n *node) string {
 	default:
 		return ""
 	}
+}
+
+func readDirectory(root fs.FS, dir string) *directory {
+	info, err := fs.Stat(root, inRoot(dir))
+	if err != nil || !info.IsDir() {
+		return nil
+	}
+	d := &directory{mode: info.Mode().Perm()}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		d.owner = strconv.Itoa(int(stat.Uid))
+	}
+	return d
 }
 
 func readCapabilities(root fs.FS) (effective uint64) {
@@ -149,10 +181,11 @@ func (n *node) mountOf(file string) (on mount) {
 	return on
 }
 
-// readUDP reads /proc/net/udp or udp6.
-func readUDP(root fs.FS, table string) (sockets []udpSocket) {
-	text, _ := fs.ReadFile(root, "proc/net/"+table)
-	for line := range strings.Lines(string(text)) {
+// readUDP reads /proc/net/udp and udp6.
+func readUDP(root fs.FS) (sockets []udpSocket) {
+	text, _ := fs.ReadFile(root, "proc/net/udp")
+	text6, _ := fs.ReadFile(root, "proc/net/udp6")
+	for line := range strings.Lines(string(text) + string(text6)) {
 		// number, local and remote address, state, send and receive queue, …
 		fields := strings.Fields(line)
 		if len(fields) < 5 {
@@ -289,15 +322,6 @@ func hypervTimeService(root fs.FS) string {
 		}
 	}
 	return ""
-}
-
-// readKernel returns nil where a seccomp profile forbids to ask.
-func readKernel() *tracker.Kernel {
-	k, err := tracker.ReadKernel()
-	if err != nil {
-		return nil
-	}
-	return &k
 }
 
 func (p process) String() string { return fmt.Sprintf("process %d", p.id) }

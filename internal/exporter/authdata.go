@@ -2,23 +2,23 @@ package exporter
 
 import "github.com/chrony-tracker/chrony-tracker/chrony"
 
-// authMetrics are fields of chronyd's report AUTH_DATA that change, and that only
-// sources with Network Time Security have. The others are labels of
-// chrony_sources_info.
+// authMetrics are the fields of chronyd's authdata report that change over time.
+// Only sources with Network Time Security have them. The authentication mode is a
+// label of chrony_sources_info.
 var authMetrics = []metric{
-	nts("key_age_seconds", seconds, "Time since keys were established. Absent when they never were.",
+	nts("key_age_seconds", seconds, "Time since the last key establishment, in seconds. Absent if there was none.",
 		func(a *chrony.AuthData) (float64, bool) { return a.LastKE.Seconds(), a.LastKE != chrony.Never }),
-	nts("failed_attempts", "", "Attempts to establish keys that failed since the last that did not.",
+	nts("failed_attempts", "", "Failed key establishment attempts since the last successful one.",
 		func(a *chrony.AuthData) (float64, bool) { return float64(a.KEAttempts), true }),
-	nts("cookies", "", "Cookies left; each request costs one, each reply brings one.",
+	nts("cookies", "", "Cookies left. Each request uses one, each reply brings one.",
 		func(a *chrony.AuthData) (float64, bool) { return float64(a.Cookies), true }),
-	nts("nak", "", "1 if the server refused the cookie of the last request, else 0.",
+	nts("nak", "", "1 if the server rejected the cookie of the last request (NTS NAK), else 0.",
 		func(a *chrony.AuthData) (float64, bool) { return boolean(a.NAK), true }),
 }
 
-// nts makes a line of the table for one field.
+// nts returns the metric for one field.
 func nts(name string, u unit, help string, field func(*chrony.AuthData) (float64, bool)) metric {
-	m := perSource("nts_"+name, u, "Network Time Security (RFC 8915), for sources that use it. "+help, func(s *chrony.Source) (float64, bool) {
+	m := perSource("nts_"+name, u, help+" Only for sources with Network Time Security (RFC 8915).", func(s *chrony.Source) (float64, bool) {
 		if s.Auth == nil || s.Auth.Mode != chrony.AuthNTS {
 			return 0, false
 		}

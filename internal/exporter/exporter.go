@@ -1,5 +1,5 @@
-// Package exporter renders a tracker's snapshots as Prometheus metrics. It
-// decides nothing about the clock.
+// Package exporter renders a tracker's snapshots as Prometheus metrics. It makes
+// no decision about the clock.
 package exporter
 
 import (
@@ -14,26 +14,26 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A metric is one line of the table of all metrics: what it is called, what it
-// means, and where its values come from.
+// A metric is one row of the table of all metrics: its name, its meaning and the
+// origin of its values.
 type metric struct {
 	name   string
 	kind   dto.MetricType
 	unit   unit
-	from   chrony.Want // the report that it is a part of; none for what this program finds itself
-	since  string      // the first version of chronyd that tells it, if not all do
-	help   string      // with the formula, and when the series is absent
-	labels []string    // their names
+	from   chrony.Want // chronyd's report that has the values; 0 if this program finds them itself
+	since  string      // the first version of chronyd that reports it; empty for all versions
+	help   string      // meaning, unit, formula, and when the series is absent
+	labels []string    // label names, sorted
 	values func(*view, *family)
 }
 
-// A unit is what a value is counted in; none for a plain number.
+// A unit is the unit of a value. It is empty for a plain number.
 type unit string
 
 const (
 	seconds      unit = "seconds"
 	milliseconds unit = "milliseconds"
-	ppm          unit = "ppm" // parts per million; what chrony gives frequencies in
+	ppm          unit = "ppm" // parts per million, chrony's unit for frequencies
 	ratio        unit = "ratio"
 )
 
@@ -43,22 +43,22 @@ const (
 	histogram = dto.MetricType_HISTOGRAM
 )
 
-// table lists all metrics of this program, but for those of the Go runtime, the
-// process, the build and promhttp. Everything else comes from it: /metrics,
-// docs/reference/metrics.md, and the check of the names.
+// table lists all metrics of this program, except those of the Go runtime, the
+// process, the build and promhttp. /metrics, docs/reference/metrics.md and the
+// check of the names are made from it.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
 	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, selfMetrics)
 
-// A view is a snapshot as the table's lines read it.
+// A view is a snapshot in the form that the table's rows read.
 type view struct {
 	*tracker.Snapshot
 	name    func(chrony.Address) string
-	sources []source // those that are shown
+	sources []source // with series of their own
 	names   []unresolved
-	omitted int // how many are not shown, for being too many
+	omitted int // number of sources beyond the limit
 }
 
-// report returns what chronyd told, be it nothing.
+// report returns chronyd's report. It is empty if chronyd did not answer.
 func (v *view) report() *chrony.Report {
 	if v.Report == nil {
 		return &chrony.Report{}
@@ -66,26 +66,26 @@ func (v *view) report() *chrony.Report {
 	return v.Report
 }
 
-// A family is the series of one metric. It is kept from one scrape to the next:
-// most series only change their value, and making them anew would cost more than
-// reading them from chronyd.
+// A family is the series of one metric. It is reused by later scrapes: most series
+// only change their value, and creating them again would cost more than reading
+// them from chronyd.
 type family struct {
 	*metric
 	dto  dto.MetricFamily
-	kept []*dto.Metric // the first of them are those of dto
+	kept []*dto.Metric // dto.Metric is a prefix of it
 }
 
 func newFamily(m *metric) *family {
 	return &family{metric: m, dto: dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}}
 }
 
-// render makes the series of a view.
+// render sets the series to those of the view.
 func (f *family) render(v *view) {
 	f.dto.Metric = f.kept[:0]
 	f.values(v, f)
 }
 
-// add adds a series; there are as many label values as the metric has labels.
+// add adds a series. It takes one label value for each label of the metric.
 func (f *family) add(value float64, labels ...string) {
 	series := f.next(value)
 	if len(series.Label) != len(labels) {
@@ -96,10 +96,10 @@ func (f *family) add(value float64, labels ...string) {
 	}
 }
 
-// addOf adds a series that has the labels of a source and no others.
+// addOf adds a series with the labels of a source and no others.
 func (f *family) addOf(s *source, value float64) { f.next(value).Label = s.labels }
 
-// next returns the next series, with its value and the labels that it had before.
+// next returns the next series. It sets the value and keeps the old labels.
 func (f *family) next(value float64) *dto.Metric {
 	n := len(f.dto.Metric)
 	if n == len(f.kept) {
@@ -116,8 +116,7 @@ func (f *family) next(value float64) *dto.Metric {
 	return series
 }
 
-// addDistribution adds a histogram without labels. Each of its buckets counts all
-// that is up to its limit.
+// addDistribution adds a histogram without labels. Its buckets are cumulative.
 func (f *family) addDistribution(d tracker.Distribution) {
 	h := f.next(0).Histogram
 	for len(h.Bucket) < len(d.Counts) {
@@ -146,7 +145,7 @@ func newSeries(kind dto.MetricType) *dto.Metric {
 	}
 }
 
-// newLabels makes labels with the names and without values.
+// newLabels returns labels with these names and empty values.
 func newLabels(names []string) []*dto.LabelPair {
 	labels := make([]*dto.LabelPair, len(names))
 	for i := range names {
@@ -155,7 +154,7 @@ func newLabels(names []string) []*dto.LabelPair {
 	return labels
 }
 
-// families are those of the table whose reports are collected, by name.
+// families returns the table's families whose report is collected, sorted by name.
 func families(collect chrony.Want) []*family {
 	var all []*family
 	for i := range table {
@@ -167,7 +166,7 @@ func families(collect chrony.Want) []*family {
 	return all
 }
 
-// always is for a value that every snapshot has.
+// always returns the values function of a metric that every snapshot has.
 func always(value func(*tracker.Snapshot) float64) func(*view, *family) {
 	return func(v *view, f *family) { f.add(value(v.Snapshot)) }
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// serve returns the /metrics of a tracker of the chronyd at the address.
+// serve serves /metrics of a tracker for the chronyd at the address.
 func serve(t testing.TB, address string, timeout time.Duration) *httptest.Server {
 	t.Helper()
 	client, err := chrony.NewClient(address)
@@ -39,7 +39,7 @@ func serve(t testing.TB, address string, timeout time.Duration) *httptest.Server
 	return server
 }
 
-// everything is a configuration that shows all of a tracker.
+// everything returns a configuration that shows all metrics of a tracker.
 func everything(tr *tracker.Tracker) Config {
 	return Config{Tracker: tr, Collect: chrony.WantAll, MaxSources: DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)}
 }
@@ -76,7 +76,7 @@ func scrape(t testing.TB, url string, header ...string) map[string]float64 {
 				series += "{" + label.GetName() + "=" + strconv.Quote(label.GetValue()) + "}"
 			}
 			if _, twice := values[series]; twice {
-				t.Errorf("%s stands there twice", series)
+				t.Errorf("%s is there twice", series)
 			}
 			values[series] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
@@ -84,7 +84,7 @@ func scrape(t testing.TB, url string, header ...string) map[string]float64 {
 	return values
 }
 
-// wantState wants the state to be the only one, and both figures to fit it.
+// wantState checks that the state is the only one, and that error and bound fit it.
 func wantState(t testing.TB, values map[string]float64, state clockerror.State) {
 	t.Helper()
 	for _, s := range clockerror.States {
@@ -101,8 +101,8 @@ func wantState(t testing.TB, values map[string]float64, state clockerror.State) 
 	}
 }
 
-// TestAgainstChronyc compares each field of tracking with what chronyc prints of
-// the same daemon, over all ways of access.
+// TestAgainstChronyc compares each field of tracking with chronyc's output for the
+// same daemon, over UDP and the Unix socket.
 func TestAgainstChronyc(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{line}}) // polled once a minute after the first seconds
@@ -142,7 +142,7 @@ func TestAgainstChronyc(t *testing.T) {
 			_, decimals, _ := strings.Cut(fields[column], ".")
 			tolerance := math.Pow10(-len(decimals))
 			if column == 4 || column == 11 {
-				tolerance = 1e-4 // these go on between the readings
+				tolerance = 1e-4 // these change between the readings
 			}
 			if !found || math.Abs(got-want) > tolerance {
 				t.Errorf("%s: %s is %v, chronyc says %v", address, name, got, want)
@@ -159,16 +159,16 @@ func TestAgainstChronyc(t *testing.T) {
 			sum += values["chrony_clock_error_bound_term_seconds{term="+strconv.Quote(term)+"}"]
 		}
 		if bound := values["chrony_clock_error_bound_seconds"]; math.Abs(sum-bound) > 1e-12 {
-			t.Errorf("%s: the bound is %v, its terms make %v", address, bound, sum)
+			t.Errorf("%s: the bound is %v, the sum of its terms %v", address, bound, sum)
 		}
 		figure := 1000 * (math.Abs(values["chrony_tracking_last_offset_seconds"]) + values["chrony_tracking_root_dispersion_seconds"] + values["chrony_tracking_root_delay_seconds"]/2)
 		if got := values["chrony_clock_error_ms"]; math.Abs(got-figure) > 1e-9 {
-			t.Errorf("%s: the error is %v ms, its formula makes %v ms", address, got, figure)
+			t.Errorf("%s: the error is %v ms, by its formula %v ms", address, got, figure)
 		}
 	}
 }
 
-// TestChronydDies wants the next scrape to say so.
+// TestChronydDies checks that the next scrape after chronyd's death shows it.
 func TestChronydDies(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server := serve(t, d.Address, 300*time.Millisecond)
@@ -190,7 +190,7 @@ func TestChronydDies(t *testing.T) {
 	wantState(t, scrape(t, server.URL), clockerror.Unsynchronized)
 }
 
-// TestNoReference follows daemons that follow nobody. To chrony_exporter both are
+// TestNoReference reads daemons without a source. chrony_exporter reports both as
 // "remote".
 func TestNoReference(t *testing.T) {
 	for state, lines := range map[clockerror.State][]string{
@@ -208,7 +208,7 @@ func TestNoReference(t *testing.T) {
 	}
 }
 
-// TestSelf wants what happens to packets to be counted.
+// TestSelf checks the counters of packets and exchanges.
 func TestSelf(t *testing.T) {
 	known := chrony.Report{
 		Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330, RefTime: time.Now()},
@@ -243,7 +243,7 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestReportsFailAlone refuses or swallows one report: the others stay.
+// TestReportsFailAlone checks that a missing report removes no other report's series.
 func TestReportsFailAlone(t *testing.T) {
 	known := chrony.Report{
 		Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330, RefTime: time.Now()},
@@ -257,14 +257,14 @@ func TestReportsFailAlone(t *testing.T) {
 		wantState(t, values, clockerror.Unreachable)
 		for _, name := range []string{`chrony_activity_sources{status="online"}`, `chrony_sources_reach{source_address="PHC0"}{source_name="PHC0"}`} {
 			if _, found := values[name]; !found {
-				t.Errorf("%s went with it", name)
+				t.Errorf("%s is missing too", name)
 			}
 		}
 		if readable, found := values[`chrony_tracker_report_readable{report="tracking"}`]; readable != 0 || !found {
-			t.Error("that tracking is refused is not told")
+			t.Error("the refusal of tracking is not reported")
 		}
 	})
-	t.Run("selectdata swallowed", func(t *testing.T) {
+	t.Run("selectdata lost", func(t *testing.T) {
 		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 			if r.Command == 69 {
 				return nil
@@ -274,20 +274,20 @@ func TestReportsFailAlone(t *testing.T) {
 		values := scrape(t, serve(t, fake.Address, 300*time.Millisecond).URL)
 		wantState(t, values, clockerror.Synchronized)
 		if readable, found := values[`chrony_tracker_report_readable{report="selectdata"}`]; readable != 0 || !found {
-			t.Error("that selectdata is missing is not told")
+			t.Error("the missing selectdata is not reported")
 		}
 	})
-	t.Run("nobody to ask about", func(t *testing.T) {
+	t.Run("no NTP source", func(t *testing.T) {
 		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
 		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // which reference clocks don't have
 			if readable, found := values[fmt.Sprintf("chrony_tracker_report_readable{report=%q}", report)]; found {
-				t.Errorf("%s was not asked for, and is told to be %v", report, readable)
+				t.Errorf("%s was not requested, and is reported as %v", report, readable)
 			}
 		}
 	})
 }
 
-// TestScrapersDeadline has the scraper's patience end before chronyd's.
+// TestScrapersDeadline scrapes with a timeout that is shorter than chronyd's.
 func TestScrapersDeadline(t *testing.T) {
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
 	server := serve(t, fake.Address, time.Minute)
@@ -307,7 +307,7 @@ func TestScrapersDeadline(t *testing.T) {
 	}
 }
 
-// TestManyScrapes comes with fifty scrapers at once.
+// TestManyScrapes scrapes fifty times at once.
 func TestManyScrapes(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server := serve(t, "unix://"+d.Socket, 10*time.Second)
@@ -318,7 +318,7 @@ func TestManyScrapes(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFormats negotiates OpenMetrics and compression.
+// TestFormats checks the negotiation of OpenMetrics and compression.
 func TestFormats(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	server := serve(t, d.Address, 0)
@@ -352,7 +352,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestPromtool has Prometheus' own checker read a real /metrics.
+// TestPromtool checks a real /metrics with Prometheus' own checker.
 func TestPromtool(t *testing.T) {
 	promtool, err := chronytest.Program("prometheus", "promtool")
 	if err != nil {
@@ -373,11 +373,11 @@ func TestPromtool(t *testing.T) {
 		}
 	}
 	if exit := new(exec.ExitError); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
-		t.Errorf("%v: %s", err, out) // 3 is for lint
+		t.Errorf("%v: %s", err, out) // 3 means lint warnings, checked above
 	}
 }
 
-// BenchmarkScrape is a whole scrape, but for HTTP over a network.
+// BenchmarkScrape measures a whole scrape without the network.
 func BenchmarkScrape(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	client, err := chrony.NewClient(d.Address)

@@ -19,30 +19,28 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// DefaultMaxSources is how many sources have series of their own, unless
-// configured otherwise.
+// DefaultMaxSources is the default number of sources that have series of their own.
 const DefaultMaxSources = 64
 
-// maxIdle is how many pages are kept for the next scrapes: one for each of two
-// Prometheus servers that come at the same time. A sync.Pool would keep one for
+// maxIdle is the number of pages kept for later scrapes. Two are enough for two
+// Prometheus servers that scrape at the same time. A sync.Pool would keep one for
 // each processor.
 const maxIdle = 2
 
-// Config says what /metrics shows.
+// Config configures /metrics.
 type Config struct {
 	Tracker    *tracker.Tracker
-	Collect    chrony.Want    // the reports whose metrics are shown; the tracker reads them
-	MaxSources int            // that have series of their own
-	Names      *tracker.Names // of sources; their addresses if nil
+	Collect    chrony.Want // the reports whose metrics are shown; the tracker reads them
+	MaxSources int         // that have series of their own
+	Names      *DNSNames   // of sources; their addresses if nil
 	Logger     *slog.Logger
 }
 
-// NewHandler returns the handler of /metrics. Each scrape reads the clock anew.
+// NewHandler returns the handler of /metrics. Each scrape reads chronyd.
 func NewHandler(config Config) http.Handler {
 	process := prometheus.NewRegistry()
 	process.MustRegister(
 		versioncollector.NewCollector("chrony_tracker"),
-		versioncollector.NewCollector("chrony_exporter"), // for those who come from there
 		collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled()),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -67,7 +65,7 @@ func NewHandler(config Config) http.Handler {
 	return promhttp.InstrumentMetricHandler(process, http.HandlerFunc(scrape))
 }
 
-// A page is what one scrape shows. It serves one scrape at a time.
+// A page renders and serves one scrape at a time.
 type page struct {
 	metrics    http.Handler
 	compressor *gzip.Writer
@@ -88,8 +86,8 @@ func newPage(config Config, process *prometheus.Registry) *page {
 		maxSources: config.MaxSources,
 		families:   families(config.Collect),
 	}
-	// Of both, only what the process tells of itself is checked anew each time;
-	// that the table makes proper families is for the tests.
+	// Only the process metrics are checked on each scrape. Tests check that the
+	// table makes valid families.
 	all := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		own, err := process.Gather()
 		return slices.Concat(p.shown, own), err
@@ -97,14 +95,14 @@ func newPage(config Config, process *prometheus.Registry) *page {
 	p.metrics = promhttp.HandlerFor(all, promhttp.HandlerOpts{
 		ErrorLog:           slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
 		EnableOpenMetrics:  true,
-		DisableCompression: true, // it is done around it
+		DisableCompression: true, // page.serve compresses
 		Registry:           process,
 	})
 	return p
 }
 
-// render makes the metric families of a snapshot. A metric without a series is
-// left out.
+// render sets the page to the metric families of a snapshot. It omits metrics
+// without a series.
 func (p *page) render(s *tracker.Snapshot) {
 	p.view.Snapshot = s
 	p.view.showSources(p.maxSources)
@@ -117,14 +115,14 @@ func (p *page) render(s *tracker.Snapshot) {
 	}
 }
 
-// scrapeContext ends shortly before the scraper gives up, so that it gets an
-// answer, were it only that chronyd gives none.
+// scrapeContext returns a context that ends shortly before the scraper's timeout.
+// So the scraper gets a response even if chronyd does not answer.
 func scrapeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
-	const longest = 1e6 // beyond it a Duration might not hold it, and nobody waits
+	const longest = 1e6 // seconds; larger values could overflow a Duration
 	if err != nil || !(seconds > 0 && seconds < longest) {
 		return r.Context(), func() {}
 	}
-	const reserve = 0.9 // the rest is for the way back
+	const reserve = 0.9 // the rest is for sending the response
 	return context.WithTimeout(r.Context(), time.Duration(seconds*reserve*float64(time.Second)))
 }

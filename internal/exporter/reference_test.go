@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/reference/metrics.md")
 
-// TestReference wants docs/reference/metrics.md to tell what the table does.
+// TestReference checks that docs/reference/metrics.md matches the table.
 func TestReference(t *testing.T) {
 	const file = "../../docs/reference/metrics.md"
 	if *update {
@@ -33,20 +33,24 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// reference returns docs/reference/metrics.md: every metric of the table.
+// reference returns the content of docs/reference/metrics.md.
 func reference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
-Made from the table that the program itself uses (` + "`make docs`" + `); a test holds it true.
+` + "`make docs`" + ` generates this page from the table in the code. A test checks that it is current.
 
-Beside these, /metrics has ` + "`chrony_tracker_build_info`" + `, the same as ` + "`chrony_exporter_build_info`" + ` for those who come from there, and the usual ` + "`go_…`, `process_…` and `promhttp_…`" + `.
-What is true now is read from chronyd while the scrape waits. Scrapes at the same time share one exchange with it; what tracking says has arrived after the scrape began.
-What was true between the scrapes is from the samples that are taken each second (` + "`--sample.interval`" + `): totals, distribution, windows. A scrape is no sample.
+` + "`/metrics`" + ` also has ` + "`chrony_tracker_build_info`" + ` and the usual ` + "`go_…`, `process_…` and `promhttp_…`" + ` metrics.
 
-*From* is chronyd's report, in the word that chronyc and ` + "`opencommands`" + ` have for it; nothing there means that the program finds it itself. A report that chronyd refuses, or doesn't know, takes its own series away and no others: ` + "`chrony_tracker_report_readable`" + ` tells. *Since* is the first chronyd that tells it, if not all do (3.5 to 4.8 were tried).
+Each scrape reads the current values from chronyd. Simultaneous scrapes share one exchange with chronyd. The tracking report always arrives after the scrape began.
+Totals, distribution and windows come from samples, which the tracker takes every second (` + "`--sample.interval`" + `). A scrape is not a sample.
 
-What is +Inf here does this in PromQL: ` + "`max`, `topk` and `>`" + ` are right; ` + "`avg` and `sum`" + ` become +Inf, so filter with ` + "`< +Inf`" + ` and count the rest beside it.
+The columns:
+
+- *From* is chronyd's report, named as in chronyc and ` + "`opencommands`" + `. If it is empty, the tracker finds the value itself. If chronyd refuses or does not know a report, only the series from that report are absent. ` + "`chrony_tracker_report_readable`" + ` shows these reports.
+- *Since* is the first version of chronyd that has the value. If it is empty, all versions have it. Tested versions are 3.5 to 4.8.
+
+In PromQL, ` + "`max`, `topk` and `>`" + ` give correct results for +Inf. ` + "`avg` and `sum`" + ` become +Inf. Filter with ` + "`< +Inf`" + ` and count the nodes without a bound separately.
 
 ## How many series
 
@@ -67,18 +71,26 @@ What is +Inf here does this in PromQL: ` + "`max`, `topk` and `>`" + ` are right
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", m.name, strings.ToLower(m.kind.String()), m.unit, labels, m.from, m.since, help)
 	}
 	b.WriteString(`
-## What is left out
+## Values without a metric
 
-Of what chronyd tells of each source: what its own sources say (root delay and dispersion, precision, leap status), the score and the limits of the selection, the options in effect, keys' numbers, algorithms and lengths, the offset as it was measured, and the packets that were valid but failed a test: it would be a third more series, and none of it tells an operator what to do. ` + "`chronyc ntpdata`, `selectdata` and `authdata`" + ` print it, and package chrony reads it.
+Some values that chronyd reports for each source have no metric. They would add a third more series, and an operator cannot act on them:
+
+- root delay, root dispersion, precision and leap status of the source;
+- the score and the limits of the selection, and the options in effect;
+- ID, algorithm and length of keys;
+- the offset as it was measured;
+- the number of valid packets that failed a test.
+
+` + "`chronyc ntpdata`, `selectdata` and `authdata`" + ` print them. The Go package ` + "`chrony`" + ` reads them.
 `)
-	b.WriteString("\n## Names that Prometheus would not choose\n\nKept for those who know them.\n\n| name | kept for |\n| --- | --- |\n")
+	b.WriteString("\n## Names outside of Prometheus conventions\n\nThese names are kept for compatibility.\n\n| name | compatible with |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", name, kept[name])
 	}
 	return b.String()
 }
 
-// found is what a watch has found of an idle node, with the kernel's view.
+// found returns the results of a watch of an idle node, with the kernel's view.
 func found(t *testing.T) *tracker.Watched {
 	t.Helper()
 	d := chronytest.NewSynchronized(t, "")
@@ -92,7 +104,7 @@ func found(t *testing.T) *tracker.Watched {
 	return &w
 }
 
-// seriesCounts tells how many series of a node there are: what TestSeries counts.
+// seriesCounts returns the section on the number of series, counted as in TestSeries.
 func seriesCounts(t *testing.T) string {
 	none := countSeries(t, demanding(0))
 	each := (countSeries(t, demanding(4)) - none) / 4
@@ -102,8 +114,10 @@ func seriesCounts(t *testing.T) string {
 	const sumAndCount = 2
 	buckets := len(watched.Watched.Distribution.Counts) + sumAndCount
 	watching := countSeries(t, watched) - none - 1 // which is the distribution
-	return fmt.Sprintf("At most %d for a node without sources, %d more for each NTP source and %d for each reference clock, over chronyd's socket, by which it gives all reports. "+
-		"A source with Network Time Security has %d more, one whose last reply fails tests one for each, and rtcdata, smoothing and PTP clocks add theirs where there are any. "+
-		"Sources beyond `--collector.sources.max` have none.\n\nThe watch has %d more, %d of them the distribution, and each objective 3; the last step's size and time come with the first step. Neither the number nor the labels change when chronyd selects another source, but for `chrony_tracking_info` and `chrony_sources_state_info`, which are kept for compatibility.\n",
+	return fmt.Sprintf("Over chronyd's Unix socket, which gives all reports, a node has at most this many series:\n\n"+
+		"| for | series |\n| --- | --- |\n| the node, without sources | %d |\n| each NTP source | %d |\n| each reference clock | %d |\n| each source with Network Time Security, in addition | %d |\n| the watch | %d, of which the distribution has %d |\n| each objective | 3 |\n\n"+
+		"Each test that a source's last reply fails adds one series. rtcdata, smoothing and PTP clocks add series if they exist. The size and the time of the last step appear with the first step. "+
+		"Sources beyond `--collector.sources.max` have no series of their own.\n\n"+
+		"When chronyd selects another source, neither the number of series nor their labels change. The exceptions are `chrony_tracking_info` and `chrony_sources_state_info`, which are kept for compatibility.\n",
 		none, each, refclock, len(authMetrics), watching+buckets, buckets)
 }

@@ -7,17 +7,17 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// selectMetrics are fields of chronyd's report SELECT_DATA.
+// selectMetrics are fields of chronyd's selectdata report.
 var selectMetrics = []metric{selection()}
 
-// selection makes the line of the table for chronyd's verdict: a number, so that
-// the series stays the same when the verdict changes.
+// selection returns the metric for chronyd's selection of a source. The state is a
+// number, so that the series stays the same when the state changes.
 func selection() metric {
 	var names []string
 	for _, state := range chrony.SelectStates {
 		names = append(names, fmt.Sprintf("%d %s", state.Code, state.Name))
 	}
-	m := perSource("selection", "", "Whether chronyd would select the source, and why not, the better the higher: "+strings.Join(names, ", ")+". The letters of chronyc selectdata in its order.",
+	m := perSource("selection", "", "chronyd's selection state of the source. A higher number is better: "+strings.Join(names, ", ")+". Absent if chronyd does not give the report.",
 		func(s *chrony.Source) (float64, bool) {
 			if s.Select == nil {
 				return 0, false

@@ -2,11 +2,11 @@ package exporter
 
 import "github.com/chrony-tracker/chrony-tracker/internal/tracker"
 
-// selfMetrics tell how this program's exchanges with chronyd go.
+// selfMetrics describe this program's exchanges with chronyd.
 var selfMetrics = []metric{
 	{
 		name: "chrony_tracker_exchange_duration_seconds", kind: gauge, unit: seconds,
-		help: "How long the exchange with chronyd took that this scrape's values come from, in seconds. Absent when the scrape did not wait for its end.",
+		help: "Duration of the exchange with chronyd that this scrape shows, in seconds. Absent if the scrape timed out before its end.",
 		values: func(v *view, f *family) {
 			if v.Took > 0 {
 				f.add(v.Took.Seconds())
@@ -15,13 +15,13 @@ var selfMetrics = []metric{
 	},
 	{
 		name: "chrony_tracker_exchanges_total", kind: counter,
-		help:   "Exchanges with chronyd. Scrapes at the same time share one.",
+		help:   "Exchanges with chronyd. Simultaneous scrapes share one.",
 		values: always(func(s *tracker.Snapshot) float64 { return float64(s.Health.Exchanges) }),
 	},
 	{
 		name: "chrony_tracker_exchange_failures_total", kind: counter,
-		help: "Failures to judge the clock, by reason: no_answer (nobody is there), deadline (chronyd hangs), permission, unauthorized " +
-			"(it refuses its tracking), bad_reply, abandoned (the scraper could not wait for as long as chronyd may take), other.",
+		help: "Exchanges without a tracking report, by reason: no_answer (nothing listens), deadline (chronyd does not answer in time), permission (access denied), " +
+			"unauthorized (chronyd refuses the tracking report), bad_reply, abandoned (the scraper's timeout is shorter than --chrony.timeout), other.",
 		labels: []string{"reason"},
 		values: func(v *view, f *family) {
 			for _, reason := range tracker.Reasons() {
@@ -31,8 +31,8 @@ var selfMetrics = []metric{
 	},
 	{
 		name: "chrony_tracker_dropped_packets_total", kind: counter,
-		help: "Packets dropped instead of being taken for chronyd's answer, by reason: malformed, oversized, unexpected (fits no request that " +
-			"is waiting: late, repeated or forged). Those that other sockets than chronyd's have sent are dropped by the kernel and not counted.",
+		help: "Packets that were dropped because they are no valid reply from chronyd, by reason: malformed, oversized, unexpected (matches no pending request: " +
+			"late, duplicate or forged). The kernel drops packets from other addresses; they are not counted.",
 		labels: []string{"reason"},
 		values: func(v *view, f *family) {
 			f.add(float64(v.Health.Malformed), "malformed")
@@ -42,9 +42,9 @@ var selfMetrics = []metric{
 	},
 	{
 		name: "chrony_tracker_report_readable", kind: gauge,
-		help: "For each report that is read, 0 if chronyd refused it over this connection, else 1. Most often it refuses for being asked by UDP " +
-			"(its Unix socket gives all, and so does opencommands in chrony.conf from chronyd 4.7 on); else it is too old, or has nothing to tell of (rtcdata and smoothing, if not configured). The page at / says which. " +
-			"Absent when chronyd gives no answer, and for what is asked of each source while there is none to ask about.",
+		help: "1 if chronyd gave the report, 0 if it refused it over this connection. chronyd refuses most reports over UDP. " +
+			"Its Unix socket gives all reports. With chronyd 4.7 or later, opencommands in chrony.conf opens them over UDP. Other causes: this chronyd is too old, or the feature is not configured (rtcdata, smoothing). The page at / shows the cause. " +
+			"Absent if chronyd does not answer, and for per-source reports while there is no source to ask about.",
 		labels: []string{"report"},
 		values: func(v *view, f *family) {
 			if v.Report == nil {

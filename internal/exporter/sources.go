@@ -11,14 +11,14 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A source is one of chronyd's sources under the labels that it has everywhere.
+// A source is one of chronyd's sources with the labels of all its series.
 type source struct {
 	*chrony.Source
 	address, name string
-	labels        []*dto.LabelPair // these two, for all its series
+	labels        []*dto.LabelPair // address and name, as metric labels
 }
 
-// ofSource are those labels, as chrony_exporter has them.
+// ofSource are the names of those labels, the same as in chrony_exporter.
 var ofSource = []string{"source_address", "source_name"}
 
 // An unresolved is a name in chrony.conf that has no address yet.
@@ -27,9 +27,9 @@ type unresolved struct {
 	count int // of sources
 }
 
-// showSources labels the sources, of which at most limit are shown: the selected
-// one and the first of the others. A source's name does not depend on which are
-// shown. Those that have no address are told of by their name in chrony.conf.
+// showSources labels the sources. It shows at most limit of them: the selected one
+// and the first of the others. A source's label does not depend on which others are
+// shown. Sources without an address are counted by their name in chrony.conf.
 func (v *view) showSources(limit int) {
 	all := v.report().Sources
 	selected := slices.IndexFunc(all, func(s chrony.Source) bool { return s.State == chrony.StateSelected })
@@ -75,8 +75,8 @@ func (v *view) showName(name string, limit int) {
 	}
 }
 
-// label names a source. Nothing keeps two reference clocks from having one
-// reference ID: they are GPS, GPS#2, GPS#3 in chronyd's order.
+// label returns a source with unique labels. Several reference clocks can have the
+// same reference ID. They become GPS, GPS#2, GPS#3 in chronyd's order.
 func (v *view) label(s *chrony.Source, taken map[string]bool) source {
 	address := s.Name()
 	for n := 2; taken[address]; n++ {
@@ -91,13 +91,13 @@ func (v *view) label(s *chrony.Source, taken map[string]bool) source {
 
 func isUnresolved(s *chrony.Source) bool { return s.Address.ID != 0 }
 
-// sourceMetrics are the fields of chronyd's report SOURCE_DATA, most of them under
-// the names that chrony_exporter gave them.
+// sourceMetrics are the fields of chronyd's sources report, most of them under the
+// names of chrony_exporter.
 var sourceMetrics = []metric{
 	{
 		name: "chrony_sources_by_state", kind: gauge, from: chrony.WantSources,
 		help: "Number of sources in each state: selected, combined, selectable, jittery, falseticker, nonselectable " +
-			"(unreachable, unresolved, or with too few samples).",
+			"(unreachable, unresolved, or with too few samples). Absent if chronyd does not list its sources.",
 		labels: []string{"state"},
 		values: func(v *view, f *family) {
 			if v.report().Sources == nil {
@@ -116,7 +116,7 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_by_reach", kind: gauge, from: chrony.WantSources,
-		help:   "Number of sources by whether they answered any of the last eight polls: some, none.",
+		help:   "Number of sources by answers to their last eight polls: some (at least one answer), none. Absent if chronyd does not list its sources.",
 		labels: []string{"reach"},
 		values: func(v *view, f *family) {
 			if v.report().Sources == nil {
@@ -134,8 +134,8 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_unresolved", kind: gauge, from: chrony.WantSources, since: "4.0",
-		help: "Number of sources that chronyd has no address for, by the name in chrony.conf (empty if chronyd doesn't tell it). " +
-			"Absent when all names are resolved. Such sources have no other series of their own. There are --collector.sources.max names at most.",
+		help: "Number of sources without an address, by their name in chrony.conf. The name is empty if chronyd does not give it. " +
+			"Such sources have no other series of their own. At most --collector.sources.max names are shown. Absent if all names are resolved.",
 		labels: []string{"configured_name"},
 		values: func(v *view, f *family) {
 			for _, n := range v.names {
@@ -145,7 +145,7 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_omitted", kind: gauge,
-		help: "Number of sources that have no series of their own, because there are more than --collector.sources.max. Absent when chronyd doesn't list them.",
+		help: "Number of sources beyond --collector.sources.max, which have no series of their own. Absent if chronyd does not list its sources.",
 		values: func(v *view, f *family) {
 			if v.report().Sources != nil {
 				f.add(float64(v.omitted))
@@ -154,8 +154,8 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_info", kind: gauge, from: chrony.WantSources,
-		help: "Always 1. The labels say what chrony.conf says of the source: its name there, the mode, the options (of noselect, prefer, trust, require) " +
-			"and how it is authenticated (none, symmetric, nts). A label is empty when chronyd doesn't tell: over UDP, most often.",
+		help: "Always 1. The labels show the source's configuration in chrony.conf: name, mode, options (noselect, prefer, trust, require) " +
+			"and authentication (none, symmetric, nts). A label is empty if chronyd does not report it, as is usual over UDP.",
 		labels: []string{"authentication", "configured_name", "mode", "options", "source_address", "source_name"},
 		values: func(v *view, f *family) {
 			for _, s := range v.sources {
@@ -172,8 +172,8 @@ var sourceMetrics = []metric{
 	},
 	{
 		name: "chrony_sources_state_info", kind: gauge, from: chrony.WantSources,
-		help: "Always 1. The labels say, in chrony_exporter's words, what chronyd's selection thinks of the source (sync, candidate, outlier, jittery, falseticker, unreach) " +
-			"and its mode (client, peer, reference clock). The series changes with the state: chrony_sources_selection is a value instead.",
+		help: "Always 1. The labels show the source's state (sync, candidate, outlier, jittery, falseticker, unreach) " +
+			"and mode (client, peer, reference clock) in chrony_exporter's words. A change of state starts a new series. chrony_sources_selection has the state as a value instead.",
 		labels: []string{"source_address", "source_mode", "source_name", "source_state"},
 		values: func(v *view, f *family) {
 			for _, s := range v.sources {
@@ -181,25 +181,25 @@ var sourceMetrics = []metric{
 			}
 		},
 	},
-	perSource("stratum", "", "Stratum of the source, as its last sample said; 0 for a reference clock, and for a source that never gave one.",
+	perSource("stratum", "", "Stratum of the source by its last sample. 0 for a reference clock, and for a source without a sample.",
 		func(s *chrony.Source) (float64, bool) { return float64(s.Stratum), true }),
-	perSource("polling_interval_seconds", seconds, "Time between two polls.",
+	perSource("polling_interval_seconds", seconds, "Time between two polls, in seconds.",
 		func(s *chrony.Source) (float64, bool) { return math.Exp2(float64(min(max(s.Poll, -32), 32))), true }),
-	perSource("reach", "", "The last eight polls as bits of a number from 0 to 255, the latest as the lowest bit: 1 was answered. chronyc prints it in octal digits.",
+	perSource("reach", "", "The last eight polls as bits, from 0 to 255. A bit is 1 if the poll was answered. The lowest bit is the latest poll. chronyc prints it in octal.",
 		func(s *chrony.Source) (float64, bool) { return float64(s.Reach), true }),
-	perSource("reachability_ratio", ratio, "Share of the last eight polls that were answered.",
+	perSource("reachability_ratio", ratio, "Fraction of the last eight polls that were answered, from 0 to 1.",
 		func(s *chrony.Source) (float64, bool) { return float64(bits.OnesCount8(s.Reach)) / 8, true }),
 	perSource("reachability_success", "", "1 if the last poll was answered, else 0.",
 		func(s *chrony.Source) (float64, bool) { return float64(s.Reach & 1), true }),
-	perSource("last_sample_age_seconds", seconds, "Time since the last good sample. Absent when there never was one.",
+	perSource("last_sample_age_seconds", seconds, "Time since the last good sample, in seconds. Absent without a sample.",
 		func(s *chrony.Source) (float64, bool) { return s.SampleAge.Seconds(), s.SampleAge != chrony.Never }),
-	perSource("last_sample_offset_seconds", seconds, "Offset of the last good sample, less what was slewed since; above zero, the clock was ahead. Absent when there never was a sample.",
+	perSource("last_sample_offset_seconds", seconds, "Offset of the last good sample, minus what was slewed since, in seconds. Positive if the clock was ahead. Absent without a sample.",
 		func(s *chrony.Source) (float64, bool) { return s.AdjustedOffset, s.SampleAge != chrony.Never }),
-	perSource("last_sample_error_margin_seconds", seconds, "Error margin of that offset. Absent when there never was a sample.",
+	perSource("last_sample_error_margin_seconds", seconds, "Error margin of that offset, in seconds. Absent without a sample.",
 		func(s *chrony.Source) (float64, bool) { return s.OffsetError, s.SampleAge != chrony.Never }),
 }
 
-// stateNames are chrony_exporter's words for a source's state.
+// stateNames are chrony_exporter's names for a source's state.
 var stateNames = map[chrony.SourceState]string{
 	chrony.StateSelected:      "sync",
 	chrony.StateNonselectable: "unreach",
@@ -209,7 +209,7 @@ var stateNames = map[chrony.SourceState]string{
 	chrony.StateSelectable:    "outlier",
 }
 
-// modeName is chrony_exporter's word for a source's mode.
+// modeName is chrony_exporter's name for a source's mode.
 func modeName(m chrony.SourceMode) string {
 	if m == chrony.ModeServer {
 		return "client"
@@ -217,8 +217,8 @@ func modeName(m chrony.SourceMode) string {
 	return m.String()
 }
 
-// perSource makes a line of the table for one field, which has no value while the
-// function says so.
+// perSource returns the metric for one field of each source. The function reports
+// whether the field has a value.
 func perSource(name string, u unit, help string, field func(*chrony.Source) (float64, bool)) metric {
 	return metric{
 		name: "chrony_sources_" + name, kind: gauge, unit: u, from: chrony.WantSources, help: help, labels: ofSource,

@@ -15,8 +15,8 @@ import (
 )
 
 // several starts a chronyd that follows one server under several addresses, from
-// 127.0.0.1 on, and waits until so many of them have such a reach: it asks them one by
-// one at first.
+// 127.0.0.1 on. It waits until at least heard of them have at least this reach, because
+// chronyd first polls them one by one.
 func several(t testing.TB, sources, heard int, reach uint8, more ...string) *chronytest.Chronyd {
 	t.Helper()
 	server, port, err := chronytest.Server()
@@ -43,9 +43,9 @@ func several(t testing.TB, sources, heard int, reach uint8, more ...string) *chr
 	return d
 }
 
-// TestSourcesAgainstChronyc compares each field of the sources with what chronyc
-// prints, of a daemon that also has a reference clock which never gave a sample, a
-// source that never answers and one whose name has no address.
+// TestSourcesAgainstChronyc compares each field of the sources with chronyc's output.
+// The daemon also has a reference clock without a sample, a source that never
+// answers, and a name without an address.
 func TestSourcesAgainstChronyc(t *testing.T) {
 	silent, err := chronytest.FreePort()
 	if err != nil {
@@ -86,7 +86,7 @@ func TestSourcesAgainstChronyc(t *testing.T) {
 				continue
 			}
 			check("chrony_sources_last_sample_age_seconds", fields[2], fields[6], 2)
-			check("chrony_sources_last_sample_offset_seconds", fields[2], fields[7], 1e-4) // it is slewed between the readings
+			check("chrony_sources_last_sample_offset_seconds", fields[2], fields[7], 1e-4) // it is slewed between the two readings
 			check("chrony_sources_last_sample_error_margin_seconds", fields[2], fields[9], 1e-9)
 			check("chrony_sources_reachability_success", fields[2], fmt.Sprint(reach&1), 0)
 			sign := map[string]string{"*": "sync", "+": "candidate", "-": "outlier", "?": "unreach", "x": "falseticker", "~": "jittery"}
@@ -149,8 +149,8 @@ func TestSourcesAgainstChronyc(t *testing.T) {
 	}
 }
 
-// TestDuplicates has two reference clocks with one ID, for which chrony_exporter
-// answers with status 500.
+// TestDuplicates has three reference clocks with the same ID. chrony_exporter answers
+// with status 500 in this case.
 func TestDuplicates(t *testing.T) {
 	s := demanding(0)
 	for i := range 3 {
@@ -164,7 +164,7 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// TestMaxSources has a pool of hundreds, whose last one is selected.
+// TestMaxSources has 250 sources. The last one is selected.
 func TestMaxSources(t *testing.T) {
 	s := demanding(250)
 	s.Report.Sources[0].State, s.Report.Sources[249].State = chrony.StateCombined, chrony.StateSelected
@@ -189,7 +189,7 @@ func TestMaxSources(t *testing.T) {
 	}
 }
 
-// TestNamesStay numbers reference clocks the same whichever is shown.
+// TestNamesStay checks that a reference clock's number does not depend on the limit.
 func TestNamesStay(t *testing.T) {
 	s := withReferenceClock(withReferenceClock(demanding(0)))
 	s.Report.Sources[1].State, s.Report.Sources[0].State = chrony.StateSelected, chrony.StateCombined
@@ -199,14 +199,14 @@ func TestNamesStay(t *testing.T) {
 		t.Errorf("the second clock has lost its name: %v", values)
 	}
 	if _, found := values[`chrony_tracking_info{tracking_address="GPS#2"}{tracking_name="GPS#2"}{tracking_refid="47505300"}`]; !found {
-		t.Error("the clock that is followed has another name")
+		t.Error("the followed clock has another name in tracking")
 	}
 	if _, found := values[`chrony_sources_omitted`]; !found {
-		t.Error("nobody knows of the other one")
+		t.Error("the omitted clock is not counted")
 	}
 }
 
-// TestManyNames has hundreds of names without an address.
+// TestManyNames has 100 names without an address.
 func TestManyNames(t *testing.T) {
 	s := demanding(0)
 	for i := range 200 {
@@ -226,7 +226,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// TestFailedTests names what the last reply failed for.
+// TestFailedTests checks the labels of the tests that the last reply failed.
 func TestFailedTests(t *testing.T) {
 	s := demanding(2)
 	s.Report.Sources[1].NTP.Passed &^= chrony.TestMaxDelay | chrony.TestSyncLoop
@@ -239,12 +239,12 @@ func TestFailedTests(t *testing.T) {
 	}
 	for _, test := range []string{"max_delay", "sync_loop"} {
 		if values[fmt.Sprintf(`chrony_sources_ntp_test_failed{source_address="192.0.2.2"}{source_name="192.0.2.2"}{test=%q}`, test)] != 1 || failed != 2 {
-			t.Errorf("%s is not told, or others are: %v", test, values)
+			t.Errorf("%s is missing, or there are others: %v", test, values)
 		}
 	}
 }
 
-// TestManySources scrapes a chronyd with 300 of them.
+// TestManySources scrapes a chronyd with 300 sources.
 func TestManySources(t *testing.T) {
 	d := several(t, 300, 8, 1)
 	for _, address := range d.Addresses()[:2] {
@@ -264,8 +264,8 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// TestChangingSources adds and deletes sources under scraping. Each server is known
-// by its poll interval: no value may stand under another's name.
+// TestChangingSources adds and deletes sources while it scrapes. Each server has its
+// own poll interval, so the test sees a value under the wrong name.
 func TestChangingSources(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	silent, err := chronytest.FreePort()
@@ -295,7 +295,7 @@ func TestChangingSources(t *testing.T) {
 	seen := make(map[string]bool)
 	for begin := time.Now(); time.Since(begin) < 2*time.Second || len(seen) < 8; {
 		if time.Since(begin) > time.Minute {
-			t.Fatalf("only %v were seen", seen)
+			t.Fatalf("saw only %v", seen)
 		}
 		values := scrape(t, server.URL)
 		if values["chrony_up"] != 1 {

@@ -2,32 +2,32 @@ package exporter
 
 import "github.com/chrony-tracker/chrony-tracker/chrony"
 
-// sourceStatsMetrics are the fields of chronyd's report SOURCESTATS, under the
-// names that chrony_exporter gave them.
+// sourceStatsMetrics are the fields of chronyd's sourcestats report, under the names
+// of chrony_exporter.
 var sourceStatsMetrics = []metric{
 	sourceStats("samples", "", "Number of samples in use.",
 		func(s *chrony.SourceStats) (float64, bool) { return float64(s.Samples), true }),
-	sourceStats("runs", "", "Number of runs of residuals of the same sign; few of them mean that a straight line fits the samples badly.",
+	sourceStats("runs", "", "Number of runs of residuals with the same sign. A low number means that a straight line fits the samples badly.",
 		func(s *chrony.SourceStats) (float64, bool) { return float64(s.Runs), true }),
-	sourceStats("span_seconds", seconds, "Time from the oldest sample to the newest.",
+	sourceStats("span_seconds", seconds, "Time from the oldest to the newest sample, in seconds.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.Span.Seconds(), true }),
-	sourceStats("stddev", seconds, "Estimated standard deviation of the samples. Absent with fewer than three samples: chronyd then says what it began with.",
+	sourceStats("stddev", seconds, "Estimated standard deviation of the samples, in seconds. Absent with fewer than three samples, when chronyd reports only initial values.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.StandardDeviation, s.Samples >= regression }),
-	sourceStats("frequency_ppms", ppm, "Estimated residual frequency between the source and the clock. Absent with fewer than three samples: chronyd then says what it began with.",
+	sourceStats("frequency_ppms", ppm, "Estimated residual frequency of the clock against the source, in ppm. Absent with fewer than three samples, when chronyd reports only initial values.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.ResidualFrequency, s.Samples >= regression }),
-	sourceStats("frequency_skew_ppms", ppm, "Error bound of that frequency. Absent with fewer than three samples: chronyd then says what it began with.",
+	sourceStats("frequency_skew_ppms", ppm, "Error bound of that frequency, in ppm. Absent with fewer than three samples, when chronyd reports only initial values.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.Skew, s.Samples >= regression }),
-	sourceStats("offset", seconds, "Estimated offset; above zero, the clock is ahead of the source. Absent with fewer than three samples: chronyd then says what it began with.",
+	sourceStats("offset", seconds, "Estimated offset, in seconds. Positive if the clock is ahead of the source. Absent with fewer than three samples, when chronyd reports only initial values.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.Offset, s.Samples >= regression }),
-	sourceStats("offset_error_seconds", seconds, "Error bound of that offset. Absent with fewer than three samples: chronyd then says what it began with.",
+	sourceStats("offset_error_seconds", seconds, "Error bound of that offset, in seconds. Absent with fewer than three samples, when chronyd reports only initial values.",
 		func(s *chrony.SourceStats) (float64, bool) { return s.OffsetError, s.Samples >= regression }),
 }
 
-// regression is how many samples chronyd needs to work something out of them.
+// regression is the number of samples that chronyd needs for an estimate.
 const regression = 3
 
-// sourceStats makes a line of the table for one field, which has no value while
-// the function says so.
+// sourceStats returns the metric for one field. The function reports whether the
+// field has a value.
 func sourceStats(name string, u unit, help string, field func(*chrony.SourceStats) (float64, bool)) metric {
 	m := perSource(name, u, help, func(s *chrony.Source) (float64, bool) {
 		if s.Stats == nil {

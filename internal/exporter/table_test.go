@@ -18,26 +18,27 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// kept are the names that Prometheus' conventions would have otherwise, and whose
-// users know them.
+// kept are the names that break Prometheus' conventions, by the program that they are
+// compatible with.
 var kept = map[string]string{
 	"chrony_clock_error_ms":                        "Azure's chrony-tracker",
-	"chrony_clock_error_max_ms":                    "Azure's chrony-tracker, whose figure it is",
+	"chrony_clock_error_max_ms":                    "Azure's chrony-tracker: it is the maximum of chrony_clock_error_ms",
 	"chrony_tracking_frequency_ppms":               "chrony_exporter",
 	"chrony_tracking_residual_frequency_ppms":      "chrony_exporter",
 	"chrony_tracking_skew_ppms":                    "chrony_exporter",
 	"chrony_sourcestats_frequency_ppms":            "chrony_exporter",
 	"chrony_sourcestats_frequency_skew_ppms":       "chrony_exporter",
-	"chrony_sourcestats_stddev":                    "chrony_exporter: it is in seconds",
-	"chrony_sourcestats_offset":                    "chrony_exporter: it is in seconds",
-	"chrony_sources_peer_jitter_asymmetry_seconds": "chrony_exporter: it is a plain number",
+	"chrony_sourcestats_stddev":                    "chrony_exporter. The unit is seconds",
+	"chrony_sourcestats_offset":                    "chrony_exporter. The unit is seconds",
+	"chrony_sources_peer_jitter_asymmetry_seconds": "chrony_exporter. It is a ratio",
 }
 
-// demanding is a chronyd with as many authenticated NTP sources as wanted, that
-// gives every report which needs no configuration of its own.
+// demanding returns the snapshot of a chronyd with this many authenticated NTP
+// sources. It has every report that needs no configuration of its own.
 func demanding(sources int) *tracker.Snapshot {
 	r := &chrony.Report{
 		Want:        chrony.WantAll,
@@ -94,7 +95,7 @@ func withReferenceClock(s *tracker.Snapshot) *tracker.Snapshot {
 	return s
 }
 
-// show renders a snapshot as Prometheus' library would have it.
+// show renders a snapshot and checks it with Prometheus' library.
 func show(t testing.TB, s *tracker.Snapshot, maxSources int) []*dto.MetricFamily {
 	t.Helper()
 	p := newPage(Config{Collect: chrony.WantAll, MaxSources: maxSources, Logger: slog.New(slog.DiscardHandler)}, prometheus.NewRegistry())
@@ -117,7 +118,7 @@ func series(t testing.TB, families []*dto.MetricFamily) map[string]float64 {
 				name += fmt.Sprintf("{%s=%q}", label.GetName(), label.GetValue())
 			}
 			if _, twice := values[name]; twice {
-				t.Errorf("%s stands there twice", name)
+				t.Errorf("%s is there twice", name)
 			}
 			values[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
@@ -132,11 +133,11 @@ func countSeries(t testing.TB, s *tracker.Snapshot) int {
 	return len(series(t, p.shown))
 }
 
-// TestSeries bounds what a node costs Prometheus.
+// TestSeries limits the number of series of a node.
 func TestSeries(t *testing.T) {
-	const buildInfo = 2 // which are not of the table
+	const buildInfo = 1 // not in the table
 	if n := countSeries(t, demanding(4)) + buildInfo; n > 202 {
-		t.Errorf("%d series for what chronyd tells of 4 sources by its socket", n)
+		t.Errorf("%d series with 4 sources, over the socket", n)
 	}
 	udp := demanding(4)
 	udp.Report.ServerStats, udp.Watched = nil, found(t)
@@ -145,11 +146,11 @@ func TestSeries(t *testing.T) {
 		s.NTP, s.Auth, s.Select = nil, nil, nil
 	}
 	if n := countSeries(t, udp) + len(udp.Watched.Distribution.Counts) + 1 + buildInfo; n > 200 {
-		t.Errorf("%d series with the watch, for what it tells by UDP", n)
+		t.Errorf("%d series with 4 sources and the watch, over UDP", n)
 	}
 }
 
-// TestNoChurn has chronyd select another source, which then fails.
+// TestNoChurn checks that a change of the selected source adds no series.
 func TestNoChurn(t *testing.T) {
 	before := demanding(4)
 	after := demanding(4)
@@ -172,8 +173,8 @@ func TestNoChurn(t *testing.T) {
 	}
 }
 
-// TestPageIsReused renders one snapshot after another on one page: each must look
-// as on a page of its own.
+// TestPageIsReused renders several snapshots on one page. Each must give the same
+// result as on a new page.
 func TestPageIsReused(t *testing.T) {
 	all := snapshots()
 	fewer := demanding(2)
@@ -183,13 +184,13 @@ func TestPageIsReused(t *testing.T) {
 	for i, s := range []*tracker.Snapshot{all["rich"], all["unreachable"], fewer, all["strange"], all["rich"], all["no sources"], fewer, all["rich"]} {
 		p.render(s)
 		if got, want := series(t, p.shown), series(t, show(t, s, 64)); !maps.Equal(got, want) {
-			t.Errorf("snapshot %d: %d series, on a page of its own %d", i, len(got), len(want))
+			t.Errorf("snapshot %d: %d series, on a new page %d", i, len(got), len(want))
 		}
 	}
 }
 
-// TestGolden holds every value to its own series: in this snapshot no two are
-// alike.
+// TestGolden checks that every value has the right series. All values of the snapshot
+// are different.
 func TestGolden(t *testing.T) {
 	const file = "testdata/distinct.txt"
 	var text strings.Builder
@@ -214,7 +215,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// distinct is a snapshot whose fields all have values of their own.
+// distinct returns a snapshot in which no two fields have the same value.
 func distinct() *tracker.Snapshot {
 	var n float64
 	next := func() float64 { n++; return 1000 + n }
@@ -253,7 +254,7 @@ func distinct() *tracker.Snapshot {
 			Select: &chrony.SelectData{State: chrony.SelectState("Px"[i]), Configured: chrony.OptionPrefer | chrony.OptionTrust, Effective: chrony.OptionRequire},
 		})
 	}
-	// What was never measured has no value, whatever chronyd sends.
+	// Without a sample there is no value, whatever chronyd sends.
 	r.Sources = append(r.Sources,
 		chrony.Source{Address: address(9), State: chrony.StateNonselectable, SampleAge: chrony.Never, AdjustedOffset: next(), OffsetError: next(),
 			Stats: &chrony.SourceStats{Samples: 2, Offset: next()}, NTP: &chrony.NTPData{Offset: next()},
@@ -268,7 +269,7 @@ func distinct() *tracker.Snapshot {
 		Interval: 2 * time.Second, Samples: uint64(next()), StateSeconds: []float64{next(), next(), next(), next(), next(), next()}, Unobserved: next(), StateSince: time.Unix(1_500_000_000, 0),
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{uint64(next()), uint64(next())}, Sum: next()},
 		Windows:      []tracker.Window{{Length: time.Minute, Bound: next(), Error: next(), Without: next()}},
-		Objectives:   []tracker.Progress{{Objective: tracker.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
+		Objectives:   []objective.Progress{{Objective: objective.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
 		Steps:        tracker.Jumps{Count: uint64(next()), Total: next(), Last: next(), LastAt: time.Unix(1_400_000_000, 0)},
 		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
 		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
@@ -276,7 +277,7 @@ func distinct() *tracker.Snapshot {
 	return s
 }
 
-// snapshots are what the table must cope with.
+// snapshots returns unusual snapshots for the tests of the table.
 func snapshots() map[string]*tracker.Snapshot {
 	strange := chrony.Tracking{RefID: 0xff22220a, Stratum: 3, RootDelay: 1e18, RefTime: time.Unix(253402300799, 0)}
 	rich := withReferenceClock(withReferenceClock(demanding(4)))
@@ -289,7 +290,7 @@ func snapshots() map[string]*tracker.Snapshot {
 		StateSeconds: make([]float64, len(clockerror.States)),
 		StateSince:   time.Unix(1, 0),
 		Windows:      []tracker.Window{{Length: time.Minute, Bound: 1, Error: 1}, {Length: 5 * time.Minute, Bound: math.Inf(-1)}},
-		Objectives:   []tracker.Progress{{Objective: tracker.Profiles[0]}},
+		Objectives:   []objective.Progress{{Objective: objective.Profiles[0]}},
 		Steps:        tracker.Jumps{Count: 1},
 		Kernel:       &tracker.Kernel{},
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
@@ -302,19 +303,19 @@ func snapshots() map[string]*tracker.Snapshot {
 	}
 }
 
-// TestTable checks that the table declares what it emits, with names that
-// Prometheus recommends.
+// TestTable checks that the table's declarations match its series, and that the names
+// follow Prometheus' conventions.
 func TestTable(t *testing.T) {
 	names := make(map[string]bool)
 	units := map[unit]string{seconds: "_seconds", milliseconds: "_ms", ppm: "_ppm", ratio: "_ratio"}
 	for i := range table {
 		m := &table[i]
 		if names[m.name] {
-			t.Errorf("%s stands twice in the table", m.name)
+			t.Errorf("%s is twice in the table", m.name)
 		}
 		names[m.name] = true
 		if !slices.IsSorted(m.labels) {
-			t.Errorf("%s: Prometheus' library would have these labels in order: %v", m.name, m.labels)
+			t.Errorf("%s: labels are not sorted: %v", m.name, m.labels)
 		}
 		if m.help == "" || m.values == nil {
 			t.Errorf("%s has no help, or no values", m.name)
@@ -345,12 +346,12 @@ func TestTable(t *testing.T) {
 	}
 	for name := range names {
 		if !shown[name] {
-			t.Errorf("no test sees %s", name)
+			t.Errorf("no test shows %s", name)
 		}
 	}
 	for name := range kept {
 		if !names[name] {
-			t.Errorf("%s is kept and not there", name)
+			t.Errorf("%s is kept and not in the table", name)
 		}
 	}
 }

@@ -15,10 +15,11 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// serveWatched is like serve, with a tracker that watches.
+// serveWatched is like serve, with a tracker that takes samples.
 func serveWatched(t testing.TB, address string, interval time.Duration) (*httptest.Server, *tracker.Tracker) {
 	t.Helper()
 	client, err := chrony.NewClient(address)
@@ -27,7 +28,7 @@ func serveWatched(t testing.TB, address string, interval time.Duration) (*httpte
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(NewHandler(everything(tr)))
@@ -35,7 +36,7 @@ func serveWatched(t testing.TB, address string, interval time.Duration) (*httpte
 	return server, tr
 }
 
-// awaitSamples waits until so many samples had a bound. On a busy machine some have none.
+// awaitSamples waits until n samples had a bound. On a busy machine some have none.
 func awaitSamples(t testing.TB, tr *tracker.Tracker, n uint64) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -52,7 +53,7 @@ func awaitSamples(t testing.TB, tr *tracker.Tracker, n uint64) {
 	}
 }
 
-// TestWatched reads what the watch of a real chronyd publishes.
+// TestWatched checks the metrics of the watch with a real chronyd.
 func TestWatched(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	server, tr := serveWatched(t, d.Address, 20*time.Millisecond)
@@ -69,7 +70,7 @@ func TestWatched(t *testing.T) {
 	for _, window := range []string{"1m", "5m"} {
 		within(`chrony_clock_error_bound_max_seconds{window="`+window+`"}`, 0.25, 0.4)
 		within(`chrony_clock_error_max_ms{window="`+window+`"}`, 0, 150)
-		within(`chrony_clock_without_bound_seconds{window="`+window+`"}`, without-0.001, without+0.001)
+		within(`chrony_clock_unbounded_seconds{window="`+window+`"}`, without-0.001, without+0.001)
 	}
 	total := 0.0
 	for series, value := range values {
@@ -81,13 +82,13 @@ func TestWatched(t *testing.T) {
 	within(`chrony_objective_good_seconds_total{objective="finra-cat"}`, 0, 0)
 	within(`chrony_objective_good_seconds_total{objective="kerberos"}`, state("synchronized")-1e-9, total)
 	within(`chrony_objective_limit_seconds{objective="kerberos"}`, 300, 300)
-	within(`chrony_clock_events_total{event="state_changed"}`, 0, 100) // none, but on a busy machine
+	within(`chrony_clock_events_total{event="state_changed"}`, 0, 100) // more than 0 only on a busy machine
 	within("chrony_clock_state_since_timestamp_seconds", float64(time.Now().Unix())-60, float64(time.Now().Unix())+1)
 	within("chrony_tracker_samples_total", 20, math.Inf(1))
 	within("chrony_tracker_sample_interval_seconds", 0.02, 0.02)
 	within("chrony_clock_kernel_max_error_seconds", 0, 16)
 	if _, found := values["chrony_clock_last_step_seconds"]; found != (values["chrony_clock_steps_total"] > 0) {
-		t.Error("a step that was none has a size")
+		t.Error("there is a step size without a step")
 	}
 
 	families := show(t, tr.Snapshot(t.Context()), 64)
@@ -105,8 +106,7 @@ func TestWatched(t *testing.T) {
 	}
 }
 
-// TestWatchedFormats has promtool read the text, and wants the histogram in the
-// other format as well.
+// TestWatchedFormats checks the text with promtool, and the histogram in OpenMetrics.
 func TestWatchedFormats(t *testing.T) {
 	promtool, err := chronytest.Program("prometheus", "promtool")
 	if err != nil {
@@ -144,8 +144,8 @@ func TestWatchedFormats(t *testing.T) {
 	}
 }
 
-// TestManyWatched has ten scrapers and a fast watch at once: all of them must see
-// one and the same state of affairs at each moment.
+// TestManyWatched runs ten scrapers and a fast watch at once. Each scrape must show
+// one consistent state.
 func TestManyWatched(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server, tr := serveWatched(t, "unix://"+d.Socket, 5*time.Millisecond)
@@ -163,7 +163,7 @@ func TestManyWatched(t *testing.T) {
 					}
 				}
 				if total := values[`chrony_objective_seconds_total{objective="ceph"}`]; math.Abs(total-states) > 1e-6 {
-					t.Errorf("torn: %v s in all states, %v s in the objective", states, total)
+					t.Errorf("inconsistent: %v s in all states, %v s in the objective", states, total)
 				}
 			}
 		}()
@@ -176,7 +176,7 @@ func TestManyWatched(t *testing.T) {
 	}
 }
 
-// BenchmarkScrapeWatched is BenchmarkScrape while the clock is watched.
+// BenchmarkScrapeWatched is BenchmarkScrape with a watch.
 func BenchmarkScrapeWatched(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	client, err := chrony.NewClient(d.Address)

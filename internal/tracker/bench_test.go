@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -16,7 +17,7 @@ func BenchmarkWatch(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	tr := start(b, d.Address, tracker.Config{})
 	const interval = 10 * time.Millisecond
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
 		b.Fatal(err)
 	}
 	samples, used := tr.Watched().Samples, cpuTime(b)

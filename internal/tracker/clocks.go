@@ -7,11 +7,11 @@ import (
 
 // An Instant is one moment by each of a machine's clocks, in nanoseconds.
 type Instant struct {
-	Real int64 // CLOCK_REALTIME, since 1970: steered, and set at will
-	Boot int64 // CLOCK_BOOTTIME: steered alike, and never set
-	Mono int64 // CLOCK_MONOTONIC: the same, but it stands still while the machine sleeps
-	Raw  int64 // CLOCK_MONOTONIC_RAW: the same, but never steered
-	Blur int64 // the time that it took to read them one after the other
+	Real        int64 // CLOCK_REALTIME, since 1970: steered, and set at will
+	Boot        int64 // CLOCK_BOOTTIME: steered alike, and never set
+	Mono        int64 // CLOCK_MONOTONIC: the same, but it stands still while the machine sleeps
+	Raw         int64 // CLOCK_MONOTONIC_RAW: the same, but never steered
+	Uncertainty int64 // the time that it took to read them one after the other
 }
 
 func (i Instant) time() time.Time { return time.Unix(0, i.Real).UTC() }

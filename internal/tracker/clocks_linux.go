@@ -66,10 +66,10 @@ func (c *systemClocks) Read() (Instant, error) {
 		if err != nil {
 			return Instant{}, err
 		}
-		if i == 0 || now.Blur < best.Blur {
+		if i == 0 || now.Uncertainty < best.Uncertainty {
 			best = now
 		}
-		if best.Blur <= good {
+		if best.Uncertainty <= good {
 			break
 		}
 	}
@@ -90,7 +90,7 @@ func readOnce() (Instant, error) {
 	return Instant{
 		Boot: before + (after-before)/2,
 		Real: times[1], Mono: times[2], Raw: times[3],
-		Blur: after - before,
+		Uncertainty: after - before,
 	}, nil
 }
 

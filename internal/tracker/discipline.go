@@ -36,7 +36,7 @@ func (s *slewed) add(excess, tolerance float64) {
 // beyond returns how much of it is certain, in seconds. Each reading of the clocks
 // is uncertain by the time that it took.
 func (s *slewed) beyond(now Instant) float64 {
-	return math.Abs(s.excess) - s.tolerance - 2*seconds(s.from.Blur+now.Blur)
+	return math.Abs(s.excess) - s.tolerance - 2*seconds(s.from.Uncertainty+now.Uncertainty)
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -26,26 +27,12 @@ const (
 	ClockStepped      EventKind = "clock_stepped"
 	Suspended         EventKind = "suspended"
 
-	// SteeredByAnother: the kernel's frequency is not the one that chronyd set.
-	SteeredByAnother EventKind = "steered_by_another"
+	// ForeignDiscipline: the kernel's frequency is not the one that chronyd set.
+	ForeignDiscipline EventKind = "foreign_discipline"
 )
 
 // EventKinds lists all kinds.
-var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, SteeredByAnother}
-
-// String says in words what has happened.
-func (k EventKind) String() string { return eventTexts[k] }
-
-// eventTexts are what the log says, too.
-var eventTexts = map[EventKind]string{
-	ChronydRestarted:  "chronyd was restarted",
-	SourceChanged:     "chronyd follows another source",
-	LeapStatusChanged: "the leap status has changed",
-	StateChanged:      "the clock's state has changed",
-	ClockStepped:      "the clock was stepped",
-	Suspended:         "the machine was suspended",
-	SteeredByAnother:  "another program steers this clock, or chronyd does not",
-}
+var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, ForeignDiscipline}
 
 // An Event is something that happened at some time.
 type Event struct {
@@ -128,4 +115,57 @@ func sourceName(t *chrony.Tracking) string {
 func isGone(err error) bool {
 	refused := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNRESET)
 	return refused && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// compare notes what is different from the sample before. The mutex is held.
+func (w *watch) compare(o *observation) {
+	w.logAnswer(o)
+	for _, event := range w.reference.changes(o) {
+		w.note(o.Instant, event)
+	}
+	if w.latest == nil {
+		w.tally.stateSince = o.time()
+		w.log.Info("the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
+	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
+		w.tally.stateSince = o.time()
+		w.note(o.Instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
+	}
+}
+
+// note keeps an event, and logs it. The mutex is held.
+func (w *watch) note(now Instant, event Event, args ...any) {
+	event.At = now.time()
+	w.events.add(event)
+	if event.From != "" {
+		args = append([]any{"from", event.From, "to", event.To}, args...)
+	}
+	if event.Seconds != 0 {
+		args = append(args, "seconds", strconv.FormatFloat(event.Seconds, 'g', 6, 64))
+	}
+	w.log.Info("clock event", append([]any{"event", string(event.Kind)}, args...)...)
+}
+
+// details are what the log says beside a state.
+func details(o *observation) []any {
+	bound := "none" // JSON has no infinity
+	if o.estimate.HasBound() {
+		bound = strconv.FormatFloat(o.estimate.Bound, 'g', 6, 64)
+	}
+	args := []any{"bound_seconds", bound}
+	if o.tracking != nil {
+		args = append(args, "reference", o.tracking.SourceName())
+	}
+	return args
+}
+
+// logAnswer says when chronyd begins to answer, and why it does not. The mutex is
+// held.
+func (w *watch) logAnswer(o *observation) {
+	last := w.latest
+	switch {
+	case o.err == nil && (last == nil || last.err != nil || last.address != o.address):
+		w.log.Info("chronyd answers", "address", o.address)
+	case o.err != nil && (last == nil || last.err == nil || Reason(last.err) != Reason(o.err)):
+		w.log.Warn("nothing is known of the clock", "state", o.estimate.State, "error", o.err, "hint", Hint(o.err))
+	}
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
@@ -16,35 +14,28 @@ import (
 // logBacklog is how many lines may wait for a slow log.
 const logBacklog = 64
 
-// A logQueue writes lines to the log beside what they are about, so that a log
-// that can't be written, such as a pipe that nobody reads, delays nothing.
+// A logQueue is a log whose lines are written beside what they are about: a log that
+// can't be written, such as a pipe that nobody reads, must not delay a sample.
 type logQueue struct {
-	handler slog.Handler
-	lines   chan slog.Record
+	slog.Handler
+	lines chan slog.Record
 }
 
-func newLogQueue(log *slog.Logger) *logQueue {
-	q := &logQueue{handler: slog.DiscardHandler, lines: make(chan slog.Record, logBacklog)}
+func newLogQueue(log *slog.Logger) logQueue {
+	q := logQueue{slog.DiscardHandler, make(chan slog.Record, logBacklog)}
 	if log != nil {
-		q.handler = log.Handler()
+		q.Handler = log.Handler()
 	}
 	return q
 }
 
-// say leaves a line to be written. If nobody reads the log, the oldest that wait
+// Handle leaves a line to be written. If nobody reads the log, the oldest that wait
 // give way.
-func (q *logQueue) say(level slog.Level, text string, args ...any) {
-	if !q.handler.Enabled(context.Background(), level) {
-		return
-	}
-	var caller [1]uintptr
-	runtime.Callers(2, caller[:])
-	line := slog.NewRecord(time.Now(), level, text, caller[0])
-	line.Add(args...)
+func (q logQueue) Handle(_ context.Context, line slog.Record) error {
 	for {
 		select {
-		case q.lines <- line:
-			return
+		case q.lines <- line.Clone():
+			return nil
 		default:
 		}
 		select {
@@ -55,11 +46,11 @@ func (q *logQueue) say(level slog.Level, text string, args ...any) {
 }
 
 // write writes lines until the context ends.
-func (q *logQueue) write(ctx context.Context) {
+func (q logQueue) write(ctx context.Context) {
 	for {
 		select {
 		case line := <-q.lines:
-			q.handler.Handle(ctx, line)
+			q.Handler.Handle(ctx, line)
 		case <-ctx.Done():
 			return
 		}
@@ -80,15 +71,15 @@ func (t *Tracker) logRefusals(report *chrony.Report) {
 	for _, want := range refused {
 		switch err := report.Refused[want]; {
 		case want == chrony.WantSources:
-			t.log.say(slog.LevelWarn, "chronyd refuses to list its sources", "error", err, "hint", Hint(err))
+			t.log.Warn("chronyd refuses to list its sources", "error", err, "hint", Hint(err))
 		case errors.Is(err, chrony.ErrUnauthorized):
 			closed, hint = append(closed, want.String()), Hint(err)
 		default:
-			t.log.say(slog.LevelDebug, "chronyd does not give a report", "error", err, "hint", Hint(err))
+			t.log.Debug("chronyd does not give a report", "error", err, "hint", Hint(err))
 		}
 	}
 	if closed != nil {
-		t.log.say(slog.LevelInfo, "chronyd refuses some reports over this connection", "reports", strings.Join(closed, " "), "hint", hint)
+		t.log.Info("chronyd refuses some reports over this connection", "reports", strings.Join(closed, " "), "hint", hint)
 	}
 }
 

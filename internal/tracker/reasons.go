@@ -26,7 +26,8 @@ var errAbandoned = errors.New("abandoned")
 // otherReason is what fits none of them.
 const otherReason = "other"
 
-func reason(err error) string {
+// Reason names what an exchange has failed for, as in the metrics.
+func Reason(err error) string {
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {
 			return r.name

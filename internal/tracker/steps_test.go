@@ -195,7 +195,7 @@ func TestForeignDiscipline(t *testing.T) {
 				test.happens(s)
 				s.sample()
 			}
-			if got := s.watched().Rival; got != test.event {
+			if got := s.watched().ForeignDiscipline; got != test.event {
 				t.Errorf("event: %v", got)
 			}
 			slewed := s.latest.known.Slewed
@@ -211,7 +211,7 @@ func TestForeignDiscipline(t *testing.T) {
 				s.tracking.Frequency, s.k.Frequency = 0, 0
 				s.run(1)
 			}
-			if s.watched().Rival || s.latest.known.Slewed != 0 {
+			if s.watched().ForeignDiscipline || s.latest.known.Slewed != 0 {
 				t.Errorf("130 s after it ended: %+v", s.latest.known)
 			}
 		})
@@ -232,8 +232,8 @@ func TestBelievedDiscipline(t *testing.T) {
 			s.run(1)
 		}
 	}
-	if !s.watched().Rival || s.latest.known.Slewed != 0 {
-		t.Errorf("noticed: %v, slewed by %v", s.watched().Rival, s.latest.known.Slewed)
+	if !s.watched().ForeignDiscipline || s.latest.known.Slewed != 0 {
+		t.Errorf("noticed: %v, slewed by %v", s.watched().ForeignDiscipline, s.latest.known.Slewed)
 	}
 }
 
@@ -247,8 +247,8 @@ func TestStepIsNoSlew(t *testing.T) {
 	s.tracking.SystemTime, s.tracking.RefTime = 0, s.tracking.RefTime.Add(9*time.Second)
 	s.step(9 * time.Second)
 	s.run(10)
-	if s.watched().Rival || s.latest.known.Slewed != 0 {
-		t.Errorf("noticed: %v, slewed by %v", s.watched().Rival, s.latest.known.Slewed)
+	if s.watched().ForeignDiscipline || s.latest.known.Slewed != 0 {
+		t.Errorf("noticed: %v, slewed by %v", s.watched().ForeignDiscipline, s.latest.known.Slewed)
 	}
 	near(t, "the bound", s.bound(), 0.001)
 }

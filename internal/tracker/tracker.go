@@ -61,7 +61,7 @@ type Health struct {
 // A Tracker reads the state of a clock.
 type Tracker struct {
 	config Config
-	log    *logQueue
+	log    *slog.Logger
 	ctx    context.Context // ends when the tracker is closed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -87,14 +87,15 @@ type reading struct {
 func New(config Config) *Tracker {
 	config.Want |= chrony.WantTracking
 	config.Timeout = cmp.Or(config.Timeout, DefaultTimeout)
+	queue := newLogQueue(config.Logger)
 	t := &Tracker{
 		config:   config,
-		log:      newLogQueue(config.Logger),
+		log:      slog.New(queue),
 		readings: make(map[chrony.Want]*reading),
 		health:   Health{Failures: noFailures()},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	go t.log.write(t.ctx) // not waited for: the log may be stuck
+	go queue.write(t.ctx) // not waited for: the log may be stuck
 	return t
 }
 
@@ -146,7 +147,7 @@ func (t *Tracker) History(start, end time.Time) iter.Seq[Sample] {
 			return
 		}
 		for _, r := range t.watch.records() {
-			s := r.sample(t.watch.history.reference)
+			s := r.sample(t.watch.tally.history.reference)
 			if !s.At.Before(start) && s.At.Before(end) && !yield(s) {
 				return
 			}
@@ -197,8 +198,8 @@ func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	start := time.Now()
 	// A reading ends by its own deadline, but for something that can't happen;
 	// the one that follows a reading which came too early is cut short.
-	const never = time.Second
-	cut := time.NewTimer(t.config.Timeout + never)
+	const grace = time.Second
+	cut := time.NewTimer(t.config.Timeout + grace)
 	defer cut.Stop()
 	for {
 		r := t.join(want)
@@ -296,7 +297,7 @@ func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chro
 // countFailure counts a failure by its reason. The mutex is held.
 func (t *Tracker) countFailure(err error) {
 	t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
-	t.health.Failures[reason(err)]++
+	t.health.Failures[Reason(err)]++
 }
 
 // ptp reads the PTP clocks, unless only the judgement is asked for.

@@ -4,22 +4,21 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
 // WatchConfig says how the clock is watched.
 type WatchConfig struct {
-	Interval   time.Duration // between two samples; DefaultInterval if zero
-	History    time.Duration // for how long samples are kept; DefaultHistory if zero
-	Objectives []Objective   // of different names
-	Clocks     Clocks        // closed by the tracker; this machine's if nil
+	Interval   time.Duration         // between two samples; DefaultInterval if zero
+	History    time.Duration         // for how long samples are kept; DefaultHistory if zero
+	Objectives []objective.Objective // of different names
+	Clocks     Clocks                // closed by the tracker; this machine's if nil
 }
 
 // How the clock is watched unless somebody says otherwise.
@@ -44,14 +43,14 @@ type Watched struct {
 
 	Distribution Distribution // of the samples' bounds
 	Windows      []Window     // the shortest first
-	Objectives   []Progress
+	Objectives   []objective.Progress
 
-	Steps    Jumps
-	Sleeps   Jumps
-	Steering float64 // seconds by which the clock was slewed, its corrected frequency included
-	Kernel   *Kernel // at the latest sample; nil if the kernel doesn't tell
-	Rival    bool    // another program steers the clock, or chronyd does not
-	Events   map[EventKind]uint64
+	Steps             Jumps
+	Sleeps            Jumps
+	Steering          float64 // seconds by which the clock was slewed, its corrected frequency included
+	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't tell
+	ForeignDiscipline bool    // another program steers the clock, or chronyd does not
+	Events            map[EventKind]uint64
 }
 
 // A watch takes samples of the clock and keeps what they say together.
@@ -60,46 +59,34 @@ type watch struct {
 	timeout  time.Duration // of an exchange with chronyd
 	clocks   Clocks
 	sampler  *sampler
-	log      *logQueue
+	log      *slog.Logger
 
-	mu           sync.Mutex
-	course       course
-	steps        foreignSteps
-	latest       *observation // nil before the first
-	samples      uint64
-	stateSeconds []float64
-	unobserved   float64
-	stateSince   time.Time
-	history      history
-	distribution Distribution
-	objectives   []Progress
-	reference    reference
-	discipline   foreignDiscipline
-	hasRival     bool
-	events       events
+	mu         sync.Mutex
+	detector   stepDetector
+	steps      foreignSteps
+	discipline foreignDiscipline
+	hasForeign bool         // another program disciplines the clock
+	latest     *observation // nil before the first
+	tally      tally
+	reference  reference
+	events     events
 }
 
-func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *logQueue) (*watch, error) {
+func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *slog.Logger) (*watch, error) {
 	now, err := config.Clocks.Read()
 	if err != nil {
 		return nil, err
 	}
-	longest := windowLengths[len(windowLengths)-1]
-	const spare = 2 // both ends of a window may lie on a sample
-	w := &watch{
-		interval:     config.Interval,
-		timeout:      timeout,
-		clocks:       config.Clocks,
-		sampler:      sampler,
-		log:          log,
-		course:       newCourse(now),
-		stateSeconds: make([]float64, len(clockerror.States)),
-		history:      newHistory(int(max(config.History, longest)/config.Interval)+spare, sampler.assume.ReferenceError),
-		distribution: newDistribution(),
-		objectives:   newProgress(config.Objectives),
-		events:       newEvents(),
-	}
-	return w, nil
+	return &watch{
+		interval: config.Interval,
+		timeout:  timeout,
+		clocks:   config.Clocks,
+		sampler:  sampler,
+		log:      log,
+		detector: newStepDetector(now),
+		tally:    newTally(config, sampler.assume.ReferenceError),
+		events:   newEvents(),
+	}, nil
 }
 
 // run takes a sample at each tick until the context ends. The ticks lie on a grid
@@ -166,7 +153,7 @@ func (w *watch) await(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			w.log.say(slog.LevelWarn, "the kernel does not tell when the clock is set: a step is noticed at the next sample", "error", err)
+			w.log.Warn("the kernel does not tell when the clock is set: a step is noticed at the next sample", "error", err)
 			return
 		}
 		if _, err := w.look(true); err == nil {
@@ -207,18 +194,18 @@ func (w *watch) look(set bool) (Instant, error) {
 	if err != nil {
 		return now, err
 	}
-	stepped, slept := w.course.follow(now, set)
+	stepped, slept := w.detector.follow(now, set)
 	if slept {
-		w.note(now, Event{Kind: Suspended, Seconds: w.course.sleeps.Last})
+		w.note(now, Event{Kind: Suspended, Seconds: w.detector.sleeps.Last})
 	}
 	if stepped || slept {
 		w.reference.jumped = true
 	}
 	if stepped {
-		if size := w.course.steps.Last; !w.steps.isLeapSecond(size, now.time()) {
+		if size := w.detector.steps.Last; !w.steps.isLeapSecond(size, now.time()) {
 			w.steps.add(size, now.Boot)
 		}
-		w.note(now, Event{Kind: ClockStepped, Seconds: w.course.steps.Last})
+		w.note(now, Event{Kind: ClockStepped, Seconds: w.detector.steps.Last})
 	}
 	return now, nil
 }
@@ -226,7 +213,7 @@ func (w *watch) look(set bool) (Instant, error) {
 // unknown puts into an observation what chronyd does not know of the clock. Began is
 // when it was asked, by CLOCK_BOOTTIME. The mutex is held.
 func (w *watch) unknown(o *clockerror.Observation, began int64) {
-	w.steps.apply(o, began, w.course.last.Boot)
+	w.steps.apply(o, began, w.detector.last.Boot)
 	o.Slewed = w.discipline.slewed()
 }
 
@@ -243,103 +230,31 @@ func (w *watch) tell(o *clockerror.Observation, began int64) {
 
 // judge judges a sample, with what is known from others. The mutex is held.
 func (w *watch) judge(o *observation) {
-	stepped := w.latest != nil && w.course.steppedAt > w.latest.Boot
-	rival := w.discipline.seen(o, stepped)
+	stepped := w.latest != nil && w.detector.steppedAt > w.latest.Boot
+	foreign := w.discipline.seen(o, stepped)
 	if o.tracking != nil {
 		w.steps.read(o.tracking, o.Boot)
 		w.unknown(&o.known, o.Boot)
 	}
 	o.estimate = clockerror.Of(o.known, w.sampler.assume)
-	if rival && !w.hasRival {
-		w.note(o.Instant, Event{Kind: SteeredByAnother})
+	if foreign && !w.hasForeign {
+		w.note(o.Instant, Event{Kind: ForeignDiscipline})
 	}
-	w.hasRival = rival
+	w.hasForeign = foreign
 }
 
-// record judges a sample and takes it in. It stands for the time since the one before in which the
-// machine was awake. If that is more than one and a half intervals, ticks were
-// missed: it stands for one interval then, and nobody has looked in the rest.
+// record judges a sample and takes it in.
 func (w *watch) record(o *observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.judge(o)
-	before := w.course.first
+	before := w.detector.first
 	if w.latest != nil {
 		before = w.latest.Instant
 	}
-	elapsed, interval := o.since(before), w.interval.Seconds()
-	stood := elapsed
-	if asleep := (o.Boot - o.Mono) - (before.Boot - before.Mono); asleep > leastJump+o.Blur+before.Blur {
-		stood = max(0, elapsed-seconds(asleep))
-	}
-	if stood > 1.5*interval {
-		stood = interval
-	}
-	w.samples++
-	w.stateSeconds[o.estimate.State] += stood
-	w.unobserved += elapsed - stood
-	for i := range w.objectives {
-		w.objectives[i].add(o.estimate.Bound, stood, elapsed-stood)
-	}
-	if o.estimate.HasBound() {
-		w.distribution.add(o.estimate.Bound)
-	}
-	w.history.add(newRecord(o, stood))
+	w.tally.add(o, before, w.interval.Seconds())
 	w.compare(o)
 	w.latest = o
-}
-
-// compare notes what is different from the sample before. The mutex is held.
-func (w *watch) compare(o *observation) {
-	w.logAnswer(o)
-	for _, event := range w.reference.changes(o) {
-		w.note(o.Instant, event)
-	}
-	if w.latest == nil {
-		w.stateSince = o.time()
-		w.log.say(slog.LevelInfo, "the clock is watched", append([]any{"state", o.estimate.State}, details(o)...)...)
-	} else if from, to := w.latest.estimate.State, o.estimate.State; from != to {
-		w.stateSince = o.time()
-		w.note(o.Instant, Event{Kind: StateChanged, From: from.String(), To: to.String()}, details(o)...)
-	}
-}
-
-// note keeps an event, and logs it. The mutex is held.
-func (w *watch) note(now Instant, event Event, args ...any) {
-	event.At = now.time()
-	w.events.add(event)
-	if event.From != "" {
-		args = append([]any{"from", event.From, "to", event.To}, args...)
-	}
-	if event.Seconds != 0 {
-		args = append(args, "seconds", strconv.FormatFloat(event.Seconds, 'g', 6, 64))
-	}
-	w.log.say(slog.LevelInfo, eventTexts[event.Kind], args...)
-}
-
-// details are what the log says beside a state.
-func details(o *observation) []any {
-	bound := "none" // JSON has no infinity
-	if o.estimate.HasBound() {
-		bound = strconv.FormatFloat(o.estimate.Bound, 'g', 6, 64)
-	}
-	args := []any{"bound_seconds", bound}
-	if o.tracking != nil {
-		args = append(args, "reference", o.tracking.SourceName())
-	}
-	return args
-}
-
-// logAnswer says when chronyd begins to answer, and why it does not. The mutex is
-// held.
-func (w *watch) logAnswer(o *observation) {
-	last := w.latest
-	switch {
-	case o.err == nil && (last == nil || last.err != nil || last.address != o.address):
-		w.log.say(slog.LevelInfo, "chronyd answers", "address", o.address)
-	case o.err != nil && (last == nil || last.err == nil || reason(last.err) != reason(o.err)):
-		w.log.say(slog.LevelWarn, "nothing is known of the clock", "state", o.estimate.State, "error", o.err, "hint", Hint(o.err))
-	}
 }
 
 // watched returns a copy of what was found.
@@ -347,21 +262,15 @@ func (w *watch) watched() *Watched {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	found := &Watched{
-		Since:        w.course.first.time(),
-		Interval:     w.interval,
-		Samples:      w.samples,
-		StateSeconds: slices.Clone(w.stateSeconds),
-		Unobserved:   w.unobserved,
-		StateSince:   w.stateSince,
-		Distribution: w.distribution.clone(),
-		Windows:      w.history.windows(w.course.first.Boot),
-		Objectives:   slices.Clone(w.objectives),
-		Steps:        w.course.steps,
-		Sleeps:       w.course.sleeps,
-		Steering:     w.course.steering(),
-		Rival:        w.hasRival,
-		Events:       maps.Clone(w.events.counts),
+		Since:             w.detector.first.time(),
+		Interval:          w.interval,
+		Steps:             w.detector.steps,
+		Sleeps:            w.detector.sleeps,
+		Steering:          w.detector.steering(),
+		ForeignDiscipline: w.hasForeign,
+		Events:            maps.Clone(w.events.counts),
 	}
+	w.tally.tell(found, w.detector.first.Boot)
 	if w.latest != nil {
 		found.SampleAt, found.State, found.Kernel = w.latest.time(), w.latest.estimate.State, w.latest.kernel
 	}
@@ -372,59 +281,11 @@ func (w *watch) watched() *Watched {
 func (w *watch) records() []record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.history.copy()
+	return w.tally.history.copy()
 }
 
 func (w *watch) latestEvents() []Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events.latest)
-}
-
-// Now is what is known of this instant.
-type Now struct {
-	At    time.Time // by the clock that is judged
-	State clockerror.State
-
-	// Observed is false if the latest sample is too old to say anything, or there
-	// is none yet. State means nothing then.
-	Observed bool
-
-	// Bound, in seconds, holds at any time until Until, unless the clock is
-	// stepped: the drift until then is in it. +Inf if there is none.
-	Bound    float64
-	Until    time.Time
-	Untraced bool // see clockerror.Estimate
-}
-
-// longestLifetime is for how long a sample says something of the present, however
-// rarely samples are taken: chronyd may do much to a clock in between.
-const longestLifetime = 15 * time.Second
-
-// now answers from the latest sample, so that it costs nothing to ask often. A
-// sample serves for one and a half intervals: by then there is another one.
-func (w *watch) now() Now {
-	at, err := w.look(false)
-	answer := Now{At: at.time(), Bound: math.Inf(1)}
-	if err != nil {
-		return answer
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.latest == nil {
-		return answer
-	}
-	lifetime := min(w.interval+w.interval/2, longestLifetime)
-	end := w.latest.Boot + int64(lifetime)
-	answer.Until = at.time().Add(time.Duration(end - at.Boot))
-	if at.Boot >= end {
-		return answer
-	}
-	estimate := w.latest.estimate
-	answer.Observed, answer.State, answer.Untraced = true, estimate.State, estimate.Untraced
-	if w.course.steppedAt > w.latest.Boot {
-		return answer // what was said before a step does not hold after it
-	}
-	answer.Bound = estimate.Bound + max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
-	return answer
 }

@@ -8,11 +8,9 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
 // A simulation is a machine with a chronyd, both of which do as they are told. It
@@ -43,7 +42,7 @@ type simulation struct {
 
 var begin = time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC)
 
-func simulate(t testing.TB, objectives ...Objective) *simulation {
+func simulate(t testing.TB, objectives ...objective.Objective) *simulation {
 	t.Helper()
 	address := chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}
 	s := &simulation{
@@ -55,7 +54,7 @@ func simulate(t testing.TB, objectives ...Objective) *simulation {
 	}
 	config := WatchConfig{Interval: time.Second, History: time.Hour, Objectives: objectives, Clocks: s}
 	// Without a wander, so that the bounds are round numbers.
-	w, err := newWatch(config, time.Second, newSampler(s.report, time.Second, clockerror.Assumptions{MaxWander: 1e-6}), newLogQueue(nil))
+	w, err := newWatch(config, time.Second, newSampler(s.report, time.Second, clockerror.Assumptions{MaxWander: 1e-6}), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +145,7 @@ var errRefused = fmt.Errorf("%w: %w", chrony.ErrNoAnswer, syscall.ECONNREFUSED)
 // TestSeconds wants each second in one place, and none that nobody has seen to be
 // good.
 func TestSeconds(t *testing.T) {
-	s := simulate(t, Objective{Name: "loose", Limit: 1}, Objective{Name: "tight", Limit: 1e-6})
+	s := simulate(t, objective.Objective{Name: "loose", Limit: 1}, objective.Objective{Name: "tight", Limit: 1e-6})
 	s.sample()
 	s.run(60)
 	s.err = errRefused
@@ -206,7 +205,7 @@ func TestStarvedInTheExchange(t *testing.T) {
 
 // TestSleepIsNotGood has a machine sleep for less than it would take to miss a tick.
 func TestSleepIsNotGood(t *testing.T) {
-	s := simulate(t, Objective{Name: "loose", Limit: 1})
+	s := simulate(t, objective.Objective{Name: "loose", Limit: 1})
 	s.sample()
 	s.pass(700 * time.Millisecond)
 	s.sleep(500 * time.Millisecond)
@@ -230,7 +229,7 @@ func TestLate(t *testing.T) {
 // TestForeignStep sets the clock, of which chronyd knows nothing until its next
 // update; then chronyd sets it itself.
 func TestForeignStep(t *testing.T) {
-	s := simulate(t, Objective{Name: "tight", Limit: 0.05})
+	s := simulate(t, objective.Objective{Name: "tight", Limit: 0.05})
 	s.manual = true
 	s.tracking.RefTime = begin.Add(-time.Second)
 	s.run(10)
@@ -374,29 +373,29 @@ func TestStepAndSlew(t *testing.T) {
 	}
 }
 
-// TestRival has another program change the kernel's frequency.
-func TestRival(t *testing.T) {
+// TestFrequencyMismatch has another program change the kernel's frequency.
+func TestFrequencyMismatch(t *testing.T) {
 	s := simulate(t)
 	s.run(100)
 	s.k.Frequency = 1.5
 	s.run(59)
-	if s.watched().Rival {
+	if s.watched().ForeignDiscipline {
 		t.Error("after 59 samples")
 	}
 	s.tracking.SystemTime = 0.01 // chronyd itself is slewing
 	s.run(1)
 	s.tracking.SystemTime = 0
 	s.run(59)
-	if s.watched().Rival {
+	if s.watched().ForeignDiscipline {
 		t.Error("after 59 samples that follow a slew")
 	}
 	s.run(1)
-	if found := s.watched(); !found.Rival || found.Events[SteeredByAnother] != 1 {
+	if found := s.watched(); !found.ForeignDiscipline || found.Events[ForeignDiscipline] != 1 {
 		t.Errorf("not after 60 samples: %+v", found)
 	}
 	s.k.Frequency = 0.5
 	s.run(1)
-	if s.watched().Rival {
+	if s.watched().ForeignDiscipline {
 		t.Error("after it went")
 	}
 }
@@ -584,7 +583,7 @@ func TestDistribution(t *testing.T) {
 	if all != 4 || counts[0.05] != 1 || counts[0.1] != 1 || counts[0.175] != 1 || counts[math.Inf(1)] != 1 {
 		t.Errorf("%v", counts)
 	}
-	for _, profile := range Profiles {
+	for _, profile := range objective.Profiles {
 		if profile.Limit <= 300 && profile.Limit != 0.175 && !slices.Contains(d.Limits, profile.Limit) {
 			t.Errorf("%s: no bucket ends at %v s", profile.Name, profile.Limit)
 		}
@@ -598,13 +597,13 @@ func TestDistribution(t *testing.T) {
 func TestHistory(t *testing.T) {
 	s := simulate(t)
 	const bytes = 200 << 10
-	if size := cap(s.history.records) * int(unsafe.Sizeof(record{})); size > bytes || len(s.history.records) < 3600 {
-		t.Errorf("%d samples in %d bytes", len(s.history.records), size)
+	if size := cap(s.tally.history.records) * int(unsafe.Sizeof(record{})); size > bytes || len(s.tally.history.records) < 3600 {
+		t.Errorf("%d samples in %d bytes", len(s.tally.history.records), size)
 	}
 	s.tracking.SystemTime, s.tracking.RootDelay, s.tracking.LastOffset = -0.1, 0.02, 0.3
 	s.run(5000)
 	records := s.records()
-	if len(records) != len(s.history.records) || len(records) < 3600 {
+	if len(records) != len(s.tally.history.records) || len(records) < 3600 {
 		t.Fatalf("%d samples", len(records))
 	}
 	for i, r := range records {
@@ -637,7 +636,7 @@ func TestRecordsRoundUp(t *testing.T) {
 
 // TestFlat wants a million samples to take no more memory than ten thousand.
 func TestFlat(t *testing.T) {
-	s := simulate(t, Profiles...)
+	s := simulate(t, objective.Profiles...)
 	heap := func() float64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -669,48 +668,11 @@ func TestFlat(t *testing.T) {
 	}
 }
 
-func TestParseObjective(t *testing.T) {
-	for text, limit := range map[string]float64{
-		"finra-cat": 0.05, "mifid2-100us": 1e-4, "mifid2-1ms": 1e-3, "mifid2-1s": 1, "cockroachdb": 0.175, "yugabytedb": 0.25,
-		"ceph": 0.025, "kerberos": 300, "crdb=500ms": 0.5, "finra-cat=10ms": 0.01, "a_b.c-1=100us": 1e-4,
-	} {
-		got, err := ParseObjective(text)
-		if err != nil || got.Limit != limit || (got.Source == "") != strings.Contains(text, "=") {
-			t.Errorf("%s: %+v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "=1s", "nothing", "a=", "a=5", "a=0s", "a=-1s", "a b=1s", `a"=1s`, "-a=1s", "ä=1s", "a=NaNs"} {
-		if got, err := ParseObjective(text); err == nil {
-			t.Errorf("%q: %+v", text, got)
-		}
-	}
-	for _, p := range Profiles {
-		if got, err := ParseObjective(p.Name); err != nil || got != p || p.Source == "" {
-			t.Errorf("%s: %+v, %v", p.Name, got, err)
-		}
-	}
-}
-
-// TestProfilesAreDocumented wants each profile to have its row.
-func TestProfilesAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/background/watch.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range Profiles {
-		limit := time.Duration(p.Limit * float64(time.Second))
-		row := fmt.Sprintf("| `%s` | %v | %s |", p.Name, limit, p.Source)
-		if !strings.Contains(string(text), row) {
-			t.Errorf("docs/background/watch.md lacks\n%s", row)
-		}
-	}
-}
-
 // TestStuckQueue says more than a log that can't be written has room for.
 func TestStuckQueue(t *testing.T) {
 	q := newLogQueue(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for i := range 10 * logBacklog {
-		q.say(slog.LevelInfo, strconv.Itoa(i))
+		slog.New(q).Info(strconv.Itoa(i))
 	}
 	if len(q.lines) != logBacklog {
 		t.Errorf("%d lines wait", len(q.lines))

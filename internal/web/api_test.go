@@ -27,11 +27,12 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
 
-// serveWatched is like serve, with a tracker that watches.
+// serveWatched is like serve, with a tracker that takes samples.
 func serveWatched(t *testing.T, address string, interval time.Duration) (*httptest.Server, *tracker.Tracker) {
 	t.Helper()
 	client, err := chrony.NewClient(address)
@@ -40,7 +41,7 @@ func serveWatched(t *testing.T, address string, interval time.Duration) (*httpte
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: tracker.Profiles}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -50,7 +51,7 @@ func serveWatched(t *testing.T, address string, interval time.Duration) (*httpte
 	return server, tr
 }
 
-// await waits until the watch has found what is wanted.
+// await waits until the watch meets the condition.
 func await(t *testing.T, tr *tracker.Tracker, what string, condition func(*tracker.Watched) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(tr.Watched()); time.Sleep(time.Millisecond) {
@@ -60,7 +61,7 @@ func await(t *testing.T, tr *tracker.Tracker, what string, condition func(*track
 	}
 }
 
-// document is the OpenAPI file.
+// document is the parsed OpenAPI file.
 type document struct{ root map[string]any }
 
 func readDocument(t *testing.T) document {
@@ -76,7 +77,7 @@ func readDocument(t *testing.T) document {
 	return d
 }
 
-// at follows keys through the document.
+// at returns the value at a path of keys in the document.
 func (d document) at(keys ...string) any {
 	var v any = d.root
 	for _, key := range keys {
@@ -85,8 +86,8 @@ func (d document) at(keys ...string) any {
 	return v
 }
 
-// check returns what is wrong with a value by its schema, of which it knows what
-// the file uses.
+// check returns the differences between a value and its schema. It supports only the
+// parts of JSON Schema that the file uses.
 func (d document) check(schema, value any, path string) []string {
 	s := schema.(map[string]any)
 	for key := range s {
@@ -165,7 +166,7 @@ func typeOf(value any) string {
 	}
 }
 
-// TestOpenAPI holds the file to what a tracker answers in all kinds of states.
+// TestOpenAPI checks answers in all states against the OpenAPI file.
 func TestOpenAPI(t *testing.T) {
 	d := readDocument(t)
 	paths := d.at("paths").(map[string]any)
@@ -225,7 +226,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// answer gets a JSON answer.
+// answer returns a decoded JSON answer.
 func answer[T any](t *testing.T, url string) T {
 	t.Helper()
 	_, text := get(t, url)
@@ -243,7 +244,7 @@ type nowAnswer struct {
 	State                  string
 }
 
-// TestNow reads the instant of a clock that is wrong by 250 ms.
+// TestNow checks /api/v1/now for a clock that is 250 ms off.
 func TestNow(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	server, tr := serveWatched(t, d.Address, 100*time.Millisecond)
@@ -278,18 +279,18 @@ type historyAnswer struct {
 	State    []string
 	Bound    []*float64            `json:"bound_seconds"`
 	Observed []float64             `json:"observed_seconds"`
-	Without  []float64             `json:"without_bound_seconds"`
+	Without  []float64             `json:"unbounded_seconds"`
 	Terms    map[string][]*float64 `json:"bound_terms_seconds"`
 }
 
-// TestHistory reads the same samples in rows, in steps, and in parts.
+// TestHistory reads the same samples as rows, as steps, and in parts.
 func TestHistory(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server, tr := serveWatched(t, d.Address, 20*time.Millisecond)
 	await(t, tr, "samples", func(w *tracker.Watched) bool { return w.Samples >= 20 })
 	d.Kill()
 	await(t, tr, "chronyd's end", func(w *tracker.Watched) bool { return w.Events[tracker.StateChanged] > 0 })
-	tr.Close() // nothing is added any more
+	tr.Close() // no more samples are added
 
 	all := answer[historyAnswer](t, server.URL+"/api/v1/history")
 	if n := len(all.Time); uint64(n) != tr.Watched().Samples || all.Step != nil || len(all.Bound) != n || len(all.State) != n || len(all.Terms["delay"]) != n {
@@ -349,7 +350,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestCompressed asks for the history as browsers do, and as nobody does.
+// TestCompressed requests the history with usual and unusual Accept-Encoding headers.
 func TestCompressed(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server, tr := serveWatched(t, d.Address, 10*time.Millisecond)
@@ -379,9 +380,9 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestManyReaders has a hundred readers of everything and ten scrapers at once: the
-// watch must miss no tick for them. A busy machine may have other reasons to, so it
-// is tried again.
+// TestManyReaders runs a hundred readers and ten scrapers at once. The watch must not
+// miss a sample because of them. A busy machine can miss one anyway, so the test tries
+// again.
 func TestManyReaders(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server, tr := serveWatched(t, d.Address, time.Second)
@@ -407,8 +408,8 @@ func TestManyReaders(t *testing.T) {
 	}
 }
 
-// readAll has somebody read each of the URLs several times a second until it is
-// enough, and returns how often they did.
+// readAll reads each of the URLs several times a second until it is told to stop. It
+// returns the number of reads.
 func readAll(t *testing.T, urls []string, enough func() bool) int64 {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: len(urls)}}
 	defer client.CloseIdleConnections()

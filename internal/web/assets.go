@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// assets are what the page is made of, beside its words.
+// assets are the static files of the page.
 //
 //go:embed page
 var assets embed.FS
 
-// assetFiles are served under /-/, where no flag can put anything else.
+// assetFiles are served under /-/. No flag can put another handler there.
 var assetFiles = []struct{ name, file, contentType string }{
 	{"page.css", "page.css", "text/css; charset=utf-8"},
 	{"page.js", "page.js", "text/javascript; charset=utf-8"},
@@ -38,8 +38,8 @@ func registerAssets(mux *http.ServeMux) {
 	}
 }
 
-// newAsset serves a file that stays as it is while the program runs. Browsers keep
-// it, and ask whether it is still the same.
+// newAsset serves a file that does not change while the program runs. Browsers cache
+// it and check whether it is current.
 func newAsset(text []byte, contentType string) http.Handler {
 	hash := sha256.Sum256(text)
 	tag := hex.EncodeToString(hash[:8])

@@ -1,41 +1,13 @@
 package web
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
-
-// Within says how far off a clock can be or, as an error, why it can be off by more
-// than the limit. One without a bound always can be, however high the limit.
-func Within(s Status, limit time.Duration) (verdict string, err error) {
-	switch verdict := lowerFirst(s.Verdict()); {
-	case s.Bound == nil:
-		return "", errors.New(verdict)
-	case *s.Bound > limit.Seconds():
-		return "", fmt.Errorf("the clock can be %s off, more than %s%s", seconds(*s.Bound), seconds(limit.Seconds()), s.doubt())
-	default:
-		return verdict, nil
-	}
-}
-
-// doubt says, after a semicolon, that the clock is contradicted.
-func (s Status) doubt() string {
-	if s.State != clockerror.Contradicted {
-		return ""
-	}
-	return "; " + stateNotes[s.State]
-}
-
-// lowerFirst makes a sentence's text one that follows a colon: without its capital
-// letter and full stop.
-func lowerFirst(sentence string) string {
-	return string(sentence[0]|0x20) + sentence[1:len(sentence)-1]
-}
 
 // serveReady says whether chronyd answers now and, with ?max_error=10ms, whether the
 // clock is at most that far off: for whatever must not start before it is.
@@ -47,6 +19,7 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	snapshot := t.Judge(r.Context())
+	w.Header().Set(status.Header, snapshot.Estimate.State.String())
 	if err := snapshot.Err; err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 		return
@@ -55,7 +28,7 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 		fmt.Fprintln(w, "ready")
 		return
 	}
-	verdict, err := Within(NewStatus(snapshot), limit)
+	verdict, err := status.New(snapshot).Within(limit)
 	if err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v", err), http.StatusServiceUnavailable)
 		return
@@ -63,13 +36,13 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	fmt.Fprintln(w, "ready:", verdict)
 }
 
-// maxError returns what the request asks for; zero if it does not care. A gate that
-// was misspelt must not stand open.
+// maxError returns the limit in the request, or 0 if there is none. Unknown
+// parameters are errors, so that a typo does not disable the check.
 func maxError(r *http.Request) (time.Duration, error) {
 	query := r.URL.Query()
 	for name := range query {
 		if name != "max_error" {
-			return 0, fmt.Errorf("unknown parameter %q: there is max_error, such as max_error=10ms", name)
+			return 0, fmt.Errorf("unknown parameter %q: use max_error, such as max_error=10ms", name)
 		}
 	}
 	if !query.Has("max_error") {

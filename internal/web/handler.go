@@ -7,15 +7,14 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// Config says what is served beside the page.
+// Config configures the handlers.
 type Config struct {
-	Version string       // of the program
-	Metrics string       // the path of the metrics; if it is /, there is no page
-	Handler http.Handler // of the metrics
+	Version string       // version of the program
+	Metrics string       // path of the metrics; if it is /, there is no page
+	Handler http.Handler // handler of the metrics
 }
 
-// Register adds the page at /, the metrics, the two health checks and the API to a
-// server.
+// Register adds the page at /, the metrics, the health checks and the API to mux.
 func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 	if config.Metrics == "/" {
 		mux.Handle("GET /{$}", config.Handler)
@@ -24,8 +23,8 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
 		registerAssets(mux)
 	}
-	// Healthy means that this process lives; chronyd's death is no reason to
-	// restart it.
+	// Healthy only means that this process runs. A dead chronyd must not cause a
+	// restart of it.
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "healthy")
 	})

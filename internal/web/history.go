@@ -11,29 +11,31 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A history is a table by columns: one row for each sample or, with a step, for
-// each step. Where there is no bound its numbers are null.
+// A history is a table by columns. It has one row for each sample or, with a step, for
+// each step. The numbers of a row without a bound are null.
 type history struct {
 	Step     *float64    `json:"step_seconds"`
 	Time     []time.Time `json:"time"`
 	Observed []float64   `json:"observed_seconds"`
-	Without  []float64   `json:"without_bound_seconds"`
+	Without  []float64   `json:"unbounded_seconds"`
 	State    []string    `json:"state"`
 	Bound    column      `json:"bound_seconds"`
 	Error    column      `json:"error_seconds"`
 
-	// Of the sample with the largest bound.
+	// Values of the sample with the largest bound.
 	Offset column            `json:"offset_seconds"`
 	Terms  map[string]column `json:"bound_terms_seconds"`
 }
 
-// A column holds numbers of which an infinite one means that there is none.
+// A column holds numbers. An infinite number or NaN means a missing value.
 type column []float64
 
-// MarshalJSON writes numbers with the seven digits that the history has of them.
+// MarshalJSON writes numbers with seven digits, as stored in the history, and missing
+// values as null.
 func (c column) MarshalJSON() ([]byte, error) {
 	text := make([]byte, 0, 2+12*len(c))
 	text = append(text, '[')
@@ -50,20 +52,20 @@ func (c column) MarshalJSON() ([]byte, error) {
 	return append(text, ']'), nil
 }
 
-// A row is what the samples of one step say together. Averages would hide what is
-// looked for here: it is the largest bound and the worst state.
+// A row summarizes the samples of one step by the largest bound and the worst state.
+// Averages would hide peaks.
 type row struct {
 	at       time.Time
 	samples  int
-	state    clockerror.State // the least trustworthy: the states stand in that order
-	largest  tracker.Sample   // of those with a bound, the one with the largest
-	bounds   int              // how many have a bound
+	state    clockerror.State // the worst; states are ordered from best to worst
+	largest  tracker.Sample   // the sample with the largest bound
+	bounds   int              // number of samples with a bound
 	error    float64
 	observed float64
 	without  float64
 }
 
-// add takes in a sample that stands for so many seconds of the row.
+// add adds a sample that covers this many seconds of the row.
 func (r *row) add(s tracker.Sample, seconds float64) {
 	r.samples++
 	r.state = max(r.state, s.State)
@@ -80,7 +82,7 @@ func (r *row) add(s tracker.Sample, seconds float64) {
 }
 
 func (h *history) add(r *row) {
-	state, none := unobserved, math.Inf(1)
+	state, none := status.Unobserved, math.Inf(1)
 	if r.samples > 0 {
 		state = r.state.String()
 	}
@@ -102,7 +104,7 @@ func (h *history) add(r *row) {
 	}
 }
 
-// queryHistory answers ?start=&end=&step=, all of which may be missing.
+// queryHistory answers ?start=&end=&step=. All parameters are optional.
 func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[tracker.Sample]) (*history, error) {
 	start, err := parseTime(query.Get("start"), time.Time{})
 	if err != nil {
@@ -124,7 +126,7 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 	if step == 0 {
 		for s := range samples(start, end) {
 			if len(h.Time) == mostRows {
-				return nil, fmt.Errorf("there are more than %d samples: choose a step or less time", mostRows)
+				return nil, fmt.Errorf("there are more than %d samples: set step, or a shorter time", mostRows)
 			}
 			r := row{at: s.At}
 			r.add(s, s.Seconds)
@@ -141,13 +143,13 @@ func queryHistory(query url.Values, samples func(start, end time.Time) iter.Seq[
 	return h, err
 }
 
-// mostRows bounds what is answered for a long history, and where the clock was set
+// mostRows limits the number of rows for a long history, and for a clock that was set
 // by years.
 const mostRows = 11_000
 
-// rowsOf puts samples together, by steps that begin at multiples of the step since
-// 1970. A sample is in all steps that it stands for a part of. Steps without a
-// sample are rows, too.
+// rowsOf groups samples by steps. Steps begin at multiples of the step since 1970. A
+// sample is in all steps that it covers a part of. Steps without a sample have a row
+// too.
 func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
 	if len(samples) == 0 {
 		return nil, nil
@@ -158,7 +160,7 @@ func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
 		first, last = min(first, begin), max(last, end)
 	}
 	if last-first >= mostRows {
-		return nil, fmt.Errorf("step: it would make %d rows, and %d is the most; choose a longer step or less time", last-first+1, mostRows)
+		return nil, fmt.Errorf("step: the result has %d rows, and the maximum is %d: set a longer step, or a shorter time", last-first+1, mostRows)
 	}
 	rows := make([]row, last-first+1)
 	for i := range rows {
@@ -175,20 +177,20 @@ func rowsOf(samples []tracker.Sample, step time.Duration) ([]row, error) {
 	return rows, nil
 }
 
-// stepsOf returns the numbers of the first and the last step that a sample stands for
-// a part of.
+// stepsOf returns the numbers of the first and the last step that a sample covers a
+// part of.
 func stepsOf(s tracker.Sample, step time.Duration) (first, last int64) {
 	end := s.At.UnixNano()
 	first, last = (end-nanoseconds(s))/int64(step), end/int64(step)
 	if last > first && end%int64(step) == 0 {
-		last-- // it ends where that step begins
+		last-- // the sample ends where that step begins
 	}
 	return first, last
 }
 
 func nanoseconds(s tracker.Sample) int64 { return int64(s.Seconds * 1e9) }
 
-// parseTime understands RFC 3339 and seconds since 1970.
+// parseTime parses RFC 3339, or seconds since 1970.
 func parseTime(text string, missing time.Time) (time.Time, error) {
 	if text == "" {
 		return missing, nil
@@ -205,8 +207,8 @@ func parseTime(text string, missing time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// parseStep understands 1m30s and seconds. Without a step, samples are not put
-// together.
+// parseStep parses a duration such as 1m30s, or seconds. It returns 0 for an empty
+// text.
 func parseStep(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil

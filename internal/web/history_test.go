@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// TestRows puts samples together: the spike and the worst state of a step remain,
-// and a step that nobody has seen is there as well.
+// TestRows groups samples by steps. The peak and the worst state of a step must
+// remain, and a step without samples must have a row.
 func TestRows(t *testing.T) {
 	begin := time.Date(2026, 11, 2, 3, 4, 0, 0, time.UTC)
 	sample := func(second float64, bound float64, state clockerror.State) tracker.Sample {
@@ -55,13 +56,13 @@ func TestRows(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 
-	// Half a second is half of a sample: nobody was absent.
+	// Half a second is half of a sample, so no time is unobserved.
 	if h, err := queryHistory(url.Values{"step": {"0.5"}}, func(start, end time.Time) iter.Seq[tracker.Sample] { return slices.Values(all[:2]) }); err != nil ||
-		len(h.Time) != 4 || slices.Contains(h.State, unobserved) || h.Observed[3] != 0.5 || h.Bound[3] != 0.2 || h.Bound[1] != 0.001 {
+		len(h.Time) != 4 || slices.Contains(h.State, status.Unobserved) || h.Observed[3] != 0.5 || h.Bound[3] != 0.2 || h.Bound[1] != 0.001 {
 		t.Errorf("%v, %+v", err, h)
 	}
 
-	// Somebody has set the clock back, and by years.
+	// The clock was set back by years.
 	all = append(all, sample(5, 0.3, clockerror.Synchronized))
 	if h, err = queryHistory(url.Values{"step": {"10s"}}, samples); err != nil || h.Bound[0] != 0.3 {
 		t.Errorf("%v, %+v", err, h)
@@ -76,7 +77,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestColumn writes as many digits as there are.
+// TestColumn checks the number of digits.
 func TestColumn(t *testing.T) {
 	text, err := column{float64(float32(0.2)), math.Inf(1), 0, 1e-9, math.NaN()}.MarshalJSON()
 	if got := string(text); err != nil || got != "[0.2,null,0,1e-09,null]" {

@@ -3,16 +3,13 @@ package web
 import (
 	"bytes"
 	_ "embed"
-	"fmt"
 	"html/template"
-	"math"
-	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -20,29 +17,31 @@ import (
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"seconds": seconds,
-	"signed":  signed,
-	"length":  length,
-	"clock":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"seconds": status.Seconds,
+	"signed":  status.Signed,
+	"length":  status.Duration,
+	"clock":   status.Clock,
+
+	"boundNote": func() string { return status.BoundNote },
+	"machine":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 }).Parse(pageText))
 
-// policy lets the page load what this program serves, and nothing else.
+// policy allows the page to load only files from this program.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// A page is what page.html shows. The script fetches it again and again, and puts
-// what has changed in the place of what was there: so all words are made here, and
-// are the same without the script.
+// A page is the data of page.html. The script fetches the page periodically and
+// replaces the changed parts. So all text is made here, and the page also works
+// without the script.
 type page struct {
-	apiStatus
+	status.Full
 	Config
-	events []tracker.Event
+	events []status.Event
 }
 
 func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, config Config) {
 	var b bytes.Buffer
-	p := page{newAPIStatus(t.Snapshot(r.Context())), config, t.Events()}
+	p := page{status.NewFull(t.Snapshot(r.Context())), config, status.NewEvents(t).Events}
 	if err := pageTemplate.Execute(&b, &p); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -55,178 +54,15 @@ func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, confi
 	writeCompressed(w, r, "text/html; charset=utf-8", b.Bytes())
 }
 
-// MetricsLink is relative, so that it works behind a proxy.
+// MetricsLink is a relative link, so that it works behind a proxy.
 func (p *page) MetricsLink() string { return strings.TrimPrefix(p.Metrics, "/") }
-
-// Class is the verdict's colour.
-func (p *page) Class() string {
-	switch {
-	case p.Bound == nil:
-		return "none"
-	case p.State != clockerror.Synchronized, p.Untraced, p.Approximate:
-		return "doubt"
-	default:
-		return "good"
-	}
-}
-
-// StateRow says for how long the state has lasted, if the watch has seen it too.
-func (p *page) StateRow() Row {
-	row := p.boundRows()[0]
-	if w := p.Watch; w != nil && w.StateSince != nil && w.state == p.State {
-		row.Value += " for " + length(p.Time.Sub(*w.StateSince).Seconds())
-	}
-	return row
-}
-
-// Facts are what else there is to know of the clock.
-func (p *page) Facts() []Row { return append([]Row{p.StateRow()}, p.factRows()...) }
-
-// BoundNote says what the bound is.
-func (p *page) BoundNote() string { return boundNote }
-
-// A Term is a part of the bound, and of a bar of 100 that shows all of them.
-type Term struct {
-	Row
-	Start, Size float64
-}
-
-// Parts are the terms of the bound, in proportion.
-func (p *page) Parts() []Term {
-	if p.Terms == nil {
-		return nil
-	}
-	var parts []Term
-	start, rows := 0.0, p.termRows()
-	for _, seconds := range p.Terms.All() {
-		size := 0.0
-		if *p.Bound > 0 {
-			size = 100 * min(1, seconds/(*p.Bound))
-		}
-		parts = append(parts, Term{rows[len(parts)], start, size})
-		start += size
-	}
-	return parts
-}
-
-// Percent is the part's size in words.
-func (t Term) Percent() string {
-	if t.Size > 0 && t.Size < 1 {
-		return "< 1 %"
-	}
-	return fmt.Sprintf("%.0f %%", t.Size)
-}
-
-// ReportRows are what this connection reads, and what would open the rest.
-func (p *page) ReportRows() []Row { return p.Chronyd.reportRows() }
-
-// A Poll is whether one of a source's last polls was answered.
-type Poll struct {
-	X        int // in the drawing
-	Answered bool
-}
-
-// Polls are the last eight polls, the latest at the end.
-func (s ListedSource) Polls() []Poll {
-	const width = 6
-	polls := make([]Poll, 8)
-	for i := range polls {
-		polls[i] = Poll{i * width, s.Reach&(1<<(7-i)) != 0}
-	}
-	return polls
-}
-
-// Answered counts them.
-func (s ListedSource) Answered() int { return bits.OnesCount8(s.Reach) }
-
-// OtherName is the name in chrony.conf, if it is not the address.
-func (s ListedSource) OtherName() string {
-	if s.Configured == nil || *s.Configured == s.Name {
-		return ""
-	}
-	return *s.Configured
-}
-
-// VerdictOrState is chronyd's verdict or, where it is not told, the state.
-func (s ListedSource) VerdictOrState() string {
-	if s.Verdict != nil {
-		return strings.ReplaceAll(*s.Verdict, "_", " ")
-	}
-	return s.State
-}
-
-// EventCount grows with each event.
-func (p *page) EventCount() (n uint64) {
-	if p.Watch != nil {
-		n = p.Watch.eventCount
-	}
-	return n
-}
 
 // shownEvents is how many the table has; the plot marks all.
 const shownEvents = 10
 
 // Events are the latest ones, the latest first.
-func (p *page) Events() []EventRow {
-	latest := p.events[max(0, len(p.events)-shownEvents):]
-	rows := make([]EventRow, 0, len(latest))
-	for _, e := range slices.Backward(latest) {
-		rows = append(rows, EventRow{e.At, eventText(e)})
-	}
-	return rows
-}
-
-// An EventRow tells an event.
-type EventRow struct {
-	Time time.Time
-	Text string
-}
-
-func eventText(e tracker.Event) string {
-	switch e.Kind {
-	case tracker.ClockStepped:
-		return "the clock was stepped by " + signed(e.Seconds)
-	case tracker.Suspended:
-		return "the machine was suspended for " + length(e.Seconds)
-	}
-	if e.From == "" {
-		return e.Kind.String()
-	}
-	return fmt.Sprintf("%v: from %s to %s", e.Kind, e.From, e.To)
-}
-
-// Kept is how much of the time an objective was kept, rounded down.
-func (o objective) Kept() string {
-	if o.Total == 0 {
-		return "not yet known"
-	}
-	const digits = 1e3
-	return fmt.Sprintf("%.6g %%", math.Floor(100*digits*o.Good/o.Total)/digits)
-}
-
-// signed is like seconds, for what may lie on both sides.
-func signed(v float64) string {
-	if v < 0 {
-		return "−" + seconds(-v)
-	}
-	return "+" + seconds(v)
-}
-
-// length writes how long something took, with its two largest units.
-func length(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	days, hours := d/(24*time.Hour), d/time.Hour%24
-	minutes, whole := d/time.Minute%60, d/time.Second%60
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%d d %d h", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	case minutes > 0:
-		return fmt.Sprintf("%d min %d s", minutes, whole)
-	case d >= time.Second:
-		return fmt.Sprintf("%d s", whole)
-	default:
-		return seconds(max(0, s))
-	}
+func (p *page) Events() []status.Event {
+	latest := slices.Clone(p.events[max(0, len(p.events)-shownEvents):])
+	slices.Reverse(latest)
+	return latest
 }

@@ -72,7 +72,7 @@ type image struct {
 
 func archive(args []string) error {
 	flags := flag.NewFlagSet("archive", flag.ContinueOnError)
-	reference := flags.String("name", "chrony-tracker:latest", "what the image is called where it is loaded")
+	reference := flags.String("name", "", "of the image where it is loaded: registry/name:tag")
 	version := flags.String("version", "", "of the program")
 	revision := flags.String("revision", "", "of the source")
 	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")

@@ -8,10 +8,10 @@ type (
 	list   = []any
 )
 
-// docs is where the links of the panels lead.
+// docs is the base URL of the panels' links.
 const docs = "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/"
 
-// A dashboard is what Grafana calls so, without what all have in common.
+// A dashboard is a Grafana dashboard, without what all dashboards share.
 type dashboard struct {
 	uid, title, about string
 	variables         []object
@@ -24,25 +24,25 @@ type section struct {
 	panels []panel
 }
 
-// A panel is one picture, and what it takes to understand it.
+// A panel is one graph, table or number, with its explanation.
 type panel struct {
 	title, about  string
-	none          string // what is said where there is nothing to show
-	see           string // a page of the docs
-	kind          string // in Grafana's words
-	unit          string // in Grafana's words
-	width, height int    // of 24 columns; in rows of 30 pixels
+	none          string // the text if there is no data
+	see           string // a page of the docs that explains it
+	kind          string // Grafana's panel type
+	unit          string // Grafana's unit
+	width, height int    // in 24ths of the screen; in rows of 30 pixels
 	queries       []query
-	interval      string // the shortest between two points; by default that of the scrapes
+	interval      string // minimum time between two points; by default the scrape interval
 	options       object
 	custom        object // how values are drawn
-	defaults      object // of the fields, beside unit and custom
+	defaults      object // of the fields, in addition to unit and custom
 	overrides     []object
 	transform     []object
 }
 
-// A query is what Prometheus is asked. A table takes the instant at the end of the
-// range, a heatmap the buckets.
+// A query is a Prometheus query. A table takes the instant at the end of the range.
+// A heatmap takes the buckets.
 type query struct {
 	expr, legend   string
 	instant, table bool
@@ -126,8 +126,9 @@ func (p panel) model() object {
 	return model
 }
 
-// color has lines differ by their name, and all else by its value. By thresholds a
-// timeline would show between which of them a value is, and not the value's name.
+// color returns Grafana's color mode. Lines have a color by name, all other panels by
+// value. With thresholds, a timeline would show the threshold's range instead of the
+// value's name.
 func (p panel) color() string {
 	switch p.kind {
 	case "timeseries", "state-timeline":
@@ -173,7 +174,7 @@ var datasourceVariable = object{
 	"current": object{}, "hide": 0, "includeAll": false, "multi": false, "refresh": 1, "regex": "",
 }
 
-// clusterVariable stands for all series where there is no label cluster.
+// clusterVariable also matches series without the label cluster.
 var clusterVariable = object{
 	"name": "cluster", "label": "Cluster", "type": "query", "datasource": datasource,
 	"definition": clusterValues, "query": object{"query": clusterValues, "refId": "cluster"},
@@ -183,7 +184,7 @@ var clusterVariable = object{
 
 const clusterValues = "label_values(node:chrony_clock_error_bound_seconds:max, cluster)"
 
-// custom makes a variable with values to choose from; the first is the default.
+// custom returns a variable with these values. The first is the default.
 func custom(name, label string, values ...string) object {
 	var options list
 	for i, v := range values {
@@ -195,5 +196,5 @@ func custom(name, label string, values ...string) object {
 	}
 }
 
-// target is the share of the time in which clocks are to be within an objective.
+// target is the fraction of time in which clocks must be within an objective.
 func target() object { return custom("target", "Target", "0.999", "0.99", "0.995", "0.9995", "0.9999") }

@@ -5,64 +5,67 @@ import (
 	"strings"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// noBound says in words what else would be "∞ years".
+// noBound shows +Inf as text. Grafana would show "∞ years".
 var noBound = object{"type": "range", "options": object{"from": 1e300, "to": nil, "result": object{"text": "no bound", "color": "red", "index": 0}}}
 
 // states are those of a clock, from the best to the worst. The dashboards and the
 // recording rules number them in this order.
-var states = []tint{
-	{"synchronized", "green"},
-	{"holdover", "yellow"},
-	{"contradicted", pink},
-	{"local", "orange"},
-	{"unsynchronized", "red"},
-	{"unreachable", "purple"},
-}
+var states = func() (all []tint) {
+	colors := map[clockerror.State]string{
+		clockerror.Synchronized: "green", clockerror.Holdover: "yellow", clockerror.Contradicted: pink,
+		clockerror.Local: "orange", clockerror.Unsynchronized: "red", clockerror.Unreachable: "purple",
+	}
+	for _, state := range clockerror.States {
+		all = append(all, tint{state.String(), colors[state]})
+	}
+	return all
+}()
 
 // terms are those of the bound, in the order in which they are added up.
-var terms = []tint{
-	{"offset", "blue"},
-	{"delay", "purple"},
-	{"dispersion", "green"},
-	{"drift", "orange"},
-	{"reference", "yellow"},
-	{"disagreement", "red"},
-}
+var terms = func() (all []tint) {
+	colors := map[string]string{"offset": "blue", "delay": "purple", "dispersion": "green", "drift": "orange", "reference": "yellow", "disagreement": "red"}
+	for term := range (clockerror.Terms{}).All() {
+		all = append(all, tint{term, colors[term]})
+	}
+	return all
+}()
 
-// Colors that have no name in Grafana. Grey is for what is neither good nor bad.
+// Colors without a name in Grafana. Grey means neither good nor bad.
 const (
 	grey = "#808080"
 	pink = "#e0529c"
 )
 
-// nothing is a number for what no series tells, to be put into words: a count of 0
-// would be made up, a gap in a timeline could be overlooked, and a timeline without
-// a series is an error to Grafana.
+// nothing is the value if there is no series. It is mapped to a text. A count of 0
+// would be wrong, a gap in a timeline is easy to miss, and Grafana reports a timeline
+// without a series as an error.
 const (
 	nothing   = "-1"
 	orNothing = ` or vector(` + nothing + `)`
 )
 
-// inWords maps a number, or a label's value, to words and a colour.
+// inWords maps a number, or a label's value, to a text and a color.
 func inWords(value, text, color string) object {
 	return object{"type": "value", "options": object{value: object{"text": text, "color": color, "index": 0}}}
 }
 
-// stateNames maps the numbers to names and colours.
+// stateNames maps the numbers of the states to names and colors.
 func stateNames() list {
 	options := object{}
 	for i, s := range states {
 		options[strconv.Itoa(i)] = object{"text": s.name, "color": s.color, "index": i}
 	}
-	return list{object{"type": "value", "options": options}, inWords(nothing, "nothing known", "dark-red")}
+	return list{object{"type": "value", "options": options}, inWords(nothing, "no data", "dark-red")}
 }
 
-// A tint is the colour of what has a name.
+// A tint is a name and its color.
 type tint struct{ name, color string }
 
-// tints has each name look the same in all graphs.
+// tints gives each name the same color in all graphs.
 func tints(all ...tint) []object {
 	var overrides []object
 	for _, t := range all {
@@ -72,30 +75,24 @@ func tints(all ...tint) []object {
 }
 
 // stateTints are the colours of states, and of the time in which nobody looked.
-func stateTints() []object { return tints(append(states, tint{"unobserved", "dark-red"})...) }
+func stateTints() []object { return tints(append(states, tint{status.Unobserved, "dark-red"})...) }
 
 // selectionNames maps the values of chrony_sources_selection to names and colours.
 func selectionNames() list {
 	options := object{}
+	colors := map[status.Tone]string{status.OK: "green", status.Warning: "yellow", status.Bad: "red"}
 	for _, state := range chrony.SelectStates {
-		color := "yellow"
-		switch state.Name {
-		case "selected", "combined":
-			color = "green"
-		case "falseticker", "untrusted", "unsynchronized", "distant", "jittery":
-			color = "red"
-		}
-		options[strconv.Itoa(state.Code)] = object{"text": strings.ReplaceAll(state.Name, "_", " "), "color": color, "index": state.Code}
+		options[strconv.Itoa(state.Code)] = object{"text": strings.ReplaceAll(state.Name, "_", " "), "color": colors[status.SelectTone(state.State)], "index": state.Code}
 	}
-	return list{object{"type": "value", "options": options}, inWords(nothing, "not told", grey)}
+	return list{object{"type": "value", "options": options}, inWords(nothing, "not reported", grey)}
 }
 
-// troubles colours what chrony_exporter calls the states of sources that are not used.
+// troubles colors chrony_exporter's names for the states of unused sources.
 func troubles() list {
 	return list{inWords("falseticker", "falseticker", "red"), inWords("jittery", "jittery", "orange"), inWords("unreach", "unreach", "orange")}
 }
 
-// steps are thresholds: a colour, then pairs of a value and the colour from there.
+// steps returns thresholds: a base color, then pairs of a value and the color above it.
 func steps(base string, pairs ...any) object {
 	all := list{object{"color": base, "value": nil}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -108,7 +105,7 @@ func reduce(calculation string) object {
 	return object{"calcs": list{calculation}, "fields": "", "values": false}
 }
 
-// tile makes a single number of an instant.
+// tile makes a panel with a single current number.
 func tile(p panel, text string) panel {
 	p.kind, p.height = "stat", 4
 	for i := range p.queries {
@@ -125,19 +122,20 @@ func tile(p panel, text string) panel {
 var (
 	linear    = object{"type": "linear"}
 	logarithm = object{"type": "log", "log": 10}
-	fromOne   = object{"type": "symlog", "log": 10, "linearThreshold": 1} // a logarithm above 1
+	fromOne   = object{"type": "symlog", "log": 10, "linearThreshold": 1} // logarithmic above 1
 )
 
-// half is how wide a graph is that has its legend beside it. A narrower one has no
-// room there, and a wider one is to be compared with what is below it, which takes
-// the same axis of time.
+// half is the width of graphs with the legend on the right. Narrower graphs have no
+// room for it. Wider graphs are compared with the panel below, so both need the same
+// time axis.
 const half = columns / 2
 
-// lines makes a graph. A gap is drawn as one: it may be the worst moment of all.
+// lines makes a graph. It shows gaps, because a gap can be the worst moment.
 func lines(p panel, scale object) panel {
 	p.kind = "timeseries"
 	p.custom = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "auto", "spanNulls": false, "scaleDistribution": scale}
-	// A legend tells no latest value: it would be that of a series which ended long ago.
+	// The legend has no latest value, because it could be from a series that ended long
+	// ago.
 	legend := object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list{"max"}}
 	if p.width != half {
 		legend["displayMode"], legend["placement"], legend["calcs"] = "list", "bottom", list{}
@@ -146,21 +144,21 @@ func lines(p panel, scale object) panel {
 	return p
 }
 
-// fromZero has a graph begin at nought.
+// fromZero makes a graph start at 0.
 func fromZero(p panel) panel {
 	p.defaults = object{"min": 0}
 	return p
 }
 
-// shares makes a graph of shares, most of them small.
+// shares makes a graph of fractions, most of them small.
 func shares(p panel) panel {
 	p = fromZero(lines(p, linear))
 	p.custom["axisSoftMax"] = 0.01
 	return p
 }
 
-// areas makes a graph whose values are put on top of one another. They have no
-// lines: one of a value that is 0 would look like that of the sum.
+// areas makes a stacked graph. It has no lines, because the line of a value of 0 would
+// look like the line of the sum.
 func areas(p panel) panel {
 	p = fromZero(lines(p, linear))
 	p.custom["lineWidth"], p.custom["showPoints"] = 0, "never"
@@ -168,9 +166,9 @@ func areas(p panel) panel {
 	return p
 }
 
-// bars makes a graph of what happened in each interval. The intervals are as long as
-// $__rate_interval is where nodes are scraped each minute, so that neighbours overlap
-// by one scrape at most.
+// bars makes a graph of events in each interval. The intervals are as long as
+// $__rate_interval with one scrape per minute. So neighbors overlap by at most one
+// scrape.
 func bars(p panel) panel {
 	p = areas(p)
 	p.interval = "4m"
@@ -179,14 +177,14 @@ func bars(p panel) panel {
 	return p
 }
 
-// failures makes one of what should not happen.
+// failures makes a graph of events that should not happen.
 func failures(p panel) panel {
 	p = bars(p)
 	p.defaults["color"] = object{"mode": "shades", "fixedColor": "red"}
 	return p
 }
 
-// timeline shows which of the named values there was, and when.
+// timeline makes a panel that shows named values over time.
 func timeline(p panel, names list) panel {
 	p.kind = "state-timeline"
 	p.custom = object{"fillOpacity": 80, "lineWidth": 0, "spanNulls": false}
@@ -199,15 +197,15 @@ func timeline(p panel, names list) panel {
 	return p
 }
 
-// A column is a query's value in a table, or a label.
+// A column of a table is the value of a query, or a label.
 type column struct {
 	field, title string
 	properties   []object
 }
 
-// table shows instants side by side: one row for each set of labels that the
-// queries share. Where there is none, a row says so, in the last column of a label
-// that comes before the values: cells that are empty must not say it.
+// table shows the current values of several queries. It has one row for each set of
+// labels. Without data, one row has the text p.none, in the last label column before
+// the values: empty cells would be ambiguous.
 func table(p panel, columns ...column) panel {
 	p.kind = "table"
 	if p.none != "" {
@@ -246,10 +244,10 @@ func lastLabel(columns []column) string {
 	return label
 }
 
-// largestFirst has a table begin with the largest value of a column.
+// largestFirst sorts a table by a column, the largest value first.
 func largestFirst(p panel, by string) panel { return sorted(p, by, true) }
 
-// smallestFirst has it begin with the smallest.
+// smallestFirst sorts a table by a column, the smallest value first.
 func smallestFirst(p panel, by string) panel { return sorted(p, by, false) }
 
 func sorted(p panel, by string, descending bool) panel {
@@ -271,7 +269,7 @@ func dashed() object {
 	return property("custom.lineStyle", object{"fill": "dash", "dash": list{8, 8}})
 }
 
-// limit draws what a value should stay below.
+// limit returns the style of limits: dashed red lines.
 func limit() []object {
 	return []object{
 		dashed(),
@@ -282,8 +280,8 @@ func limit() []object {
 	}
 }
 
-// colored has a cell take the colour of its value. One without a value must not be
-// green, which is the base of thresholds that are not given.
+// colored colors a cell by its value. The thresholds must not have a green base, which
+// is Grafana's default: a cell without a value would be green.
 func colored(thresholds object) []object {
 	return []object{
 		property("custom.cellOptions", object{"type": "color-background", "mode": "basic"}),
@@ -291,13 +289,13 @@ func colored(thresholds object) []object {
 	}
 }
 
-// named has a cell take the name and the colour of its value.
+// named shows the name and the color of a cell's value.
 func named(names list) []object {
 	return append(colored(steps("transparent")), property("unit", "none"), property("mappings", names))
 }
 
-// toNode leads from a cell with a node's name to its dashboard. Two clusters may
-// have nodes of one name; without a cluster, that of the row is empty.
+// toNode links a node's name to its dashboard. It passes the cluster too, because two
+// clusters can have nodes with the same name.
 func toNode() object {
 	return property("links", list{object{"title": "Why", "url": "/d/chrony-tracker-node?${datasource:queryparam}&var-cluster=${__data.fields.Cluster}&var-node=${__value.raw}&${__url_time_range}"}})
 }

@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// of names the clusters that are chosen. It matches series without the label, too.
+// of selects the chosen clusters. It also matches series without the label.
 const of = `cluster=~"$cluster"`
 
-// bound is that of each node, +Inf included.
+// bound is the bound of each node, +Inf included.
 const bound = `node:chrony_clock_error_bound_seconds:max{` + of + `}`
 
-// worstTen takes a series for each node, and leaves those of the ten worst.
+// worstTen keeps the series of the ten worst nodes.
 func worstTen(expr string) string {
 	return expr + ` and on (cluster, node) topk(10, ` + bound + `)`
 }
 
-// perNode makes one series for each node of what two scrapers may have found.
+// perNode merges the series of several scrapers into one per node.
 func perNode(expr string) string { return `max by (cluster, node) (` + expr + `)` }
 
-// now takes a series as it is.
+// now returns the series unchanged.
 func now(series string) string { return series }
 
-// worst takes the largest value since the point before. In a graph of some hours the
-// points are further apart than the scrapes, and what was bad between them would not
-// be seen.
+// worst takes the largest value since the previous point. In a graph over hours, the
+// points are farther apart than the scrapes. Without it, the graph would miss short
+// peaks.
 func worst(series string) string { return `max_over_time(` + series + `[$__rate_interval])` }
 
-// code makes a number of the state of each node that the labels choose.
+// code returns the number of the state of each node that the labels select.
 func code(labels string, when func(series string) string) string {
 	var each []string
 	for i, s := range states {
@@ -36,7 +36,7 @@ func code(labels string, when func(series string) string) string {
 	return perNode(strings.Join(each, " or "))
 }
 
-// doubt is the same number, of the nodes that are not synchronized only.
+// doubt is the same number, but only for nodes that are not synchronized.
 func doubt(when func(series string) string) string {
 	return perNode(when(`node:chrony_clock_doubt:code{` + of + `}`))
 }
@@ -44,41 +44,41 @@ func doubt(when func(series string) string) string {
 func fleet() dashboard {
 	return dashboard{
 		uid: "chrony-tracker-fleet", title: "Clocks: fleet",
-		about:     "How wrong the clocks of all nodes can be, which one is worst, and why.",
+		about:     "How far off the clocks of all nodes can be, which one is worst, and why.",
 		variables: []object{target()},
 		sections: []section{
 			{"Now", fleetTiles()},
 			{"The worst nodes", []panel{worstNodes()}},
 			{"All nodes over time", []panel{allBounds(), knownBounds(), howManyInDoubt(), whichAreInDoubt()}},
-			{"Nodes that nobody watches", []panel{silentNodes()}},
+			{"Nodes without a tracker", []panel{silentNodes()}},
 		},
 	}
 }
 
-// boundColors say that a bound is known. Whether it is good, its share of the limit
-// tells.
+// boundColors show only whether a bound is known. "Limit used" shows whether it is
+// good.
 func boundColors() object { return object{"decimals": 2, "thresholds": steps("red", 0, "blue")} }
 
 func limitColors() object { return steps("red", 0, "green", 0.8, "orange", 1, "red") }
 
-// limitUsed is the bound of each node as a share of its tightest limit.
+// limitUsed is the bound of each node, divided by its smallest limit.
 func limitUsed(bound, labels string) string {
 	return perNode(bound + ` / on (cluster, node) group_right () node:chrony_objective_limit_seconds:max{` + labels + `}`)
 }
 
-// noRules is said where there should always be something.
-const noRules = "Nothing. Are the recording rules loaded?"
+// noRules is the text if a query that always has data has none.
+const noRules = "No data. Check that the recording rules are loaded."
 
-// whyUnknown tells why there may be nothing to say of objectives.
-const whyUnknown = "unknown: no objective is set (--objective), or nothing has been scraped for five minutes."
+// whyUnknown explains why the data on objectives can be missing.
+const whyUnknown = "unknown: no objective is set (--objective), or there were no scrapes for five minutes."
 
-// budgetLeft are the words and colours of an error budget.
+// budgetLeft returns the texts and colors of an error budget.
 func budgetLeft() object {
 	overspent := object{"type": "range", "options": object{"from": nil, "to": -1e-9, "result": object{"text": "overspent", "color": "red", "index": 0}}}
 	return object{"decimals": 0, "mappings": list{overspent}, "thresholds": steps(grey, -1e9, "red", 0, "orange", 0.5, "green")}
 }
 
-// overRange is the average of a series over the chosen range, if it has not ended.
+// overRange is the average of a series over the chosen range, if it still exists.
 func overRange(series string) string {
 	return `(avg_over_time(` + series + `[$__range]) and ` + series + `)`
 }
@@ -87,24 +87,24 @@ func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: boundColors(),
-			about:   "The node whose clock can be most wrong. No bound: nothing confirms its clock.",
+			about:   "The node whose clock can be farthest off. No bound: nothing confirms its clock.",
 			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
 			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitColors()},
-			about:   "The largest share that a bound is of its limit, an objective's or the rules' own. Above 100 %, a clock can be more wrong than it may.",
+			about:   "The largest bound of a node relative to its limit. The limit is an objective, or the default of the rules. Above 100 %, a clock can be farther off than its limit allows.",
 			queries: []query{{expr: `max(` + limitUsed(bound, of) + `)`}},
 		}, "value"),
 		tile(panel{
 			title: "Worst pair", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockPairApart.md", defaults: boundColors(),
-			about: "How far apart the clocks of two nodes of a cluster can be: the two largest bounds together. No bound: one of them can be wrong by any amount. " +
-				"Databases that compare their nodes stop at their limit.",
+			about: "How far apart the clocks of two nodes of a cluster can be: the sum of the two largest bounds. No bound: one of them can be off by any amount. " +
+				"Databases that compare clocks between nodes stop a node at their own limit.",
 			queries: []query{{expr: `max(` + bound + ` == +Inf and on (cluster) count by (cluster) (` + bound + `) > 1) or max(cluster:chrony_clock_pair_error_seconds:max{` + of + `})`}},
 		}, "value"),
 		tile(panel{
 			title: "Budget left", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
-			about: "The error budget: what is left of the time in which clocks may be outside of their objectives, over the chosen range, for the objective that is worst kept. " +
-				"Unknown clocks and missing trackers spend it, too. " + whyUnknown,
+			about: "The part of the error budget that is left over the chosen range, for the worst objective. The budget is the time in which clocks may be outside their objectives. " +
+				"Unknown clocks and missing trackers use it too. " + whyUnknown,
 			defaults: budgetLeft(),
 			queries:  []query{{expr: `min(1 - ` + overRange(`cluster:chrony_objective_bad:ratio_rate5m{`+of+`}`) + ` / (1 - $target))`}},
 		}, "value"),
@@ -121,10 +121,10 @@ func nodeCounts() panel {
 	return tile(panel{
 		title: "Nodes", width: 8, unit: "none", see: "reference/metrics.md",
 		defaults: object{"decimals": 0, "mappings": list{inWords(nothing, "?", grey)}},
-		about: "watched: with a tracker that was scraped within two minutes. bound: of whose clock it is known how wrong it can be. " +
-			"no bound: whose clock can be off by any amount, because chronyd follows no source or the clock itself, or does not answer. " +
-			"contradicted: whose clock is farther off than chronyd reports, as measurements show. " +
-			"silent: without a tracker, by kube_node_info. falsetickers: with a source that contradicts the others. ?: nothing is known.",
+		about: "watched: the tracker was scraped within two minutes. bound: the clock has a bound. " +
+			"no bound: the clock can be off by any amount, because chronyd follows no source or the clock itself, does not answer, or has no usable sample. " +
+			"contradicted: measurements show that the clock is farther off than chronyd reports. " +
+			"silent: kube_node_info has the node, but it has no tracker. falsetickers: a source contradicts the others. ?: unknown.",
 		queries: []query{
 			{expr: `count(` + bound + `)` + orNothing, legend: "watched"},
 			{expr: counted(`count(` + bound + ` < +Inf)`), legend: "bound"},
@@ -144,7 +144,7 @@ func nodeCounts() panel {
 	}, "value_and_name")
 }
 
-// worstNodes says of the ten worst why.
+// worstNodes shows why the ten worst nodes are bad.
 func worstNodes() panel {
 	queries := []query{
 		{expr: `topk(10, ` + bound + `)`},
@@ -167,10 +167,10 @@ func worstNodes() panel {
 		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term.name, nil})
 	}
 	return largestFirst(table(panel{
-		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "nothing known", see: "reference/metrics.md",
-		about: "The bound is the sum of its terms: offset (how far off the last sample found the clock, less what was slewed since), delay and dispersion (the error of that sample), " +
-			"drift (how far the clock may have moved since), reference (the error of the reference, as set), disagreement (what chrony's own terms or other sources demand beyond these). " +
-			"Without a bound there are no terms; the state says why. Limit used: the bound as a share of the tightest limit.",
+		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "no data", see: "reference/metrics.md",
+		about: "The bound is the sum of its terms. offset: the offset of the last sample, minus what was slewed since. delay and dispersion: the error of that sample. " +
+			"drift: possible drift since then. reference: the configured error of the reference. disagreement: what chrony's own terms or other sources add. " +
+			"Without a bound there are no terms, and the state shows why. Limit used: the bound relative to the smallest limit.",
 		queries: queries,
 	}, columns...), "Bound")
 }
@@ -178,8 +178,8 @@ func worstNodes() panel {
 func allBounds() panel {
 	return panel{
 		kind: "heatmap", title: "Bounds of all nodes", width: 12, height: 13, unit: "s", see: "background/watch.md",
-		about: "How many nodes had a bound in each interval, second by second: every sample counts, not only those at a scrape. The limits of the usual objectives are borders of the intervals. " +
-			"Nodes without a bound are in none: the states below tell how many.",
+		about: "Number of nodes with a bound in each interval. Every sample counts, not only those at a scrape. The limits of common objectives are borders of the intervals. " +
+			"Nodes without a bound are not shown: see the states below.",
 		queries: []query{{expr: `sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `})`, legend: "{{le}}", heatmap: true}},
 		custom:  object{"scaleDistribution": object{"type": "linear"}},
 		options: object{
@@ -197,8 +197,8 @@ func knownBounds() panel {
 		return `histogram_quantile(` + q + `, sum by (le) (cluster:chrony_clock_error_bound_distribution_seconds_bucket:rate5m{` + of + `}))`
 	}
 	return lines(panel{
-		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no bound is known: see the states below", see: "background/watch.md",
-		about: "The largest known bound, the one that 99 % of all samples of five minutes are below, and the one in the middle; these two are read off the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not in it: see the states below.",
+		title: "Known bounds, and the objectives", width: 12, height: 13, unit: "s", none: "no known bound: see the states below", see: "background/watch.md",
+		about: "The largest known bound, the 99th percentile and the median of all samples of five minutes. The percentiles are estimates from the intervals of the heatmap. Dashed: the limits. Nodes without a bound are not shown: see the states below.",
 		queries: []query{
 			{expr: `max(` + worst(`cluster:chrony_clock_error_bound_seconds:max{`+of+`}`) + `)`, legend: "largest"},
 			{expr: quantile("0.99"), legend: "99 %"},
@@ -209,7 +209,7 @@ func knownBounds() panel {
 	}, logarithm)
 }
 
-// nodes is how many nodes there are in some of the states.
+// nodes is the number of nodes in some of the states.
 func nodes(some string) string { return `sum(cluster:chrony_clock_nodes:count{` + of + some + `})` }
 
 const (
@@ -220,7 +220,7 @@ const (
 func howManyInDoubt() panel {
 	p := areas(panel{
 		title: "How many nodes are in doubt", width: 12, height: 8, unit: "none", none: noRules, see: "background/architecture.md#the-states",
-		about: "Nodes that are not synchronized, by state. Only those in holdover or contradicted have a bound. The others are in no graph of it.",
+		about: "Number of nodes that are not synchronized, by state. Only nodes in holdover or contradicted can have a bound. The graphs of bounds do not show the others.",
 		queries: []query{
 			{expr: `sum by (state) (cluster:chrony_clock_nodes:count{` + of + inDoubt + `})`, legend: "{{state}}"},
 			{expr: nodes(inDoubt) + ` or 0 * ` + nodes(""), legend: "all in doubt"},
@@ -236,7 +236,7 @@ func whichAreInDoubt() panel {
 	const more = "99"
 	return timeline(panel{
 		title: "Which nodes are in doubt", width: 12, height: 8, unit: "none", see: "runbooks/ClockErrorUnknown.md",
-		about: "When a node was not synchronized, and why; at most twenty at a time. A watched node that is not here was synchronized, unless the last row says that there are more.",
+		about: "When a node was not synchronized, and why. At most twenty nodes at a time are shown. All other watched nodes were synchronized, unless the last row shows that there are more.",
 		queries: []query{
 			{expr: `topk(20, ` + doubt(worst) + `)`, legend: "{{cluster}} {{node}}"},
 			{expr: more + ` * group(` + nodes(inDoubt) + ` > 20) or 0 * group(` + nodes(synchronized) + ` > 0) or (vector(` + nothing + `) unless ` + nodes("") + `)`, legend: "all others watched"},
@@ -249,9 +249,9 @@ func silentNodes() panel {
 		return `label_replace(topk(50, ` + nodes + `), "why", "` + text + `", "", "")`
 	}
 	return table(panel{
-		title: "Silent nodes", width: 24, height: 6, unit: "none", none: "None that kube_node_info knows, and none that was watched before", see: "runbooks/ClockTrackerMissing.md",
-		about: "Nodes that kube-state-metrics knows and that have no tracker, and nodes that had one when the chosen range began and are in no series now: silent, or gone. Fifty of each at most.",
+		title: "Silent nodes", width: 24, height: 6, unit: "none", none: "No node without a tracker is known", see: "runbooks/ClockTrackerMissing.md",
+		about: "Nodes in kube-state-metrics without a tracker. Also nodes that had a tracker at the start of the chosen range and have no series now: silent or deleted. At most fifty of each are shown.",
 		queries: []query{{expr: why(`node:chrony_tracker_missing:bool{`+of+`}`, "in Kubernetes, without a tracker") + ` or ` +
-			why(`group by (cluster, node) (`+bound+` offset $__range) unless on (cluster, node) `+bound, "watched when the range began, and not now")}},
+			why(`group by (cluster, node) (`+bound+` offset $__range) unless on (cluster, node) `+bound, "watched at the start of the range, not now")}},
 	}, column{"cluster", "Cluster", nil}, column{"node", "Node", []object{toNode()}}, column{"why", "Why", nil})
 }

@@ -1,5 +1,4 @@
-// Generate makes the Grafana dashboards: for those who import them, and for the
-// chart.
+// Generate writes the Grafana dashboards, for import and for the chart.
 //
 //	go run ./deploy/grafana/generate
 package main
@@ -14,7 +13,7 @@ import (
 )
 
 func main() {
-	root := flag.String("C", ".", "the repository's root")
+	root := flag.String("C", ".", "root of the repository")
 	flag.Parse()
 	if err := write(*root); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
@@ -22,7 +21,7 @@ func main() {
 	}
 }
 
-// dashboards are all there are, by the name of their file.
+// dashboards lists all dashboards by file name.
 var dashboards = []struct {
 	name string
 	make func() dashboard
@@ -32,7 +31,7 @@ var dashboards = []struct {
 	{"objectives", objectives},
 }
 
-// folders are where they go.
+// folders are the output folders.
 var folders = []string{"deploy/grafana", "deploy/helm/chrony-tracker/files/dashboards"}
 
 func write(root string) error {

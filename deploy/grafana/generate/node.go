@@ -1,15 +1,15 @@
 package main
 
-// one names the node that is chosen.
+// one selects the chosen node.
 const one = of + `,node="$node"`
 
-// raw is a metric of that node, one series whoever scrapes it.
+// raw is a metric of that node, as one series even with several scrapers.
 func raw(metric string) string { return `max(` + metric + `{` + one + `})` }
 
-// by is that for each value of the labels.
+// by is the same for each value of the labels.
 func by(labels, metric string) string { return `max by (` + labels + `) (` + metric + `{` + one + `})` }
 
-// growth is what was added in each interval.
+// growth is the increase in each interval.
 func growth(labels, metric string) string {
 	return `max by (` + labels + `) (increase(` + metric + `{` + one + `}[$__rate_interval]))`
 }
@@ -18,7 +18,7 @@ func node() dashboard {
 	const names = `label_values(chrony_clock_error_bound_seconds{` + of + `}, node)`
 	return dashboard{
 		uid: "chrony-tracker-node", title: "Clocks: node",
-		about: "How wrong the clock of one node can be, why, and what has happened to it.",
+		about: "How far off the clock of one node can be, why, and what happened to it.",
 		variables: []object{{
 			"name": "node", "label": "Node", "type": "query", "datasource": datasource,
 			"definition": names, "query": object{"query": names, "refId": "node"}, "current": object{},
@@ -26,7 +26,7 @@ func node() dashboard {
 		}},
 		sections: []section{
 			{"Now", nodeTiles()},
-			{"How wrong, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
+			{"The bound, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
 			{"Sources", nodeSources()},
 			{"How the clock runs", []panel{offsets(), frequencies(), skew()}},
 			{"What happened", []panel{events(), stepSizes(), stateShares()}},
@@ -39,12 +39,12 @@ func nodeTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Bound", width: 6, unit: "s", none: "unknown", see: "background/architecture.md#the-error-and-the-bound", defaults: boundColors(),
-			about:   "The clock is off by no more than this. No bound: nothing confirms the clock.",
+			about:   "The clock is at most this far off. No bound: nothing confirms the clock.",
 			queries: []query{{expr: raw("chrony_clock_error_bound_seconds")}},
 		}, "value"),
 		tile(panel{
 			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitColors()},
-			about:   "The bound as a share of its tightest limit, an objective's or the rules' own.",
+			about:   "The bound relative to its smallest limit. The limit is an objective, or the default of the rules.",
 			queries: []query{{expr: `max(` + limitUsed(perNode(`chrony_clock_error_bound_seconds{`+one+`}`), one) + `)`}},
 		}, "value"),
 		tile(panel{
@@ -60,14 +60,14 @@ func nodeTiles() []panel {
 		}, "value"),
 		tile(panel{
 			title: "Steps", width: 4, unit: "short", none: "unknown", see: "runbooks/ClockStepped.md", defaults: object{"decimals": 0, "thresholds": steps(grey, 0, "green", 1, "orange")},
-			about:   "How often the clock was set in the chosen range.",
+			about:   "Number of times the clock was set in the chosen range.",
 			queries: []query{{expr: `round(max(increase(chrony_clock_steps_total{` + one + `}[$__range])))`}},
 		}, "value"),
 	}
 }
 
-// stateOfNode also has a number for when there is nothing to tell it, whatever there
-// was before.
+// stateOfNode is the number of the node's state. It has a number for a missing state,
+// too.
 func stateOfNode(when func(series string) string) string {
 	return `max(` + code(one, when) + `) and ` + raw("chrony_clock_state") + orNothing
 }
@@ -75,9 +75,9 @@ func stateOfNode(when func(series string) string) string {
 func boundTerms() panel {
 	return areas(panel{
 		title: "The terms of the bound", width: 24, height: 10, unit: "s", none: "No bound: see the state below", see: "background/architecture.md#the-error-and-the-bound",
-		about: "Their sum is the bound. offset: how far off the last sample found the clock, less what was slewed since. delay, dispersion: the error of that sample. " +
-			"drift: how far the clock may have moved since that sample. reference: the error of the reference, as set. disagreement: what chrony's own terms or other sources demand beyond these. " +
-			"A gap is a time without a bound, not a calm one: see the state below. Dashed: the objectives' limits.",
+		about: "Their sum is the bound. offset: the offset of the last sample, minus what was slewed since. delay, dispersion: the error of that sample. " +
+			"drift: possible drift since that sample. reference: the configured error of the reference. disagreement: what chrony's own terms or other sources add. " +
+			"A gap means that there is no bound: see the state below. Dashed: the limits of the objectives.",
 		queries: []query{
 			{expr: by("term", "chrony_clock_error_bound_term_seconds"), legend: "{{term}}"},
 			{expr: `max by (objective) (node:chrony_objective_limit_seconds:max{` + one + `} < on () group_left () (10 * max(max_over_time(chrony_clock_error_bound_max_seconds{` + one + `}[$__range]))))`, legend: "limit: {{objective}}"},
@@ -89,7 +89,7 @@ func boundTerms() panel {
 func nodeState() panel {
 	return timeline(panel{
 		title: "States", width: 24, height: 4, unit: "none", see: "background/architecture.md#the-states",
-		about:   "Whether anything confirmed the clock. Each point shows the worst state since the point before, and of at least four scrapes.",
+		about:   "Whether anything confirmed the clock. Each point shows the worst state since the previous point, over at least four scrapes.",
 		queries: []query{{expr: stateOfNode(worst), legend: "state"}},
 	}, stateNames())
 }
@@ -98,8 +98,8 @@ func largestBounds() panel {
 	const truth = "simulated truth (demo)"
 	return lines(panel{
 		title: "Between the scrapes", width: 24, height: 9, unit: "s", none: "No bound: see the state above", see: "background/watch.md",
-		about: "The bound at each point, the largest since the point before and in the minute before that, though no scrape may have seen it, and the figure of Azure's chrony-tracker, which is no bound. Gaps: see the state above. " +
-			"The real error of a clock is known only in make demo, which simulates it.",
+		about: "bound: the bound at each point. largest: the largest bound since the previous point and in the minute before it, including samples between scrapes. " +
+			"chrony_clock_error_ms: the value of Azure's chrony-tracker, which is not a bound. In a gap there is no bound: see the state above. Only make demo knows the real error, because it simulates the clock.",
 		queries: []query{
 			{expr: raw("chrony_clock_error_bound_seconds") + ` < +Inf`, legend: "bound"},
 			{expr: `max(` + worst(`chrony_clock_error_bound_max_seconds{`+one+`,window="1m"}`) + `)`, legend: "largest"},
@@ -117,7 +117,7 @@ func nodeSources() []panel {
 	return []panel{
 		tile(panel{
 			title: "Source", width: 12, unit: "none", see: "reference/metrics.md", defaults: object{"thresholds": steps("blue")},
-			about: "What chronyd follows. A reference clock, such as PHC0, is that of the machine's host: the bound is relative to it. none: chronyd follows no source, or does not tell.",
+			about: "The source that chronyd follows. If it is a reference clock, such as PHC0 (the clock of the machine's host), the bound is relative to it. none: chronyd follows no source, or does not answer.",
 			queries: []query{{
 				expr: `max by (tracking_name) (chrony_tracking_info{` + one + `,tracking_name!=""}) or on () label_replace(` + there + `, "tracking_name", "none", "", "")` +
 					` or on () label_replace(vector(` + nothing + `), "tracking_name", "unknown", "", "")`,
@@ -126,13 +126,13 @@ func nodeSources() []panel {
 		}, "name"),
 		tile(panel{
 			title: "Sample age", width: 12, unit: "s", none: "none known", see: "background/architecture.md#the-states", defaults: object{"thresholds": steps("blue")},
-			about:   "How long ago the last sample was taken by which the clock was steered.",
+			about:   "Age of the last sample of the source that chronyd follows.",
 			queries: []query{{expr: raw("chrony_clock_sample_age_seconds")}},
 		}, "value"),
 		smallestFirst(table(panel{
-			title: "Sources", width: 24, height: 7, unit: "s", none: "none is told", see: "runbooks/ClockSourceSuspicious.md",
-			about: "What chronyd thinks of each source, how many of its last eight polls were answered, and by how much the clock is ahead of it, give or take the margin. " +
-				"The verdict is only there if chronyd tells it: over its socket, or by opencommands from 4.7 on.",
+			title: "Sources", width: 24, height: 7, unit: "s", none: "no source reported", see: "runbooks/ClockSourceSuspicious.md",
+			about: "State: the result of chronyd's source selection. Reach: the fraction of the last eight polls that were answered. Offset and margin: how far the clock is ahead of the source, and the error of that. " +
+				"The verdict needs chronyd's socket, or opencommands with chronyd 4.7 or later.",
 			queries: []query{
 				{expr: by(source+", source_state", "chrony_sources_state_info")},
 				bySource("chrony_sources_selection"),
@@ -156,8 +156,8 @@ func nodeSources() []panel {
 			column{"Value #H", "Stratum", []object{property("unit", "none")}},
 		), "Reach"),
 		lines(panel{
-			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "No sample known", see: "reference/metrics.md",
-			about: "By how much the clock was ahead of each source at its last sample. Dashed: give or take the margin. Of two sources whose bands lie apart, one is wrong.",
+			title: "Offset of the sources, and its bounds", width: 12, height: 8, unit: "s", none: "No samples", see: "reference/metrics.md",
+			about: "How far the clock was ahead of each source at its last sample. Dashed: offset plus and minus the margin. If the bands of two sources do not overlap, one source is wrong.",
 			queries: []query{
 				{expr: by(source, offset), legend: "{{source_name}}"},
 				{expr: by(source, offset) + ` + ` + by(source, margin), legend: "{{source_name}} at most"},
@@ -166,15 +166,15 @@ func nodeSources() []panel {
 			overrides: []object{byQuery("B", dashed()), byQuery("C", dashed())},
 		}, linear),
 		areas(panel{
-			title: "Sources by state", width: 12, height: 8, unit: "none", none: "No source known", see: "runbooks/ClockSourceSuspicious.md",
-			about:   "How many sources are selected, combined with that one, good but not needed, jittery, falsetickers (they contradict the others), or not usable.",
+			title: "Sources by state", width: 12, height: 8, unit: "none", none: "No sources", see: "runbooks/ClockSourceSuspicious.md",
+			about:   "Number of sources by state. selectable: good, but not needed. falseticker: contradicts the others. nonselectable: not usable.",
 			queries: []query{{expr: by("state", "chrony_sources_by_state") + ` > 0`, legend: "{{state}}"}},
 			overrides: tints(tint{"selected", "green"}, tint{"combined", "light-green"}, tint{"selectable", "blue"},
 				tint{"nonselectable", "yellow"}, tint{"jittery", "orange"}, tint{"falseticker", "red"}),
 		}),
 		timeline(panel{
 			title: "Verdicts", width: 24, height: 6, unit: "none", see: "reference/metrics.md",
-			about:   "Whether chronyd would select a source, and why not. It is told over chronyd's socket, or by opencommands from 4.7 on.",
+			about:   "Whether chronyd would select a source, or why not. It needs chronyd's socket, or opencommands with chronyd 4.7 or later.",
 			queries: []query{{expr: by(source, "chrony_sources_selection") + ` or on () label_replace(vector(` + nothing + `), "source_name", "sources", "", "")`, legend: "{{source_name}}"}},
 		}, selectionNames()),
 	}
@@ -182,8 +182,8 @@ func nodeSources() []panel {
 
 func offsets() panel {
 	return lines(panel{
-		title: "Offset", width: 8, height: 8, unit: "s", none: "Nothing known", see: "reference/metrics.md",
-		about: "What is still to be corrected (above zero: the clock is behind), what the last update found (above zero: it was ahead), and the long-term average.",
+		title: "Offset", width: 8, height: 8, unit: "s", none: "No data", see: "reference/metrics.md",
+		about: "to be corrected: the offset left to slew. Positive if the clock is behind. last: the offset at the last update. Positive if the clock was ahead. average: the long-term average.",
 		queries: []query{
 			{expr: raw("chrony_tracking_system_time_seconds"), legend: "to be corrected"},
 			{expr: raw("chrony_tracking_last_offset_seconds"), legend: "last"},
@@ -195,7 +195,7 @@ func offsets() panel {
 func frequencies() panel {
 	return lines(panel{
 		title: "Frequency and steering", width: 8, height: 8, unit: "ppm", see: "background/watch.md",
-		about: "By how much the clock would gain, as chronyd says and corrects; what the kernel was told; and how the clock was really steered, slewing included. The last two are the first one's mirror, or somebody else steers, too.",
+		about: "gains: how fast the clock would gain time without chronyd. kernel: the correction that is set in the kernel. steered: the measured correction, including slewing. The last two mirror the first. If not, another program steers the clock too.",
 		queries: []query{
 			{expr: raw("chrony_tracking_frequency_ppms"), legend: "gains"},
 			{expr: `1e6 * ` + raw("chrony_clock_kernel_frequency_ratio"), legend: "kernel"},
@@ -206,8 +206,8 @@ func frequencies() panel {
 
 func skew() panel {
 	return lines(panel{
-		title: "Skew", width: 8, height: 8, unit: "ppm", none: "Nothing known", see: "reference/metrics.md",
-		about: "How uncertain the frequency is. Between two samples the bound grows by this and by --clock.max-wander. residual: how far the source's frequency is from the one in use.",
+		title: "Skew", width: 8, height: 8, unit: "ppm", none: "No data", see: "reference/metrics.md",
+		about: "skew: the error bound of the frequency. Between two samples, the bound of the clock grows by skew and --clock.max-wander. residual: the difference between the frequency of the source and the one in use.",
 		queries: []query{
 			{expr: raw("chrony_tracking_skew_ppms"), legend: "skew"},
 			{expr: `abs(` + raw("chrony_tracking_residual_frequency_ppms") + `)`, legend: "residual"},
@@ -217,24 +217,24 @@ func skew() panel {
 
 func events() panel {
 	return bars(panel{
-		title: "Events", width: 8, height: 8, unit: "short", none: "None counted", see: "background/watch.md#what-happens-to-the-clocks",
-		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last hundred with their times.",
+		title: "Events", width: 8, height: 8, unit: "short", none: "No events", see: "background/watch.md#what-happens-to-the-clocks",
+		about:   "Steps of the clock, suspensions of the machine, restarts of chronyd, changes of source, leap status and state. /api/v1/events of the tracker has the last 100 with their times.",
 		queries: []query{{expr: growth("event", "chrony_clock_events_total") + ` > 0`, legend: "{{event}}"}},
 	})
 }
 
 func stepSizes() panel {
 	return lines(panel{
-		title: "Last step", width: 8, height: 8, unit: "s", none: "No step known", see: "runbooks/ClockStepped.md",
-		about:   "By how much the clock was last set: above zero, forward.",
+		title: "Last step", width: 8, height: 8, unit: "s", none: "No steps", see: "runbooks/ClockStepped.md",
+		about:   "Size of the last step of the clock. Positive if it was set forward.",
 		queries: []query{{expr: raw("chrony_clock_last_step_seconds"), legend: "last step"}},
 	}, linear)
 }
 
 func stateShares() panel {
 	p := areas(panel{
-		title: "Share of the time in each state", width: 8, height: 8, unit: "percentunit", none: "Nothing known", see: "background/watch.md",
-		about:     "Of all time, second by second, also what no scrape has seen. unobserved: nobody looked, as the tracker or the machine was asleep.",
+		title: "Time in each state", width: 8, height: 8, unit: "percentunit", none: "No data", see: "background/watch.md",
+		about:     "Fraction of time in each state, including the time between scrapes. unobserved: no samples, because the tracker got no CPU time or the machine was suspended.",
 		queries:   []query{{expr: `max by (state) (rate(chrony_clock_state_seconds_total{` + one + `}[$__rate_interval])) > 0`, legend: "{{state}}"}},
 		overrides: stateTints(),
 	})
@@ -246,12 +246,12 @@ func trackerHealth() []panel {
 	return []panel{
 		lines(panel{
 			title: "Exchange with chronyd", width: 6, height: 7, unit: "s", see: "reference/metrics.md",
-			about:   "How long chronyd took to answer a scrape. It has a second (--chrony.timeout).",
+			about:   "How long chronyd took to answer a scrape. The timeout is 1 s by default (--chrony.timeout).",
 			queries: []query{{expr: raw("chrony_tracker_exchange_duration_seconds"), legend: "exchange"}},
 		}, logarithm),
 		failures(panel{
-			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", none: "None counted", see: "runbooks/ClockTrackerUnhealthy.md",
-			about: "What went wrong between the tracker and chronyd. None is as it should be.",
+			title: "Failures, dropped packets", width: 8, height: 7, unit: "short", none: "No failures", see: "runbooks/ClockTrackerUnhealthy.md",
+			about: "Failed exchanges with chronyd, and dropped packets. Normally there are none.",
 			queries: []query{
 				{expr: growth("reason", "chrony_tracker_exchange_failures_total") + ` > 0`, legend: "failed: {{reason}}"},
 				{expr: growth("reason", "chrony_tracker_dropped_packets_total") + ` > 0`, legend: "dropped: {{reason}}"},
@@ -259,12 +259,12 @@ func trackerHealth() []panel {
 		}),
 		fromZero(lines(panel{
 			title: "Samples a second", width: 5, height: 7, unit: "short", see: "background/watch.md",
-			about:   "One is usual (--sample.interval). Fewer: the tracker is starved.",
+			about:   "The default is one (--sample.interval). Fewer samples mean that the tracker gets too little CPU time.",
 			queries: []query{{expr: `max(rate(chrony_tracker_samples_total{` + one + `}[$__rate_interval]))`, legend: "samples"}},
 		}, linear)),
 		table(panel{
-			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None known", see: "reference/metrics.md",
-			about:   "What chronyd does not tell over this connection. Each costs its own series and no others. The tracker's page says how to get them.",
+			title: "Refused reports", width: 5, height: 7, unit: "none", none: "None", see: "reference/metrics.md",
+			about:   "Reports that chronyd refuses over this connection. Only their own series are missing. The tracker's page shows how to get them.",
 			queries: []query{{expr: by("report", "chrony_tracker_report_readable") + ` == 0`}},
 		}, column{"report", "Report", nil}),
 	}

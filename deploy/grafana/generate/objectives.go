@@ -1,11 +1,11 @@
 package main
 
-// held names the clusters and objectives that are chosen.
+// held selects the chosen clusters and objectives.
 const held = of + `,objective=~"$objective"`
 
 const bad = `cluster:chrony_objective_bad:ratio_rate5m{` + held + `}`
 
-// burn is how fast the budget is spent: at 1, what the target allows is just used up.
+// burn is the burn rate of the budget. At 1, the budget lasts exactly for the period.
 func burn(window string) string {
 	return `max by (objective) (avg_over_time(` + bad + `[` + window + `])) / (1 - $target)`
 }
@@ -14,7 +14,7 @@ func objectives() dashboard {
 	const names = `label_values(cluster:chrony_objective_limit_seconds:min{` + of + `}, objective)`
 	return dashboard{
 		uid: "chrony-tracker-objectives", title: "Clocks: objectives",
-		about: "For how much of the time the clocks were within their limits, how fast the error budget burns, and by whom.",
+		about: "How much of the time the clocks were within their limits, how fast the error budget burns, and which nodes use it.",
 		variables: []object{target(), {
 			"name": "objective", "label": "Objective", "type": "query", "datasource": datasource,
 			"definition": names, "query": object{"query": names, "refId": "objective"},
@@ -24,7 +24,7 @@ func objectives() dashboard {
 		sections: []section{
 			{"Over the chosen range", []panel{compliance(), budget(), limits()}},
 			{"Over time", []panel{badShare(), burnRates(), exceeded(), statesBeside()}},
-			{"Who", []panel{offenders()}},
+			{"Nodes", []panel{offenders()}},
 		},
 	}
 }
@@ -32,7 +32,7 @@ func objectives() dashboard {
 func compliance() panel {
 	return tile(panel{
 		title: "Kept", width: 10, unit: "percentunit", none: "unknown", see: "background/watch.md#objectives",
-		about:    "The share of the clocks' time that was within each objective. A clock of which nothing is known, and a node without a tracker, is not. Of several clusters, that of the one that keeps it worst. " + whyUnknown,
+		about:    "Fraction of time that the clocks were within each objective. Clocks without a bound and nodes without a tracker count as outside. With several clusters, the worst one is shown. " + whyUnknown,
 		defaults: object{"decimals": 3, "thresholds": steps(grey, 0, "red", 0.99, "orange", 0.999, "green")},
 		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + `)`, legend: "{{objective}}"}},
 	}, "value_and_name")
@@ -41,7 +41,7 @@ func compliance() panel {
 func budget() panel {
 	return tile(panel{
 		title: "Error budget left", width: 10, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
-		about:    "What is left of the time that the target allows to be outside of each objective, had the chosen range been the whole period. By how much it was overspent, the burn rate tells. " + whyUnknown,
+		about:    "The part of the error budget of each objective that is left, as if the chosen range were the whole period. If it is overspent, the burn rate shows by how much. " + whyUnknown,
 		defaults: budgetLeft(),
 		queries:  []query{{expr: `min by (objective) (1 - ` + overRange(bad) + ` / (1 - $target))`, legend: "{{objective}}"}},
 	}, "value_and_name")
@@ -50,7 +50,7 @@ func budget() panel {
 func limits() panel {
 	return tile(panel{
 		title: "Limits", width: 4, unit: "s", none: "unknown", see: "background/watch.md#objectives", defaults: object{"thresholds": steps("blue")},
-		about:   "What each objective allows: chrony_objective_limit_seconds, or the rules' own where none is set.",
+		about:   "The limit of each objective: chrony_objective_limit_seconds, or the default of the rules if no objective is set.",
 		queries: []query{{expr: `min by (objective) (cluster:chrony_objective_limit_seconds:min{` + held + `})`, legend: "{{objective}}"}},
 	}, "value_and_name")
 }
@@ -58,7 +58,7 @@ func limits() panel {
 func badShare() panel {
 	return shares(panel{
 		title: "Outside", width: 12, height: 9, unit: "percentunit", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
-		about:   "The share of the clocks' time that was outside of each objective, over five minutes. Unknown clocks and nodes without a tracker are in it.",
+		about:   "Fraction of time that the clocks were outside each objective, over five minutes. Clocks without a bound and nodes without a tracker count as outside.",
 		queries: []query{{expr: `max by (objective) (` + bad + `)`, legend: "{{objective}}"}},
 	})
 }
@@ -66,7 +66,7 @@ func badShare() panel {
 func burnRates() panel {
 	p := lines(panel{
 		title: "Burn rate", width: 12, height: 9, unit: "short", none: "unknown", see: "runbooks/ClockBudgetBurning.md",
-		about: "How many times faster than the target allows the budget is spent. Someone is called at 14.4 over an hour or 6 over six hours, and told at 1 over three days, while some clock is really too wrong.",
+		about: "How fast the budget burns, relative to the target. The critical alert fires above 14.4 over 1 h or 6 over 6 h, the warning above 1 over 3 days. Both also need a clock whose known bound exceeds its limit.",
 		queries: []query{
 			{expr: burn("1h"), legend: "{{objective}}, 1 h"},
 			{expr: burn("6h"), legend: "{{objective}}, 6 h"},
@@ -80,15 +80,15 @@ func burnRates() panel {
 
 func exceeded() panel {
 	return shares(panel{
-		title: "Clocks that are too wrong", width: 12, height: 8, unit: "percentunit", none: noRules, see: "runbooks/ClockErrorLarge.md",
-		about:   "The share of the clocks that had a bound within the last minute, but one above the limit. Those without a bound are not in it: see the states beside it.",
+		title: "Clocks above their limit", width: 12, height: 8, unit: "percentunit", none: noRules, see: "runbooks/ClockErrorLarge.md",
+		about:   "Fraction of the clocks that had a bound in the last minute, but one above the limit. Clocks without a bound do not count: see the next panel.",
 		queries: []query{{expr: `max by (objective) (cluster:chrony_objective_exceeded:ratio{` + held + `})`, legend: "{{objective}}"}},
 	})
 }
 
 func statesBeside() panel {
 	p := howManyInDoubt()
-	p.about = "What else spends the budget. Nodes that are not synchronized have no bound, or a large or growing one."
+	p.about = "Nodes that are not synchronized use the budget too. They have no bound, or a large or growing one."
 	return p
 }
 
@@ -97,7 +97,7 @@ func offenders() panel {
 	const most = `topk(10, 1 - avg_over_time(` + good + `[$__range]))`
 	return largestFirst(table(panel{
 		title: "Worst offenders", width: 24, height: 12, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md",
-		about: "The ten nodes that were outside of an objective for the largest share of the chosen range, with their bound and limit now. Nodes without a tracker spend the budget as well: the fleet's dashboard names them.",
+		about: "The ten nodes that were outside an objective for the largest part of the chosen range, with their current bound and limit. Nodes without a tracker use the budget too: see the fleet dashboard.",
 		queries: []query{
 			{expr: most},
 			{expr: `max by (cluster, node, objective) (node:chrony_objective_limit_seconds:max{` + held + `}) and on (cluster, node, objective) ` + most},

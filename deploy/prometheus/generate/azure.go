@@ -18,7 +18,7 @@ import (
 const (
 	ruleGroups   = "Microsoft.AlertsManagement/prometheusRuleGroups"
 	apiVersion   = "2023-03-01"
-	maxRules     = 20 // in one group
+	maxRules     = 20 // per group
 	resolveAfter = "PT10M"
 )
 
@@ -77,7 +77,7 @@ var queries = regexp.MustCompile(`{{ with printf [^}]*(}[^}]+)*\| query }}.*?{{ 
 
 func azure(r rule) (azureRule, error) {
 	if strings.Contains(r.Expr, "#") {
-		return azureRule{}, fmt.Errorf("%s%s: a comment in an expression would swallow the rest of it, which becomes one line", r.Alert, r.Record)
+		return azureRule{}, fmt.Errorf("%s%s: a comment in the expression would hide the rest of it, because the expression becomes one line", r.Alert, r.Record)
 	}
 	a := azureRule{Record: r.Record, Alert: r.Alert, Enabled: true, Expression: strings.Join(strings.Fields(r.Expr), " "), Labels: r.Labels, Annotations: r.Annotations}
 	if r.Alert == "" {
@@ -122,7 +122,7 @@ func arm(rules string, s settings) (string, error) {
 		}
 		return p
 	}
-	here, nobody, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
+	here, none, itsName := "[resourceGroup().location]", "", "[last(split(parameters('clusterId'), '/'))]"
 	var resources []object
 	for _, g := range groups {
 		var all []azureRule
@@ -157,7 +157,7 @@ func arm(rules string, s settings) (string, error) {
 			"location":      parameter("Where the rule groups are kept.", &here),
 			"workspaceId":   parameter("Resource id of the Azure Monitor workspace that has the metrics.", nil),
 			"clusterId":     parameter("Resource id of the AKS cluster that the rules are for.", nil),
-			"actionGroupId": parameter("Resource id of the action group to notify. Without it alerts notify nobody.", &nobody),
+			"actionGroupId": parameter("Resource id of the action group to notify. Without it alerts notify nobody.", &none),
 			"clusterName":   parameter("Value of the metrics' label cluster. The default is the name of the AKS cluster.", &itsName),
 		},
 		"variables": object{
@@ -169,7 +169,7 @@ func arm(rules string, s settings) (string, error) {
 
 type object = map[string]any
 
-// escapeARM keeps texts that begin with a bracket from being taken for code.
+// escapeARM escapes texts that begin with a bracket, which ARM would read as code.
 func escapeARM(r *azureRule) {
 	escape := func(s string) string {
 		if strings.HasPrefix(s, "[") {

@@ -1,6 +1,6 @@
-// Generate makes the rules of deploy/prometheus/rules.yaml in the forms that
+// Generate converts the rules of deploy/prometheus/rules.yaml to the formats that
 // people load: for Prometheus, for the Prometheus Operator, for Azure, and for the
-// chart. Without -print it writes the files of this repository.
+// chart. Without -print it writes the files in this repository.
 //
 //	go run ./deploy/prometheus/generate
 //	go run ./deploy/prometheus/generate -print arm -limit 0.01 >rules.json
@@ -26,10 +26,10 @@ func main() {
 	}
 }
 
-// A form is one way to load the rules.
+// A form is one format of the rules.
 type form struct {
 	name string
-	file string // from the repository's root
+	file string // relative to the repository's root
 	make func(rules string, s settings) (string, error)
 }
 
@@ -42,7 +42,7 @@ var forms = []form{
 
 const source = "deploy/prometheus/rules.yaml"
 
-// settings are what differs between those who load the rules.
+// settings are the values that users of the rules can choose.
 type settings struct {
 	limit, target float64
 	pairLimit     float64 // 0: twice the smallest limit of the cluster
@@ -88,17 +88,17 @@ func run(args []string) error {
 		}
 	}
 	if *which != "" && !slices.ContainsFunc(forms, func(f form) bool { return f.name == *which }) {
-		return errors.New("no form is called " + *which)
+		return errors.New("unknown form: " + *which)
 	}
 	return nil
 }
 
-const generated = "# Made from " + source + " by `make rules`. Do not change this file.\n"
+const generated = "# Generated from " + source + " by `make rules`. Do not edit.\n"
 
-// body is the source without the comment at its head.
+// body returns the source without the comment at its top.
 func body(rules string) string { return rules[strings.Index(rules, "groups:"):] }
 
-// chart leaves the settings open: they are the chart's values.
+// chart does not apply the settings. The chart's values set them.
 func chart(rules string, _ settings) (string, error) { return generated + body(rules), nil }
 
 func prometheus(rules string, s settings) (string, error) {
@@ -123,13 +123,13 @@ spec:
 	return object, nil
 }
 
-// The limit of two clocks where none is set. The chart has the same.
+// The default limit for a pair of clocks. The chart has the same text.
 const (
 	twiceSmallest      = "on (cluster) 2 * min by (cluster) (node:chrony_objective_limit_seconds:max)"
 	twiceSmallestWords = "twice what the strictest objective allows each"
 )
 
-// apply puts the settings into the rules.
+// apply replaces the placeholders in the rules with the settings.
 func (s settings) apply(rules string) string {
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	pairLimit, words := number(s.pairLimit), number(s.pairLimit)+" s"
@@ -152,18 +152,18 @@ func (s settings) apply(rules string) string {
 	})
 }
 
-// times are the durations in the rules: of for, of ranges and of offsets.
+// times matches the durations in the rules: in for, ranges and offsets.
 var times = regexp.MustCompile(`(\[|for: |offset )(\d+[smhd])\b`)
 
 func (s settings) shorten(duration string) string {
 	d, err := parseDuration(duration)
 	if err != nil {
-		panic(err) // the expression has found it
+		panic(err) // times matched it
 	}
 	return strconv.FormatInt(time.Duration(float64(d)/s.faster).Milliseconds(), 10) + "ms"
 }
 
-// parseDuration reads a duration as Prometheus writes it, of one unit.
+// parseDuration parses a Prometheus duration with a single unit.
 func parseDuration(text string) (time.Duration, error) {
 	n, err := strconv.Atoi(text[:len(text)-1])
 	if err != nil {
@@ -171,7 +171,7 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 	unit, known := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[text[len(text)-1]]
 	if !known {
-		return 0, fmt.Errorf("%q is no duration", text)
+		return 0, fmt.Errorf("%q is not a duration", text)
 	}
 	return time.Duration(n) * unit, nil
 }

@@ -50,7 +50,7 @@ func alerts(t *testing.T) []rule {
 	return alerts
 }
 
-// TestFiles wants the files that are loaded to be those that the source makes.
+// TestFiles checks that the generated files are current.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(source)), 0o755); err != nil {
@@ -69,7 +69,7 @@ func TestFiles(t *testing.T) {
 		}
 		got, err := os.ReadFile(filepath.Join(root, f.file))
 		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what %s makes (%v): make rules", f.file, source, err)
+			t.Errorf("%s does not match %s (%v): run make rules", f.file, source, err)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: no for", alert.Alert)
 		}
 		if summary := alert.Annotations["summary"]; !strings.HasSuffix(summary, ".") || !strings.Contains(summary, "{{ $") {
-			t.Errorf("%s: the summary is no sentence about something: %q", alert.Alert, summary)
+			t.Errorf("%s: the summary is not a sentence with a label or value: %q", alert.Alert, summary)
 		}
 		if url := alert.Annotations["runbook_url"]; url != defaults().runbooks+"/"+alert.Alert+".md" {
 			t.Errorf("%s: runbook %s", alert.Alert, url)
@@ -103,7 +103,7 @@ func TestAlerts(t *testing.T) {
 		}
 		shape := regexp.MustCompile(`^# ` + alert.Alert + `\n\n## What it means\n\n(?s:.+)\n\n## Check\n\n([^\n ].+\n\n)?(    \S.*\n){3}\n## What to do\n\n(?s:.+)\n\n## When to ignore it\n\n(?s:.+)\n$`)
 		if !shape.Match(runbook) {
-			t.Errorf("%s: the runbook lacks a part, or has more or fewer than three commands to check", alert.Alert)
+			t.Errorf("%s: the runbook lacks a section, or does not have exactly three commands to check", alert.Alert)
 		}
 		if row := "| [" + alert.Alert + "](" + alert.Alert + ".md) | " + alert.Labels["severity"] + " |"; !strings.Contains(string(list), row) {
 			t.Errorf("the list of runbooks lacks %s", row)
@@ -111,7 +111,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestMetrics wants the rules to use metrics that there are.
+// TestMetrics checks that the metrics in the rules exist.
 func TestMetrics(t *testing.T) {
 	metrics, err := os.ReadFile(filepath.Join(root, "docs/reference/metrics.md"))
 	if err != nil {
@@ -125,19 +125,19 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestStates wants a number for each state but the first, which is synchronized: that
-// which the dashboards turn into words.
+// TestStates checks that each state except synchronized has its number. The dashboards
+// map these numbers to words.
 func TestStates(t *testing.T) {
 	rules := readSource(t)
 	for number, state := range clockerror.States {
 		coded := fmt.Sprintf(`%d * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="%v"}[2m])) == 1)`, number, state)
 		if strings.Contains(rules, coded) != (state != clockerror.Synchronized) {
-			t.Errorf("%v is not numbered %d", state, number)
+			t.Errorf("%v does not have the number %d", state, number)
 		}
 	}
 }
 
-// TestSettings wants every setting to reach the rules, in every form.
+// TestSettings checks that every form applies every setting, except the chart's.
 func TestSettings(t *testing.T) {
 	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, runbooks: "https://books.example"}
 	for _, f := range forms {
@@ -170,11 +170,11 @@ func TestFaster(t *testing.T) {
 		}
 	}
 	if long := regexp.MustCompile(`(?m)(for: |\[|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
-		t.Errorf("left as they were: %q", long)
+		t.Errorf("not shortened: %q", long)
 	}
 }
 
-// TestForms wants all forms to have the same rules as the rule file.
+// TestForms checks that all forms have the same rules as the rule file.
 func TestForms(t *testing.T) {
 	groups, err := parse(defaults().apply(readSource(t)))
 	if err != nil {
@@ -219,7 +219,7 @@ func TestForms(t *testing.T) {
 	for i, g := range groups {
 		resource := template.Resources[i]
 		if resource.Type != ruleGroups || len(resource.Properties.Rules) != len(g.Rules) || len(object.Spec.Groups[i].Rules) != len(g.Rules) {
-			t.Fatalf("%s: not all rules", g.Name)
+			t.Fatalf("%s: some rules are missing", g.Name)
 		}
 		for j, r := range g.Rules {
 			azure, own := resource.Properties.Rules[j], object.Spec.Groups[i].Rules[j]
@@ -242,8 +242,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestAzure wants the cluster's label to be a choice, and no expression to lose what
-// stands behind a comment.
+// TestAzure checks that clusterName is a parameter, and that a comment in an expression
+// is an error.
 func TestAzure(t *testing.T) {
 	made, err := arm(readSource(t), defaults())
 	if err != nil {

@@ -1,6 +1,6 @@
-// Try runs the tracker for somebody who wants to see it work, and changes
-// nothing on the machine: it uses the chronyd that answers on loopback and,
-// where none does, a private one that can't touch the clock.
+// Try runs the tracker as a demonstration. It changes nothing on the machine. It uses
+// the chronyd on loopback or, if none answers, a private one that cannot touch the
+// clock.
 package main
 
 import (
@@ -54,12 +54,12 @@ func try(program, port string) error {
 	err = cmd.Wait()
 	stopped()
 	if ctx.Err() != nil {
-		return nil // asked to end
+		return nil // stopped by a signal
 	}
 	return err
 }
 
-// findChronyd returns where a chronyd answers, and what ends it.
+// findChronyd returns the address of a chronyd, and a function that stops it.
 func findChronyd(ctx context.Context) (address string, end func(), err error) {
 	soon, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -69,8 +69,8 @@ func findChronyd(ctx context.Context) (address string, end func(), err error) {
 		fmt.Println("Reading the chronyd of this machine.")
 		return "", func() {}, nil
 	}
-	fmt.Println("No chronyd answers on this machine. Starting a private one, which follows another private one:")
-	fmt.Println("it shows how the tracker works, not how right this machine's clock is. Neither can touch the clock.")
+	fmt.Println("No chronyd answers on this machine. Starting a private one, which follows another private one.")
+	fmt.Println("It shows how the tracker works, not how accurate this machine's clock is. It cannot touch the clock.")
 
 	lines, port, err := chronytest.Server()
 	if err != nil {
@@ -93,16 +93,16 @@ func findChronyd(ctx context.Context) (address string, end func(), err error) {
 	return d.Address, end, nil
 }
 
-// announce says what to open and to run, as soon as there is something to see.
+// announce prints what to open and what to run, as soon as the tracker answers.
 func announce(ctx context.Context, url, status string) {
 	for ctx.Err() == nil {
 		response, err := http.Get(url + "/-/healthy")
 		if err == nil {
 			response.Body.Close()
 			if ctx.Err() != nil {
-				return // it was somebody else who answered
+				return // another program answered
 			}
-			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics; or run\n\n    %s\n\nCtrl-C ends it all.\n\n", url, url, status)
+			fmt.Printf("\nOpen %s/ for the page, %s/metrics for the metrics. Or run\n\n    %s\n\nPress Ctrl-C to stop.\n\n", url, url, status)
 			return
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -51,7 +51,7 @@ async function fetchPage() {
 }
 
 function show(fresh) {
-	const { state, class: kind } = page.dataset;
+	const { state, tone } = page.dataset;
 	const back = document.body.classList.contains("lost");
 	document.body.classList.remove("lost");
 	document.body.classList.add("live");
@@ -62,7 +62,7 @@ function show(fresh) {
 	if (like.dataset.version !== page.dataset.version || like.childElementCount !== page.childElementCount) return location.reload();
 	morph(page, like);
 	// The bound changes all the time; somebody who listens wants to hear of the state.
-	if (back || state !== page.dataset.state || kind !== page.dataset.class) {
+	if (back || state !== page.dataset.state || tone !== page.dataset.tone) {
 		announcement.textContent = document.getElementById("verdict").textContent;
 	}
 	plot.update(page.dataset, objectives());

@@ -5,17 +5,6 @@ const spans = [["5 min", 300], ["15 min", 900], ["1 hour", 3600]];
 const mostRows = 720; // that are asked for, about one for each pixel of a phone
 const leastSpan = 60; // seconds
 
-const stateTexts = {
-	synchronized: "synchronized", holdover: "holdover", contradicted: "contradicted", local: "local",
-	unsynchronized: "unsynchronized", unreachable: "unreachable", unobserved: "nobody looked",
-};
-
-const eventTexts = {
-	chronyd_restarted: "chronyd was restarted", source_changed: "another source", leap_status_changed: "leap status",
-	state_changed: "state", clock_stepped: "the clock was stepped", suspended: "the machine was suspended",
-	steered_by_another: "another program steers this clock, or chronyd does not",
-};
-
 export class Plot {
 	#root; #chart; #tip; #caption; #legend; #readout; #now; #buttons; // elements
 	#uplot;
@@ -187,7 +176,7 @@ export class Plot {
 			ctx.globalAlpha = 0.18;
 			ctx.fillRect(x, top, w, height);
 			ctx.globalAlpha = 1;
-			label(ctx, stateTexts[state], "left", x + 4 * devicePixelRatio, top + height - 2 * strip, w - 8 * devicePixelRatio, "text");
+			label(ctx, state, "left", x + 4 * devicePixelRatio, top + height - 2 * strip, w - 8 * devicePixelRatio, "text");
 		}
 		ctx.restore();
 	}
@@ -197,7 +186,7 @@ export class Plot {
 		ctx.save();
 		ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
 		ctx.lineWidth = devicePixelRatio;
-		ctx.strokeStyle = color("none");
+		ctx.strokeStyle = color("unknown");
 		const limits = Object.entries(Object.groupBy(this.#objectives, (o) => o.limit))
 			.map(([limit, all]) => ({ y: Math.round(u.valToPos(Number(limit), "y", true)), text: `${all.map((o) => o.name).join(", ")} ${seconds(Number(limit))}` }))
 			.sort((a, b) => b.y - a.y);
@@ -211,7 +200,7 @@ export class Plot {
 		for (const { y, text } of limits) {
 			if (last - y < 14 * devicePixelRatio) continue;
 			last = y;
-			label(ctx, text, "right", left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "none");
+			label(ctx, text, "right", left + width - 4 * devicePixelRatio, y - 4 * devicePixelRatio, width / 2, "unknown");
 		}
 		ctx.restore();
 	}
@@ -255,10 +244,10 @@ export class Plot {
 	#read(u, index, left) {
 		const row = this.#shown[index];
 		if (!row) return [];
-		const lines = [row.bound == null ? "no bound" : `at most ${seconds(row.bound)}`, `${clock(row.time)} UTC · ${stateTexts[row.state]}`];
+		const lines = [row.bound == null ? "no bound" : `at most ${seconds(row.bound)}`, `${clock(row.time)} UTC · ${row.state}`];
 		if (row.bound != null && row.without > 0) lines.push(`without a bound for ${seconds(row.without)}`);
 		const near = this.#events.filter((e) => Math.abs(u.valToPos(e.at, "x") - left) < 6);
-		return [...lines, ...near.slice(-5).map((e) => `${clock(e.at)} ${eventText(e)}`)];
+		return [...lines, ...near.slice(-5).map((e) => `${clock(e.at)} ${e.text}`)];
 	}
 
 	#select(u) {
@@ -311,7 +300,7 @@ export class Plot {
 		text.push(`${events || "no"} event${events === 1 ? "" : "s"}`);
 		this.#caption.textContent = text.join("; ") + ". Drag to zoom.";
 		const states = [...new Set(rows.map((r) => r.state))];
-		this.#legend.replaceChildren(...states.map((state) => entry(state, stateTexts[state])), ...(events ? [entry("event", "event")] : []));
+		this.#legend.replaceChildren(...states.map((state) => entry(state, state)), ...(events ? [entry("event", "event")] : []));
 	}
 }
 
@@ -337,7 +326,7 @@ function rowsOf(history) {
 		length: history.step_seconds ?? history.observed_seconds[i],
 		state: history.state[i],
 		bound: history.bound_seconds[i] == null ? null : Math.max(history.bound_seconds[i], 1e-10), // the scale knows no zero
-		without: history.without_bound_seconds[i],
+		without: history.unbounded_seconds[i],
 	}));
 }
 
@@ -350,12 +339,6 @@ function filled(rows) {
 		if (next - end > row.length / 2) all.push({ ...row, time: end, bound: next === Infinity ? row.bound : null, state: next === Infinity ? row.state : "unobserved", without: 0 });
 	}
 	return all;
-}
-
-function eventText({ event, from, to, seconds: size }) {
-	const text = eventTexts[event] ?? event;
-	if (from != null) return `${text}: ${from} → ${to}`;
-	return size == null ? text : `${text}: ${size < 0 ? "−" : "+"}${seconds(Math.abs(size))}`;
 }
 
 // seconds writes a time with three digits, rounded up as the tracker does.

@@ -14,9 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
-
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
@@ -327,7 +326,7 @@ func TestChartProfiles(t *testing.T) {
 	}
 	chronytest.Must(t, json.Unmarshal(text, &schema))
 	var want []string
-	for _, p := range tracker.Profiles {
+	for _, p := range objective.Profiles {
 		want = append(want, p.Name)
 	}
 	if got := schema.Properties.Objectives.Items.AnyOf[0].Enum; !slices.Equal(got, want) {

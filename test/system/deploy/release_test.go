@@ -42,6 +42,10 @@ func TestRelease(t *testing.T) {
 		if strings.HasSuffix(name, ".oci.tar") && bytes.Contains(data, []byte("artifactType")) {
 			t.Errorf("%s: skopeo drops artifactType, and a registry would hold another digest", name)
 		}
+		// A kubelet looks for docker.io/library/… where a name has no registry.
+		if strings.HasSuffix(name, ".oci.tar") && !bytes.Contains(data, []byte(`"io.containerd.image.name": "ghcr.io/chrony-tracker/chrony-tracker:v1.2.3"`)) {
+			t.Errorf("%s: not the name under which it is published", name)
+		}
 		files = append(files, name)
 	}
 	if got, want := strings.Join(files, " "), strings.Join([]string{
@@ -82,7 +86,7 @@ func makeRelease(t *testing.T, environment ...string) string {
 			chronytest.Must(t, os.WriteFile(filepath.Join(tree, "deploy/helm/chrony-tracker", stray), nil, 0o644))
 		}
 	}
-	cmd := programtest.Tool(t, "make", "-s", "-C", tree, "release", "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000")
+	cmd := programtest.Tool(t, "make", "-s", "-C", tree, "release", "VERSION=v1.2.3", "REVISION=0123abc", "CREATED=1795000000", "HELM="+tool(t, helm))
 	cmd.Env = append(os.Environ(), environment...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

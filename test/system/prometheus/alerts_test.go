@@ -51,13 +51,9 @@ func TestAlerts(t *testing.T) {
 	p.await("three alerts", func() bool { return slices.Equal(p.firing(), want) })
 	for _, alert := range p.alerts() {
 		node := alert.Labels["node"]
-		summary := map[string]string{
-			"dead":      "The clock of node dead can be off by any amount: its state is unreachable.",
-			"lonely":    "Node lonely cannot rely on 1 of its time sources, silent while a single one is left.",
-			"unwatched": "Nobody watches the clock of node unwatched: there is no tracker.",
-		}[node]
-		if alert.State == "firing" && alert.Annotations["summary"] != summary {
-			t.Errorf("%s says %q, want %q", node, alert.Annotations["summary"], summary)
+		detail := map[string]string{"dead": "unreachable", "lonely": " 1 "}[node]
+		if summary := alert.Annotations["summary"]; alert.State == "firing" && !(strings.Contains(summary, node) && strings.Contains(summary, detail)) {
+			t.Errorf("%s: the summary is %q, want %q and %q in it", alert.Labels["alertname"], summary, node, detail)
 		}
 	}
 

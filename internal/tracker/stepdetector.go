@@ -21,33 +21,33 @@ func (j *Jumps) add(size int64, at time.Time) {
 // top. A smaller step is only known when the kernel tells of it.
 const leastJump = 10_000
 
-// A course follows the machine's clocks from one look at them to the next.
+// A stepDetector follows the machine's clocks from one look at them to the next.
 //
 // CLOCK_REALTIME and CLOCK_BOOTTIME are slewed alike: what changes between them
 // is a step. CLOCK_BOOTTIME and CLOCK_MONOTONIC differ by the time asleep, and
 // CLOCK_MONOTONIC from CLOCK_MONOTONIC_RAW by all steering.
-type course struct {
+type stepDetector struct {
 	first, last   Instant
 	unannounced   int64 // when a jump was seen that the kernel has not told of yet, by CLOCK_BOOTTIME
 	steppedAt     int64 // when the last step was seen, by CLOCK_BOOTTIME
 	steps, sleeps Jumps
 }
 
-func newCourse(now Instant) course { return course{first: now, last: now} }
+func newStepDetector(now Instant) stepDetector { return stepDetector{first: now, last: now} }
 
 // follow looks at the clocks. It reports whether the clock was stepped since the
 // last look, and whether the machine has slept. set says that the kernel has just
 // told that the clock was set; it does that when the machine wakes up, as well.
-func (c *course) follow(now Instant, set bool) (stepped, slept bool) {
-	before := c.last
-	c.last = now
-	noise := leastJump + before.Blur + now.Blur
+func (d *stepDetector) follow(now Instant, set bool) (stepped, slept bool) {
+	before := d.last
+	d.last = now
+	noise := leastJump + before.Uncertainty + now.Uncertainty
 	step := (now.Real - now.Boot) - (before.Real - before.Boot)
 	sleep := (now.Boot - now.Mono) - (before.Boot - before.Mono)
 	moved := step > noise || step < -noise
 	slept = sleep > noise
 
-	expected := c.unannounced != 0 && now.Boot-c.unannounced < int64(time.Second)
+	expected := d.unannounced != 0 && now.Boot-d.unannounced < int64(time.Second)
 	switch {
 	case moved:
 		stepped = true
@@ -57,22 +57,22 @@ func (c *course) follow(now Instant, set bool) (stepped, slept bool) {
 		stepped = !slept && !expected
 	}
 	if set {
-		c.unannounced = 0
+		d.unannounced = 0
 	} else if moved || slept {
-		c.unannounced = now.Boot
+		d.unannounced = now.Boot
 	}
 	if stepped {
-		c.steps.add(step, now.time())
-		c.steppedAt = now.Boot
+		d.steps.add(step, now.time())
+		d.steppedAt = now.Boot
 	}
 	if slept {
-		c.sleeps.add(sleep, now.time())
+		d.sleeps.add(sleep, now.time())
 	}
 	return stepped, slept
 }
 
 // steering returns the seconds by which the clock was slewed, its corrected
 // frequency included: above zero, it was made to run faster.
-func (c *course) steering() float64 {
-	return seconds((c.last.Mono - c.first.Mono) - (c.last.Raw - c.first.Raw))
+func (d *stepDetector) steering() float64 {
+	return seconds((d.last.Mono - d.first.Mono) - (d.last.Raw - d.first.Raw))
 }

@@ -1,4 +1,6 @@
-package tracker
+// Package objective has the limits that a clock's bound is to keep: those of
+// software and regulators, and the operator's own; and for how long they were kept.
+package objective
 
 import (
 	"errors"
@@ -32,13 +34,13 @@ var Profiles = []Objective{
 	{"aws-api", 300, "AWS: a request whose signature is 5 minutes off is rejected"},
 }
 
-var objectiveName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
-// ParseObjective understands the name of one of the Profiles, or an objective of
+// Parse understands the name of one of the Profiles, or an objective of
 // its own such as orders=20ms.
-func ParseObjective(text string) (Objective, error) {
+func Parse(text string) (Objective, error) {
 	name, limitText, own := strings.Cut(text, "=")
-	if !objectiveName.MatchString(name) {
+	if !validName.MatchString(name) {
 		return Objective{}, fmt.Errorf("%q is no name: letters, digits, dots, hyphens and underscores make one, as in orders=20ms", name)
 	}
 	if !own {
@@ -72,7 +74,8 @@ type Progress struct {
 	Total float64 // all seconds
 }
 
-func newProgress(objectives []Objective) []Progress {
+// Begin returns the progress of each objective before the first sample.
+func Begin(objectives []Objective) []Progress {
 	all := make([]Progress, len(objectives))
 	for i, o := range objectives {
 		all[i].Objective = o
@@ -80,9 +83,9 @@ func newProgress(objectives []Objective) []Progress {
 	return all
 }
 
-// add counts the seconds that a sample stands for, and those before it in which
+// Add counts the seconds that a sample stands for, and those before it in which
 // nobody looked.
-func (p *Progress) add(bound, seconds, unobserved float64) {
+func (p *Progress) Add(bound, seconds, unobserved float64) {
 	if bound <= p.Limit {
 		p.Good += seconds
 	}

@@ -1,4 +1,4 @@
-package tracker
+package exporter
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func nameless(i byte) chrony.Address {
 func TestNames(t *testing.T) {
 	var asked atomic.Int32
 	answer := make(chan struct{})
-	names := newNames(t.Context(), func(ctx context.Context, address string) ([]string, error) {
+	names := newDNSNames(t.Context(), func(ctx context.Context, address string) ([]string, error) {
 		asked.Add(1)
 		select {
 		case <-answer:
@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 	if len(names.known) > maxNames {
 		t.Errorf("%d names are kept", len(names.known))
 	}
-	if (*Names)(nil).Of(chrony.Address{ID: 3}) != "ID#0000000003" {
+	if (*DNSNames)(nil).Of(chrony.Address{ID: 3}) != "ID#0000000003" {
 		t.Error("no names at all")
 	}
 }

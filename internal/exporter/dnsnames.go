@@ -1,4 +1,4 @@
-package tracker
+package exporter
 
 import (
 	"context"
@@ -20,9 +20,9 @@ const (
 	maxNamesOfOne = 4 // of one address
 )
 
-// Names are the names that the DNS has for addresses. They are looked up beside
+// DNSNames are the names that the DNS has for addresses. They are looked up beside
 // the scrapes, which get what is known by then.
-type Names struct {
+type DNSNames struct {
 	lookup func(context.Context, string) ([]string, error)
 	wanted chan string // looked up one after another
 
@@ -35,11 +35,13 @@ type name struct {
 	expires time.Time
 }
 
-// NewNames returns names that are looked up until the context ends.
-func NewNames(ctx context.Context) *Names { return newNames(ctx, net.DefaultResolver.LookupAddr) }
+// NewDNSNames returns names that are looked up until the context ends.
+func NewDNSNames(ctx context.Context) *DNSNames {
+	return newDNSNames(ctx, net.DefaultResolver.LookupAddr)
+}
 
-func newNames(ctx context.Context, lookup func(context.Context, string) ([]string, error)) *Names {
-	n := &Names{lookup: lookup, wanted: make(chan string, maxNames), known: make(map[string]name)}
+func newDNSNames(ctx context.Context, lookup func(context.Context, string) ([]string, error)) *DNSNames {
+	n := &DNSNames{lookup: lookup, wanted: make(chan string, maxNames), known: make(map[string]name)}
 	go func() {
 		for {
 			select {
@@ -54,8 +56,8 @@ func newNames(ctx context.Context, lookup func(context.Context, string) ([]strin
 }
 
 // Of returns the name of an address or, while none is known, the address. Nil
-// Names know none.
-func (n *Names) Of(a chrony.Address) string {
+// DNSNames know none.
+func (n *DNSNames) Of(a chrony.Address) string {
 	address := a.String()
 	if n == nil || !a.IP.IsValid() {
 		return address
@@ -73,7 +75,7 @@ func (n *Names) Of(a chrony.Address) string {
 }
 
 // want has an address looked up, unless too many are. The mutex is held.
-func (n *Names) want(address string, now time.Time) {
+func (n *DNSNames) want(address string, now time.Time) {
 	if len(n.known) >= maxNames {
 		for old, name := range n.known {
 			if now.After(name.expires) {
@@ -91,7 +93,7 @@ func (n *Names) want(address string, now time.Time) {
 	}
 }
 
-func (n *Names) find(ctx context.Context, address string) {
+func (n *DNSNames) find(ctx context.Context, address string) {
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
 	names, err := n.lookup(ctx, address)

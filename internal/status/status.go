@@ -1,0 +1,132 @@
+// Package status turns a tracker's snapshots into everything that people and scripts
+// are told: JSON, verdicts, notes, reasons and events. Codes and their texts stand
+// side by side in tables. It decides nothing about the clock.
+package status
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+)
+
+// A Status is a snapshot as JSON. What doesn't exist is null: JSON knows no
+// infinity, so a clock without a bound has a null beside its state.
+type Status struct {
+	Time        time.Time         `json:"time"`
+	State       clockerror.State  `json:"state"`
+	Bound       *float64          `json:"bound_seconds"`
+	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
+	Growth      *float64          `json:"bound_growth_ppm"`
+	Approximate bool              `json:"approximate"`
+	Error       *float64          `json:"error_seconds"`
+	SampleAge   *float64          `json:"sample_age_seconds"`
+	UpdateAge   *float64          `json:"update_age_seconds"`
+	HoldoverAge *float64          `json:"holdover_age_seconds"`
+	Untraced    bool              `json:"untraced"`
+	ServerLocal bool              `json:"server_local"`
+	Source      *Source           `json:"source"`
+	Sources     []ListedSource    `json:"sources"`
+	Chronyd     *Chronyd          `json:"chronyd"`
+	Problem     *Problem          `json:"problem"`
+
+	sameUpdate bool // tracking and sources belong to the same update of the clock
+}
+
+// Source is what the clock follows.
+type Source struct {
+	Name    string `json:"name"`
+	RefID   string `json:"refid"`
+	Stratum uint16 `json:"stratum"` // of this clock: one more than the source's
+}
+
+// Chronyd is who answered, and what can be read over this connection.
+type Chronyd struct {
+	Address string    `json:"address"`
+	Reads   []string  `json:"reads"`
+	Refused []Refusal `json:"refused"`
+}
+
+// A Refusal is a report that chronyd did not give.
+type Refusal struct {
+	Report string `json:"report"`
+	Problem
+}
+
+// A Problem is an error and what to do about it.
+type Problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+
+	cause string
+}
+
+// New returns a snapshot's status.
+func New(s *tracker.Snapshot) Status {
+	e := s.Estimate
+	status := Status{
+		Time:        s.At.UTC(),
+		State:       e.State,
+		Bound:       finite(e.Bound),
+		Approximate: e.Approximate,
+		Error:       finite(e.Error),
+		Untraced:    e.Untraced,
+		ServerLocal: e.ServerLocal,
+	}
+	if e.HasBound() {
+		growth := e.Growth * 1e6
+		status.Terms, status.Growth = &e.Terms, &growth
+	}
+	if e.HasSampleAge() {
+		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
+	}
+	if s.Report != nil {
+		status.Chronyd = newChronyd(s.Report)
+		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
+	}
+	if s.Err != nil {
+		problem := newProblem(s.Err)
+		status.Problem = &problem
+		return status
+	}
+	if t := s.Report.Tracking; t.SourceName() != "" {
+		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
+	}
+	return status
+}
+
+func newChronyd(r *chrony.Report) *Chronyd {
+	c := &Chronyd{Address: r.Address, Reads: []string{}, Refused: []Refusal{}}
+	for _, want := range r.Want.Each() {
+		if err := r.Refused[want]; err != nil {
+			c.Refused = append(c.Refused, Refusal{want.String(), newProblem(err)})
+		} else if r.Given&want != 0 {
+			c.Reads = append(c.Reads, want.String())
+		}
+	}
+	return c
+}
+
+func newProblem(err error) Problem {
+	return Problem{Error: err.Error(), Hint: tracker.Hint(err), cause: Cause(err)}
+}
+
+// Cause is an error without the address and the request, for those who name these
+// themselves.
+func Cause(err error) string {
+	var op *chrony.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+func finite(v float64) *float64 {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}

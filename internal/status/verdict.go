@@ -1,0 +1,163 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+)
+
+// A Tone is what a color means.
+type Tone string
+
+// The tones.
+const (
+	OK      Tone = "ok"
+	Warning Tone = "warning"
+	Bad     Tone = "bad"
+	Unknown Tone = "unknown"
+)
+
+// Unobserved is the state of a time in which no sample was taken.
+const Unobserved = "unobserved"
+
+// states has a note and a tone for each state.
+var states = map[clockerror.State]struct {
+	note string
+	tone Tone
+}{
+	clockerror.Synchronized:   {"the clock follows a source", OK},
+	clockerror.Holdover:       {"samples or updates have stopped, or no source is selected", Warning},
+	clockerror.Contradicted:   {"measurements contradict what chronyd claims", Bad},
+	clockerror.Local:          {"chronyd follows the clock itself", Unknown},
+	clockerror.Unsynchronized: {"chronyd follows no source", Unknown},
+	clockerror.Unreachable:    {"chronyd does not answer", Unknown},
+}
+
+// StateNote explains a state.
+func StateNote(s clockerror.State) string { return states[s].note }
+
+// BoundNote explains the bound.
+const BoundNote = "the clock is at most this far off"
+
+// termNotes explain the terms of the bound.
+var termNotes = map[string]string{
+	"offset":       "what the last sample found, less slews since",
+	"delay":        "the sample's own error: network delay",
+	"dispersion":   "the sample's own error: the rest",
+	"drift":        "possible drift since the sample",
+	"reference":    "the reference's own error, as assumed",
+	"disagreement": "more, by chronyd's estimate or other sources",
+}
+
+// Tone is the color of the verdict.
+func (s Status) Tone() Tone {
+	switch tone := states[s.State].tone; {
+	case s.Bound == nil:
+		return Unknown
+	case tone == OK && (s.Untraced || s.Approximate):
+		return Warning
+	default:
+		return tone
+	}
+}
+
+// Verdict is the status in a sentence, and one more for each doubt.
+func (s Status) Verdict() string {
+	if s.Bound == nil {
+		return "The clock's error is unknown: " + s.cause() + "."
+	}
+	verdict := "The clock is at most " + Seconds(*s.Bound) + " off"
+	switch {
+	case s.ServerLocal:
+		verdict += " its server" + s.sourceName() + ". The server follows its own clock."
+	case s.Untraced:
+		verdict += " its reference" + s.sourceName() + ". The reference's own error is unknown."
+	default:
+		verdict += "."
+	}
+	if s.State == clockerror.Contradicted {
+		verdict += " " + sentence(states[s.State].note)
+	}
+	if s.Approximate {
+		verdict += " This bound is an estimate: " + s.WhyApproximate() + "."
+	}
+	return verdict
+}
+
+// UntracedNote says why the bound is not relative to UTC. It is empty if the bound is.
+func (s Status) UntracedNote() string {
+	switch {
+	case s.ServerLocal:
+		return "the server" + s.sourceName() + ", follows its own clock: the bound is relative to that server"
+	case s.Untraced:
+		return "the error of the reference clock" + s.sourceName() + ", is unknown: see --clock.reference-error"
+	default:
+		return ""
+	}
+}
+
+// cause says why there is no bound.
+func (s Status) cause() string {
+	switch {
+	case !s.State.CanHaveBound():
+		return states[s.State].note
+	case s.SampleAge != nil:
+		return "another program has set it, and chronyd has not updated it since"
+	default:
+		return "chronyd has no sample of it"
+	}
+}
+
+// sourceName is what the clock follows, after a comma.
+func (s Status) sourceName() string {
+	if s.Source == nil {
+		return ""
+	}
+	return ", " + s.Source.Name
+}
+
+// WhyApproximate says why the bound is only an estimate.
+func (s Status) WhyApproximate() string {
+	switch {
+	case s.Sources == nil:
+		return "chronyd does not list its sources"
+	case !s.sameUpdate:
+		return "chronyd updated the clock while its sources were read"
+	default:
+		return "the source" + s.sourceName() + ", has no sample now: it is new, or chronyd dropped its samples after a step"
+	}
+}
+
+// Short is the verdict in a few words.
+func (s Status) Short() string {
+	switch {
+	case s.Problem != nil:
+		return s.State.String() + ": " + s.Problem.cause
+	case s.Bound == nil:
+		return s.State.String() + ": error unknown"
+	default:
+		return fmt.Sprintf("%s: at most %s off", s.State, Seconds(*s.Bound))
+	}
+}
+
+// Header of a gate's answer has the state, for programs: the text is for people.
+const Header = "Chrony-Clock-State"
+
+// Within returns the verdict if the clock is at most as far off as the limit, and
+// otherwise an error that says why it may not be. A clock without a bound never is,
+// however high the limit.
+func (s Status) Within(limit time.Duration) (verdict string, err error) {
+	if s.Bound == nil {
+		return "", errors.New("the clock's error is unknown: " + s.cause())
+	}
+	if *s.Bound <= limit.Seconds() {
+		return s.Short(), nil
+	}
+	text := fmt.Sprintf("the clock may be %s off, more than %s", Seconds(*s.Bound), Seconds(limit.Seconds()))
+	if s.State == clockerror.Contradicted {
+		text += "; " + states[s.State].note
+	}
+	return "", errors.New(text)
+}

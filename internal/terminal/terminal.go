@@ -1,0 +1,219 @@
+// Package terminal prints, for people: the status of a clock, what a tracker has
+// seen, and what the doctor says. It decides nothing: words and colors as meaning
+// come from package status. Nothing that others say reaches a terminal uncleaned.
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
+)
+
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+	bold   = "\x1b[1m"
+	plain  = "\x1b[0m"
+)
+
+// tones are how a terminal shows what colors mean.
+var tones = map[status.Tone]string{status.OK: green, status.Warning: yellow, status.Bad: red, status.Unknown: red}
+
+// shades draw the terms of the bound, in a bar and before their names.
+var shades = map[string]span{
+	"offset":       {"\x1b[35m", "█"},
+	"dispersion":   {cyan, "▓"},
+	"delay":        {"\x1b[34m", "▒"},
+	"drift":        {red, "░"},
+	"reference":    {yellow, "▚"},
+	"disagreement": {red, "▞"},
+}
+
+// Status prints a clock's status.
+func Status(w io.Writer, s status.Status, style Style) error {
+	p := newPage(style)
+	p.flow(span{bold + tones[s.Tone()], s.Verdict()})
+	p.line()
+	var stripes []stripe
+	for _, part := range s.Parts() {
+		stripes = append(stripes, stripe{shades[part.Label], part.Start / 100, (part.Start + part.Size) / 100})
+	}
+	p.rows(s.Rows(), stripes)
+	if len(s.Sources) > 0 {
+		p.line()
+		p.sources(s.Sources)
+	}
+	return p.print(w)
+}
+
+// longValue is how long a value may be that has its note beside it, in columns.
+const longValue = 16
+
+// rows adds what is known in three columns: what, how much, and in words. The stripes
+// are those of the bound.
+func (p *page) rows(rows []status.Row, stripes []stripe) {
+	label, value := 0, 0
+	for _, r := range rows {
+		label = max(label, columns(r.Label)+4)
+		if n := columns(r.Value); n <= longValue {
+			value = max(value, n+2)
+		}
+	}
+	for _, r := range rows {
+		before := []span{{text: r.Label}}
+		if r.Term {
+			before = []span{shades[r.Label], {text: " " + r.Label}}
+		}
+		if columns(r.Value) > longValue {
+			p.hang(label, before, append(p.wrap(label, span{text: r.Value}), p.wrap(label, span{text: r.Note})...))
+			continue
+		}
+		used := columns(r.Label)
+		if r.Term {
+			used += 2
+		}
+		before = append(before, span{text: strings.Repeat(" ", label-used) + r.Value})
+		note := p.wrap(label+value, span{text: r.Note})
+		if r.Label == "bound" && stripes != nil {
+			note = [][]span{bar(p.room(label+value), stripes...)}
+		}
+		p.hang(label+value, before, note)
+	}
+}
+
+// marks are the signs that chronyc prints for the states of sources.
+var marks = map[string]string{"selected": "*", "nonselectable": "?", "falseticker": "x", "jittery": "~", "combined": "+", "selectable": "-"}
+
+// sources adds a table of sources or, where that doesn't fit, a list.
+func (p *page) sources(sources []status.ListedSource) {
+	table := [][]string{{"", "source", "stratum", "poll", "reach", "sample", "offset ± error"}}
+	for _, s := range sources {
+		offset, sample := "unknown", "never"
+		if s.SampleAge != nil {
+			sample = status.Duration(*s.SampleAge) + " ago"
+		}
+		if s.Offset != nil && s.OffsetError != nil {
+			offset = status.Signed(*s.Offset) + " ± " + status.Seconds(*s.OffsetError)
+		}
+		table = append(table, []string{marks[s.State], s.Name, fmt.Sprint(s.Stratum), status.Duration(s.Poll), fmt.Sprintf("%03o", s.Reach), sample, offset})
+	}
+	widths, total := make([]int, len(table[0])), -2
+	for column := range widths {
+		for _, row := range table {
+			widths[column] = max(widths[column], columns(row[column])+2)
+		}
+		total += widths[column]
+	}
+	if fits := total <= p.style.Width; fits {
+		for i, row := range table {
+			line := ""
+			for column, cell := range row {
+				line += pad(cell, widths[column])
+			}
+			if i == 0 {
+				p.line(span{bold, line})
+				continue
+			}
+			p.line(span{text: line})
+			p.reason(sources[i-1])
+		}
+		return
+	}
+	for i, row := range table[1:] {
+		p.flow(span{bold, row[0]}, span{bold, row[1]})
+		var cells []string
+		for column := 2; column < len(row); column++ {
+			cells = append(cells, table[0][column]+" "+row[column])
+		}
+		p.below(span{text: strings.Join(cells, ", ")})
+		p.reason(sources[i])
+	}
+}
+
+// below adds a text below what it belongs to.
+func (p *page) below(text span) { p.hang(3, nil, p.wrap(3, text)) }
+
+// reason says why a source is not used.
+func (p *page) reason(s status.ListedSource) {
+	if s.Tone() != status.OK {
+		p.below(span{tones[s.Tone()], s.Reason})
+	}
+}
+
+// shownEvents is how many of the latest events are printed.
+const shownEvents = 10
+
+// Past prints what the tracker at an address has seen. Watch is nil if none answers.
+func Past(w io.Writer, address string, watch *status.Watch, events []status.Event, style Style) error {
+	p := newPage(style)
+	p.line()
+	if watch == nil {
+		p.flow(span{text: "No tracker answers at " + address + ": what happened before is unknown."})
+		return p.print(w)
+	}
+	p.flow(span{text: "Seen by the tracker at " + address + " since " + status.Clock(watch.Since) + ":"})
+	p.rows(watch.Rows(), nil)
+	var rows []status.Row
+	for _, e := range events[max(0, len(events)-shownEvents):] {
+		rows = append(rows, e.Row())
+	}
+	p.rows(rows, nil)
+	return p.print(w)
+}
+
+// verdicts are how a terminal shows the verdicts of the doctor.
+var verdicts = map[doctor.Verdict]string{doctor.Wrong: "\x1b[1;31m", doctor.Note: yellow, doctor.Unchecked: cyan, doctor.Fine: green}
+
+// labelWidth is that of the longest verdict, and two blanks.
+const labelWidth = 13
+
+// Examination prints findings. Commands are not broken, so that they can be copied.
+func Examination(w io.Writer, e *doctor.Examination, style Style) error {
+	p := newPage(style)
+	p.flow(span{text: e.Summary()})
+	last := doctor.Verdict("")
+	for _, f := range e.Findings {
+		if f.Verdict != doctor.Fine || last != doctor.Fine {
+			p.line()
+		}
+		last = f.Verdict
+		p.hang(labelWidth, []span{{verdicts[f.Verdict], string(f.Verdict)}}, p.wrap(labelWidth, span{text: f.Check + ": " + f.Summary}))
+		for _, more := range []struct {
+			label string
+			lines [][]span
+		}{
+			{"impact", p.wrap(labelWidth, span{text: f.Impact})}, {"fix", p.wrap(labelWidth, span{text: f.Fix})}, {"command", [][]span{{{text: f.Command}}}},
+		} {
+			if more.lines != nil && more.lines[0][0].text != "" {
+				p.hang(labelWidth, []span{{text: fmt.Sprintf("%*s", labelWidth-2, more.label)}}, more.lines)
+			}
+		}
+	}
+	return p.print(w)
+}
+
+// Explanation prints why the bound is as large as it is.
+func Explanation(w io.Writer, e *doctor.Explanation, style Style) error {
+	p := newPage(style)
+	p.flow(span{text: e.Summary})
+	for _, part := range e.Parts {
+		const column, longest = 36, 40
+		p.line()
+		head := []span{{text: pad(part.Term, 14)}, {text: pad(status.Seconds(part.Seconds), 11)}, {text: pad(status.Percent(part.Share), 11)}}
+		p.hang(column, head, [][]span{bar(min(longest, p.room(column)), stripe{shades[part.Term], 0, part.Share})})
+		p.below(span{text: part.Cause})
+		if part.Gain != "" {
+			p.below(span{text: "gain: " + part.Gain})
+		}
+	}
+	if e.Hint != "" {
+		p.line()
+		p.flow(span{text: e.Hint})
+	}
+	return p.print(w)
+}

@@ -1,0 +1,67 @@
+package tracker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
+)
+
+// A tally is what all samples say together.
+type tally struct {
+	samples      uint64
+	stateSeconds []float64 // by state
+	unobserved   float64
+	stateSince   time.Time
+	history      history
+	distribution Distribution
+	objectives   []objective.Progress
+}
+
+func newTally(config WatchConfig, referenceError float64) tally {
+	longest := windowLengths[len(windowLengths)-1]
+	const spare = 2 // both ends of a window may lie on a sample
+	return tally{
+		stateSeconds: make([]float64, len(clockerror.States)),
+		history:      newHistory(int(max(config.History, longest)/config.Interval)+spare, referenceError),
+		distribution: newDistribution(),
+		objectives:   objective.Begin(config.Objectives),
+	}
+}
+
+// add takes in a sample. It stands for the time since the one before in which the
+// machine was awake. If that is more than one and a half intervals, ticks were
+// missed: it stands for one interval then, and nobody has looked in the rest.
+func (t *tally) add(o *observation, before Instant, interval float64) {
+	elapsed := o.since(before)
+	stood := elapsed
+	if asleep := (o.Boot - o.Mono) - (before.Boot - before.Mono); asleep > leastJump+o.Uncertainty+before.Uncertainty {
+		stood = max(0, elapsed-seconds(asleep))
+	}
+	if stood > 1.5*interval {
+		stood = interval
+	}
+	t.samples++
+	t.stateSeconds[o.estimate.State] += stood
+	t.unobserved += elapsed - stood
+	for i := range t.objectives {
+		t.objectives[i].Add(o.estimate.Bound, stood, elapsed-stood)
+	}
+	if o.estimate.HasBound() {
+		t.distribution.add(o.estimate.Bound)
+	}
+	t.history.add(newRecord(o, stood))
+}
+
+// tell copies the tally. No window reaches back beyond the beginning, by
+// CLOCK_BOOTTIME.
+func (t *tally) tell(found *Watched, begin int64) {
+	found.Samples = t.samples
+	found.StateSeconds = slices.Clone(t.stateSeconds)
+	found.Unobserved = t.unobserved
+	found.StateSince = t.stateSince
+	found.Distribution = t.distribution.clone()
+	found.Windows = t.history.windows(begin)
+	found.Objectives = slices.Clone(t.objectives)
+}
