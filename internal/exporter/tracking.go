@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
 // trackingMetrics are the fields of chronyd's tracking report, under the names of
@@ -26,7 +25,7 @@ var trackingMetrics = []metric{
 		help: "1 if chronyd follows a server, a peer or a reference clock. 0 if it follows the clock itself (local) or nothing.",
 		values: func(v *view, f *family) {
 			if v.Err == nil {
-				f.add(boolean(v.Estimate.State == clockerror.Synchronized || v.Estimate.State == clockerror.Holdover))
+				f.add(boolean(v.Estimate.State.CanHaveBound()))
 			}
 		},
 	},
