@@ -21,6 +21,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Helm for make release. A Helm of another version makes other bytes.
 HELM        = CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 go run helm.sh/helm/v3/cmd/helm@v3.22.0
 HELMDOCS    = github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+GOTESTSUM   = gotest.tools/gotestsum@v1.13.0
 KUSTOMIZE   = sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 ACTIONLINT  = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
@@ -31,6 +32,9 @@ VULNLOG = bin/govulncheck.log
 
 # The race detector needs a C compiler.
 RACE = $(if $(shell command -v cc),-race)
+
+# Prints a line per package, and in the end what failed and what was skipped, and why.
+GOTEST = go run $(GOTESTSUM) --format=pkgname --format-hide-empty-pkg
 
 .PHONY: help
 help: ## list the targets
@@ -74,21 +78,22 @@ release: ## write all release files to dist/release: image, chart, programs, sys
 		linux/amd64=../../dist/chrony-tracker-linux-amd64 linux/arm64=../../dist/chrony-tracker-linux-arm64
 
 .PHONY: test
-test: ## run the tests that need only Go and make, in some minutes; -v shows what they skip
-	go test $(RACE) $$(go list ./... | grep -v /test/system)
+test: ## run the tests that need only Go and make, in three minutes, and list what they skip
+	$(GOTEST) -- $(RACE) -timeout=20m ./...
+	@echo 'Not run: containers, Prometheus, the chart, faults, the browser. Use make test-system.'
 
 .PHONY: test-system
 test-system: ## run the other tests: containers, Prometheus, chart, faults, browser
-	go test $(RACE) -timeout=40m ./test/system/...
-	cd test/browser && go test $(RACE) -timeout=20m ./...
+	$(GOTEST) -- $(RACE) -tags=system -timeout=40m ./test/system/... ./deploy/prometheus/generate
+	cd test/browser && $(GOTEST) -- $(RACE) -timeout=20m ./...
 
 .PHONY: lint
 lint: ## check format, code and workflows, and dependencies for known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
-	go vet ./...
+	go vet -tags=system ./...
 	GOOS=darwin go build ./chrony ./clockerror
 	GOOS=windows go build ./chrony ./clockerror
-	go run $(STATICCHECK) ./...
+	go run $(STATICCHECK) -tags=system ./...
 	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff

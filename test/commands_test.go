@@ -30,6 +30,7 @@ import (
 //	killchronyd
 //	await PATTERN URL           wants the page to have the text, soon
 func TestCommands(t *testing.T) {
+	chronytest.Need(t, "chrony", "chronyd")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/commands",
 		Setup: func(env *testscript.Env) error {

@@ -22,8 +22,10 @@ func TestStatusAsksTheTracker(t *testing.T) {
 		}
 		return string(out)
 	}
+	seconds := func(state string) float64 { return s.MustScrape(t)["chrony_clock_state_seconds_total/"+state] }
+	chronytest.Await(t, "a good sample", func() bool { return seconds("synchronized") > 0 })
 	d.Kill()
-	chronytest.Await(t, "the tracker to see that chronyd has gone", func() bool { return s.MustScrape(t)["chrony_clock_state_seconds_total/unreachable"] > 0 })
+	chronytest.Await(t, "the tracker to see that chronyd has gone", func() bool { return seconds("unreachable") > 0 })
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func TestStatusAsksTheTracker(t *testing.T) {
 		t.Fatal(err)
 	}
 	chronytest.Await(t, "the tracker to see that it is back", func() bool {
-		return regexp.MustCompile(`state changed from \w+ to synchronized`).MatchString(strings.Join(strings.Fields(status()), " "))
+		return regexp.MustCompile(`chronyd was restarted.* state changed from \w+ to synchronized`).MatchString(strings.Join(strings.Fields(status()), " "))
 	})
 	said := status()
 	for _, pattern := range []string{

@@ -17,7 +17,7 @@ type TB interface {
 	Failed() bool
 	Output() io.Writer
 	Fatal(args ...any)
-	Fatalf(format string, args ...any)
+	Skip(args ...any)
 }
 
 // Patience is the longest wait for anything that takes a second on an idle machine.

@@ -367,9 +367,7 @@ func hasIPv6() bool {
 func New(t TB, config Config) *Chronyd {
 	t.Helper()
 	d, err := Start(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	failOrSkip(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			io.WriteString(t.Output(), d.Log())

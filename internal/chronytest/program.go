@@ -2,6 +2,7 @@ package chronytest
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,26 @@ import (
 
 //go:embed debian.sh
 var debian string
+
+// ErrMissing is the error where a program is neither installed nor in reach.
+var ErrMissing = errors.New("not found")
+
+// Need returns the path of a program as [Program] does. Without the program the test
+// is skipped; with CI=true it fails.
+func Need(t TB, debianPackage, name string) string {
+	t.Helper()
+	path, err := Program(debianPackage, name)
+	failOrSkip(t, err)
+	return path
+}
+
+func failOrSkip(t TB, err error) {
+	t.Helper()
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	Must(t, err)
+}
 
 // Program returns the path of a program that tests need. It is the machine's own or, if
 // there is none, the one in Debian's package, unpacked into a cache folder. Nothing is
@@ -24,7 +45,7 @@ func Program(debianPackage, name string) (string, error) {
 	cmd.Stderr = &problems
 	path, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(problems.String()))
+		return "", fmt.Errorf("%s: %w: %v: %s", name, ErrMissing, err, strings.TrimSpace(problems.String()))
 	}
 	return strings.TrimSpace(string(path)), nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// test/doctor_test.go examines real machines. What those can't be made to show is here.
+// test/system/daemons/doctor_test.go examines real machines. What those can't be made to show is here.
 
 // healthy is a clock that follows three servers, as seen from the node.
 func healthy() *facts {

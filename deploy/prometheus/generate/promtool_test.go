@@ -11,19 +11,10 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func promtool(t *testing.T) string {
-	t.Helper()
-	program, err := chronytest.Program("prometheus", "promtool")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
-
 // TestRules has promtool try every alert: it fires when it should, and stays
 // silent at what happens in every cluster.
 func TestRules(t *testing.T) {
-	program := promtool(t)
+	program := chronytest.Need(t, "prometheus", "promtool")
 	if out, err := programtest.Tool(t, program, "check", "rules", filepath.Join(root, forms[0].file)).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -48,7 +39,7 @@ func TestFasterIsValid(t *testing.T) {
 	chronytest.Must(t, err)
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	chronytest.Must(t, os.WriteFile(file, []byte(made), 0o644))
-	if out, err := programtest.Tool(t, promtool(t), "check", "rules", file).CombinedOutput(); err != nil {
+	if out, err := programtest.Tool(t, chronytest.Need(t, "prometheus", "promtool"), "check", "rules", file).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 }

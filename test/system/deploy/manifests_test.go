@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
@@ -233,22 +234,22 @@ func TestTrackerURL(t *testing.T) {
 // TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
 // manifests.
 func TestOverlay(t *testing.T) {
-	guide, err := os.ReadFile("../docs/guides/kubernetes.md")
-	must(t, err)
+	guide, err := os.ReadFile("../../../docs/guides/kubernetes.md")
+	chronytest.Must(t, err)
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of YAML in the guide, want the overlay and the patch of its user id", len(blocks))
 	}
-	manifests, err := filepath.Abs("../deploy/kubernetes")
-	must(t, err)
+	manifests, err := filepath.Abs("../../../deploy/kubernetes")
+	chronytest.Must(t, err)
 	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
+	chronytest.Must(t, err)
 	local, err := filepath.Rel(dir, filepath.Join(manifests, "socket"))
-	must(t, err)
+	chronytest.Must(t, err)
 	overlay := regexp.MustCompile(`https://\S+`).ReplaceAllLiteralString(blocks[0][1]+blocks[1][1], local)
-	must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
+	chronytest.Must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
 	variant, err := filepath.Rel(manifests, dir)
-	must(t, err)
+	chronytest.Must(t, err)
 	daemonset, _ := render(t, variant)
 	pod := at(daemonset, "spec", "template", "spec")
 	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {

@@ -275,10 +275,7 @@ func runDemo(t *testing.T, program, address string, nodes int, args ...string) {
 // startPrometheusIn runs a Prometheus with the files of a folder.
 func startPrometheusIn(t *testing.T, dir string) *prometheus {
 	t.Helper()
-	program, err := chronytest.Program("prometheus", "prometheus")
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := chronytest.Need(t, "prometheus", "prometheus")
 	address := programtest.FreeAddress(t)
 	programtest.Run(t, chronytest.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address))
 	p := &prometheus{"http://" + address}
