@@ -215,12 +215,16 @@ func (d *Chronyd) wait(ctx context.Context, condition func(*chrony.Report) bool)
 	return report, nil
 }
 
+// mostSkew, in ppm, is the largest skew of a chronyd that knows its frequency. After
+// the first update it is 1,000,000.
+const mostSkew = 1000
+
 // WaitSynchronized waits until chronyd follows a source and knows its frequency, so that
 // the root dispersion is no longer seconds.
 func (d *Chronyd) WaitSynchronized(ctx context.Context) error {
 	_, err := d.wait(ctx, func(r *chrony.Report) bool {
 		t := r.Tracking
-		return t != nil && t.Leap != chrony.LeapNotSynchronized && t.Stratum > 0 && t.RootDispersion < 0.01
+		return t != nil && t.Leap != chrony.LeapNotSynchronized && t.Stratum > 0 && t.RootDispersion < 0.01 && t.Skew < mostSkew
 	})
 	return err
 }
