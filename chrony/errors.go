@@ -10,33 +10,33 @@ import (
 	"syscall"
 )
 
-// What can have happened, for [errors.Is]. A deadline that passed is
-// [context.DeadlineExceeded] as well.
+// The kinds of errors, for [errors.Is]. A timeout is also
+// [context.DeadlineExceeded].
 var (
 	// ErrAddress: the address can't be understood.
 	ErrAddress = errors.New("bad address")
 
-	// ErrNoAnswer: nobody answers at the address.
+	// ErrNoAnswer: chronyd does not answer at the address.
 	ErrNoAnswer = errors.New("no answer")
 
 	// ErrPermission: this process may not use chronyd's socket.
 	ErrPermission = errors.New("no permission")
 
-	// ErrUnauthorized: chronyd doesn't give this report on this way of access.
+	// ErrUnauthorized: chronyd refuses this report over this connection.
 	ErrUnauthorized = errors.New("not authorised")
 
 	// ErrUnknownCommand: this version of chronyd doesn't know the report.
 	ErrUnknownCommand = errors.New("unknown to this chronyd")
 
-	// ErrNoSuchSource: the source was removed meanwhile.
+	// ErrNoSuchSource: the source was removed in the meantime.
 	ErrNoSuchSource = errors.New("no such source")
 
 	// ErrBadReply: chronyd's reply can't be understood.
 	ErrBadReply = errors.New("bad reply")
 )
 
-// An OpError is what every failure of a [Client] is, or, where several
-// addresses were tried, consists of.
+// An OpError is the failure of one operation of a [Client]. If several addresses were
+// tried, the error consists of one OpError for each.
 type OpError struct {
 	Op      string // the request as chrony's protocol names it; empty if none could be made
 	Address string // where chronyd was asked
@@ -44,7 +44,7 @@ type OpError struct {
 	hint    string
 }
 
-// Error says what failed, where and why.
+// Error returns what failed, where and why.
 func (e *OpError) Error() string {
 	if e.Op == "" {
 		return fmt.Sprintf("chronyd at %s: %v", e.Address, e.Err)
@@ -58,7 +58,7 @@ func (e *OpError) Unwrap() error { return e.Err }
 // Timeout reports whether a deadline has passed.
 func (e *OpError) Timeout() bool { return errors.Is(e.Err, context.DeadlineExceeded) }
 
-// Hint says in words what can be done about it.
+// Hint returns a text that says how to fix the error.
 func (e *OpError) Hint() string { return e.hint }
 
 // A StatusError is a status other than success in chronyd's reply to one
@@ -74,7 +74,7 @@ const (
 )
 
 var statuses = map[uint16]struct {
-	err  error // nil where nobody needs to tell it apart
+	err  error // nil if callers don't need to distinguish it
 	text string
 }{
 	1: {nil, "failed"},
@@ -98,13 +98,13 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("status %d", e.Status)
 }
 
-// Is makes a status one of this package's errors.
+// Is reports whether the status is the given error of this package.
 func (e *StatusError) Is(target error) bool {
 	known := statuses[e.Status].err
 	return known != nil && known == target
 }
 
-// deadlineError reads better than "context deadline exceeded" and is the same.
+// deadlineError is context.DeadlineExceeded with a clearer text.
 type deadlineError struct{}
 
 func (deadlineError) Error() string        { return "the deadline has passed" }
@@ -181,7 +181,7 @@ func targetError(t target, err error) error {
 	return e
 }
 
-// isAbsence reports whether there is nobody at the other end.
+// isAbsence reports whether no program listens at the address.
 func isAbsence(err error) bool {
 	for _, absent := range []syscall.Errno{
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ENOTCONN,

@@ -12,38 +12,38 @@ import (
 	"time"
 )
 
-// A query is one request, and who is told what becomes of it.
+// A query is one request, and the functions that receive its result.
 type query struct {
 	command  *command
 	index    uint32  // of the source that it is about, or
 	address  Address // that source's address
 	decode   decoding
 	refuse   func(err error) // given chronyd's refusal, as an *OpError
-	optional bool            // its want of an answer is its own affair
+	optional bool            // the exchange can succeed without an answer to it
 	sequence uint32
 	attempts uint16
 }
 
-// A decoding is given a body of the right length, which is valid only during the call.
+// A decoding receives a body of the right length. It is valid only during the call.
 type decoding = func(reply uint16, body []byte)
 
-// A plan asks what is to be known. While the answers come in, what they call may
-// ask more. It is begun anew on another connection, and must forget all answers,
-// when the first fails.
+// A plan makes the requests of an exchange. The functions that receive answers may
+// make more requests. If a connection fails, the plan starts again on another one. It
+// must then drop all earlier answers.
 type plan func(ask func(query))
 
-// Requests are sent again when no answer has arrived for this long, then for
-// twice as long, and so on up to the last. A healthy chronyd on the same machine
-// answers within a millisecond.
+// A request is sent again if no answer arrives within the first timeout. The timeout
+// doubles each time, up to the last. A healthy chronyd on the same machine answers
+// within 1 ms.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 4 * time.Second
 )
 
-// exchange carries out a plan and returns the connection that served it. It fails
-// if chronyd can't be reached or a query is still without an answer when the
-// context ends, unless that query is optional and others were answered; an answer
-// that is a refusal is the query's own affair.
+// exchange carries out a plan and returns the connection that it used. It fails if
+// chronyd can't be reached, or if a query has no answer when the context ends. An
+// optional query may stay unanswered if others were answered. A refusal only concerns
+// its own query.
 func (c *Client) exchange(ctx context.Context, p plan) (*conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -68,13 +68,13 @@ func (c *Client) exchange(ctx context.Context, p plan) (*conn, error) {
 		if ctx.Err() != nil {
 			return nil, targetError(failed, err)
 		}
-		// chronyd was restarted, perhaps: its new socket may be there already.
+		// chronyd may have restarted. Its new socket may already exist.
 	}
 	return c.exchangeAnew(ctx, p)
 }
 
-// exchangeAnew connects to one address of the target after the other and keeps
-// the connection that served.
+// exchangeAnew tries the target's addresses in turn and keeps the connection that
+// worked.
 func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	targets, err := c.target.resolve(ctx)
 	if err != nil {
@@ -94,8 +94,8 @@ func (c *Client) exchangeAnew(ctx context.Context, p plan) (*conn, error) {
 	return nil, failures
 }
 
-// served keeps the connection that has served an exchange for the next one, unless
-// answers to this one may still come.
+// served keeps the connection for the next exchange, unless answers to this one may
+// still arrive.
 func (c *Client) served(conn *conn) *conn {
 	c.conn = conn
 	if conn.owed {
@@ -104,8 +104,8 @@ func (c *Client) served(conn *conn) *conn {
 	return conn
 }
 
-// longestShare is how long an address may stay silent before the next is tried
-// by a context without a deadline.
+// longestShare is how long to wait for an address before the next is tried, if the
+// context has no deadline.
 const longestShare = 10 * time.Second
 
 // exchangeWith makes the exchange with one address. If others are left it has
@@ -132,7 +132,7 @@ func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) (
 		if !conn.answered || ctx.Err() != nil {
 			return nil, err
 		}
-		// chronyd went away in the middle: it is being restarted, perhaps.
+		// chronyd stopped during the exchange. It may be restarting.
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
@@ -140,8 +140,8 @@ func (c *Client) exchangeWith(ctx context.Context, t target, left int, p plan) (
 	}
 }
 
-// exchange sends all queries of a plan, at most a window of them ahead of their
-// answers, and again those that stay without one.
+// exchange sends all queries of a plan, with at most one window of unanswered queries.
+// It sends unanswered queries again.
 func (c *conn) exchange(ctx context.Context, p plan) error {
 	release := c.interruptOn(ctx)
 	defer release()
@@ -188,15 +188,15 @@ func (c *conn) exchange(ctx context.Context, p plan) error {
 	}
 }
 
-// canDoWithout reports whether all that is unanswered, or from next on not even
-// sent, is optional.
+// canDoWithout reports whether all unanswered and unsent queries are optional. The
+// unsent ones begin at next.
 func (c *conn) canDoWithout(next int) bool {
 	needed := func(q query) bool { return !q.optional }
 	return !slices.ContainsFunc(c.queue[next:], needed) &&
 		!slices.ContainsFunc(c.waiting, func(i int) bool { return needed(c.queue[i]) })
 }
 
-// giveUp tells all who are without an answer that there will be none.
+// giveUp refuses all queries without an answer.
 func (c *conn) giveUp(next int) {
 	c.owed = true
 	late := fmt.Errorf("%w: %w", ErrNoAnswer, deadlineError{})
@@ -242,8 +242,8 @@ func (c *conn) interruptOn(ctx context.Context) (release func()) {
 	}
 }
 
-// interrupted turns a failed read or write into the exchange's error. An
-// exchange whose time ran out among packets that fit nothing had a bad reply.
+// interrupted turns a failed read or write into the exchange's error. If the exchange
+// timed out and only invalid packets arrived, the error is a bad reply.
 func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -255,7 +255,7 @@ func (c *conn) interrupted(ctx context.Context, err error, fouled bool) error {
 	}
 }
 
-// unusedSequence draws a number that no waiting request has.
+// unusedSequence returns a random number that no waiting request uses.
 func (c *conn) unusedSequence() uint32 {
 	for {
 		var b [4]byte
@@ -267,8 +267,8 @@ func (c *conn) unusedSequence() uint32 {
 	}
 }
 
-// send sends a request, for the first time or again. It keeps its sequence
-// number, as the answer to an earlier attempt answers it as well.
+// send sends a request, for the first time or again. The sequence number stays the
+// same, so an answer to an earlier attempt also counts.
 func (c *conn) send(q *query) error {
 	putRequest(c.request[:], q)
 	if q.attempts == 0 {
@@ -284,14 +284,14 @@ func (c *conn) send(q *query) error {
 // receive waits for a packet until the given time or the context's end.
 func (c *conn) receive(ctx context.Context, until time.Time) (int, error) {
 	c.SetReadDeadline(until)
-	if ctx.Err() != nil { // the interruption may have come before this deadline
+	if ctx.Err() != nil { // the interruption may have happened before this deadline was set
 		return 0, os.ErrDeadlineExceeded
 	}
 	return c.Read(c.packet[:])
 }
 
-// accept finds the waiting query that a packet answers and hands it the answer.
-// If there is none, the packet is dropped; it is foul if no chronyd sends such.
+// accept finds the waiting query that a packet answers, and passes the answer to it.
+// If there is none, it drops the packet. A packet that chronyd never sends is foul.
 func (c *conn) accept(packet []byte) (answered, foul bool) {
 	if len(packet) > maxReplyLen {
 		c.counts.oversized.Add(1)
@@ -309,7 +309,7 @@ func (c *conn) accept(packet []byte) (answered, foul bool) {
 		c.counts.unexpected.Add(1)
 		return false, false
 	}
-	q := c.queue[c.waiting[at]] // a copy, as what is called now may ask more
+	q := c.queue[c.waiting[at]] // a copy, because the function called next may add queries
 	want, known := q.command.length(header.reply)
 	if known && len(body) != want {
 		c.counts.malformed.Add(1)
@@ -329,8 +329,8 @@ func (c *conn) accept(packet []byte) (answered, foul bool) {
 	return true, false
 }
 
-// unknownFor is how long a command is remembered to be unknown. Then it is tried
-// again: by UDP one can't see that chronyd was replaced by a newer one.
+// unknownFor is how long a command stays marked as unknown. Then it is tried again,
+// because UDP does not show that a newer chronyd has started.
 const unknownFor = 10 * time.Minute
 
 func (c *conn) refused(q query, status uint16) {

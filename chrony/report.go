@@ -10,7 +10,7 @@ import (
 // Want names the reports that [Client.Report] reads.
 type Want uint16
 
-// The reports. They can be or-ed. Those of sources go with WantSources.
+// The reports. Combine them with |. Reports about sources need WantSources.
 const (
 	WantTracking Want = 1 << iota
 	WantActivity
@@ -41,7 +41,7 @@ var wantNames = map[Want]string{
 	WantSmoothing:   "smoothing",
 }
 
-// Each lists the reports one by one.
+// Each iterates over the single reports.
 func (w Want) Each() []Want {
 	var each []Want
 	for want := WantTracking; want < WantAll; want <<= 1 {
@@ -52,15 +52,15 @@ func (w Want) Each() []Want {
 	return each
 }
 
-// String returns the name of a single report: that of chronyc's command, which
-// the directive opencommands in chrony.conf takes as well.
+// String returns the name of a single report. It is the name of chronyc's command, and
+// of the argument to opencommands in chrony.conf.
 func (w Want) String() string { return wantNames[w] }
 
-// ofSources are the reports that there is one of for each source.
+// ofSources are the reports that exist once for each source.
 const ofSources = WantSources | WantSourceStats | WantSourceNames | WantNTPData | WantAuthData | WantSelectData
 
-// Report is what one call of [Client.Report] read. What was not wanted or not
-// given is nil.
+// Report is the result of one call of [Client.Report]. Reports that were not wanted or
+// not given are nil.
 type Report struct {
 	Want    Want      // what was wanted
 	Given   Want      // what chronyd gave; what is neither given nor refused is about sources, and there was none to ask about
@@ -83,12 +83,12 @@ type Report struct {
 	Refused map[Want]error
 }
 
-// Report reads several reports over one connection, with as many requests under way
-// at once as is safe. Tracking is asked before and after the sources, so that
-// [Report.SameUpdate] is sure. That chronyd refuses one report doesn't concern the others: see
-// [Report.Refused]. It fails if chronyd doesn't answer, or leaves unanswered what it
-// says of the clock or which sources it has; any other report that is still without
-// an answer when the context's deadline passes counts as refused.
+// Report reads several reports over one connection, with as many concurrent requests
+// as is safe. It requests tracking before and after the sources, so that
+// [Report.SameUpdate] is reliable. If chronyd refuses one report, the others are still
+// read: see [Report.Refused]. Report fails if chronyd doesn't answer, or doesn't
+// answer for tracking or the list of sources. Any other report without an answer at
+// the context's deadline counts as refused.
 func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	var r *reading
 	served, err := c.exchange(ctx, func(ask func(query)) {
@@ -107,23 +107,23 @@ func (c *Client) Report(ctx context.Context, want Want) (*Report, error) {
 	return &r.Report, nil
 }
 
-// maxSources bounds what is believed of a chronyd that says how many sources it
-// has: far above any real one, and little memory.
+// maxSources is the largest number of sources that is accepted from chronyd. It is far
+// above any real number, and needs little memory.
 const maxSources = 1 << 16
 
 // A reading fills a report.
 type reading struct {
 	Report
 	ask     func(query)
-	before  Tracking        // what chronyd said before its sources were asked about
+	before  Tracking        // chronyd's answer before the requests about its sources
 	count   uint32          // of sources
 	left    uint32          // of them, not answered yet
 	sources []sourceReading // by index
-	details []detail        // what is wanted about each of them
+	details []detail        // the wanted reports about each of them
 	listed  bool            // chronyd has listed them all
 }
 
-// A sourceReading is what chronyd said about one index. Sources come and go between
+// A sourceReading holds chronyd's answers about one index. Sources can change between
 // two answers, so stats and selection can be about another source than the rest.
 // merge compares their identities.
 type sourceReading struct {
@@ -133,7 +133,7 @@ type sourceReading struct {
 	selection *SelectData
 }
 
-// A sourceReport is a report that there is one of for each source.
+// A sourceReport is a report that exists once for each source.
 type sourceReport struct {
 	want    Want
 	command *command
@@ -201,8 +201,8 @@ func (r *reading) refuse(want Want, err error) {
 	r.Refused[want] = err
 }
 
-// refuseSources is for a chronyd that doesn't list its sources. Answers about some
-// of them may still come.
+// refuseSources handles a chronyd that doesn't list its sources. Answers about some
+// of them may still arrive.
 func (r *reading) refuseSources(err error) {
 	r.listed = false
 	for _, want := range (r.Want & ofSources).Each() {
@@ -210,7 +210,7 @@ func (r *reading) refuseSources(err error) {
 	}
 }
 
-// single asks for a report that there is one of.
+// single asks for a report that exists once.
 func (r *reading) single(want Want, cmd *command, decode decoding) {
 	if r.Want&want != 0 {
 		r.ask(query{
@@ -225,8 +225,8 @@ func (r *reading) single(want Want, cmd *command, decode decoding) {
 	}
 }
 
-// askTracking asks what chronyd says of the clock. Where sources are read, that is
-// after the last of them has answered.
+// askTracking asks for tracking. If sources are read, it comes after the last answer
+// about them.
 func (r *reading) askTracking() {
 	tracking := into(&r.Tracking)
 	r.single(WantTracking, &cmdTracking, func(reply uint16, b []byte) {
@@ -235,7 +235,7 @@ func (r *reading) askTracking() {
 	})
 }
 
-// askRest asks for the reports that there is one of, but for tracking.
+// askRest asks for the reports that exist once, except tracking.
 func (r *reading) askRest() {
 	r.single(WantActivity, &cmdActivity, into(&r.Activity))
 	r.single(WantServerStats, &cmdServerStats, into(&r.ServerStats))
@@ -285,15 +285,16 @@ func (r *reading) askSources() {
 	}
 }
 
-// answered notes that a source is answered for. Tracking follows the last one.
+// answered records that the answer about a source has arrived. Tracking follows the
+// last one.
 func (r *reading) answered() {
 	if r.left--; r.left == 0 {
 		r.askTracking()
 	}
 }
 
-// A detail is a sourceReport that is wanted. The first source finds out whether
-// chronyd gives it at all; the others wait for that.
+// A detail is a wanted sourceReport. The request for the first source shows whether
+// chronyd gives it at all. The other requests wait for that.
 type detail struct {
 	*sourceReport
 	tried, given bool
@@ -338,7 +339,7 @@ func (r *reading) askDetail(d *detail, i int) {
 	r.ask(q)
 }
 
-// askLater asks about the sources that wait, as chronyd gives the detail.
+// askLater asks about the waiting sources. chronyd does give the detail.
 func (r *reading) askLater(d *detail) {
 	if !d.given {
 		d.given = true
@@ -348,8 +349,8 @@ func (r *reading) askLater(d *detail) {
 	}
 }
 
-// merge makes the list of the sources that chronyd still had when it was asked
-// about each, with what it said by index of the same source.
+// merge lists the sources that chronyd still had at each request. It adds the answers
+// by index that are about the same source.
 func (r *reading) merge() {
 	if !r.listed {
 		return
@@ -361,7 +362,7 @@ func (r *reading) merge() {
 	for i := range r.sources {
 		s := &r.sources[i]
 		if !s.present || !s.Address.IsUnspecified() && seen[s.Address] {
-			continue // it went, or it moved to another index and is there already
+			continue // it was removed, or it moved to another index and is already in the list
 		}
 		seen[s.Address] = true
 		if at := r.find(i, func(c *sourceReading) bool { return c.stats != nil && s.is(c.stats.RefID, c.stats.Address) }); at != nil {
@@ -377,8 +378,8 @@ func (r *reading) merge() {
 	}
 }
 
-// find returns the source that satisfies the condition: the one with the index
-// or, since few sources come and go at once, one nearby; else nil.
+// find returns the source that satisfies the condition, or nil. It tries the index
+// first and then those nearby, because few sources change at once.
 func (r *reading) find(i int, condition func(*sourceReading) bool) *sourceReading {
 	const nearby = 16
 	if condition(&r.sources[i]) {

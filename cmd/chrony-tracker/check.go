@@ -19,7 +19,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A severity is what a monitoring system is told. Its value is the exit status.
+// A severity is the result for a monitoring system. Its value is the exit status.
 type severity int
 
 const (
@@ -64,7 +64,7 @@ Examples:
 	}
 }
 
-// failed tells the monitoring system that nothing could be checked.
+// failed reports to the monitoring system that the check could not run.
 func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 	if f.format == "npd" {
 		fmt.Fprintln(out, shorten(terminal.Line("clock unknown: "+err.Error()), longestMessage))
@@ -98,12 +98,12 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	return f.printPlugin(out, f.judge(snapshot), status.New(snapshot))
 }
 
-// judge compares the bound with the limits. What nothing confirms is critical, and
-// what measurements contradict is at least worth a warning.
+// judge compares the bound with the limits. A clock that nothing confirms is critical.
+// A clock that measurements contradict is at least a warning.
 func (f *checkFlags) judge(s *tracker.Snapshot) severity {
 	switch bound := s.Estimate.Bound; {
 	case errors.Is(s.Err, chrony.ErrPermission), errors.Is(s.Err, chrony.ErrUnauthorized):
-		return severityUnknown // it is this program that lacks a right
+		return severityUnknown // this program lacks a permission
 	case !(bound <= f.critical.Seconds()):
 		return severityCritical
 	case bound > f.warning.Seconds(), s.Estimate.State == clockerror.Contradicted:
@@ -136,14 +136,14 @@ func (f *checkFlags) printPlugin(out io.Writer, severity severity, s status.Stat
 	return exitStatus(severity)
 }
 
-// decimal writes a number without an exponent, which the guidelines don't know,
-// rounded up to nanoseconds.
+// decimal formats a number rounded up to nanoseconds. It uses no exponent, because the
+// guidelines don't allow one.
 func decimal(v float64) string {
 	const nanosecond, digits = 1e-9, 1e-3
 	return strconv.FormatFloat(max(0, math.Ceil(v/nanosecond-digits))*nanosecond, 'f', 9, 64)
 }
 
-// longestMessage is what the node-problem-detector takes of a plugin's output by
+// longestMessage is the longest plugin output that the node-problem-detector accepts by
 // default (max_output_length), in bytes.
 const longestMessage = 80
 
@@ -172,7 +172,7 @@ func (f *checkFlags) printNPD(out io.Writer, severity severity, s status.Status)
 	return answer
 }
 
-// shorten cuts a text to so many bytes, between two letters.
+// shorten cuts a text to a maximum number of bytes, between two characters.
 func shorten(s string, bytes int) string {
 	if len(s) <= bytes {
 		return s

@@ -13,8 +13,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
 )
 
-// collectors are the flags that leave a report's metrics out. Those that
-// chrony_exporter has bear its names.
+// collectors are the flags that turn off a report's metrics. Flags that also exist in
+// chrony_exporter have the same names.
 var collectors = []struct {
 	want       chrony.Want
 	name, help string

@@ -3,8 +3,8 @@ package main
 import "github.com/alecthomas/kingpin/v2"
 
 // addCompletion replaces kingpin's scripts for shells: since the program has a default
-// command, kingpin would take half a command for an argument of that one. The shell
-// knows itself which of the possible words begin so.
+// command, kingpin would take a partial command for an argument of that one. The shell
+// itself filters the possible words by their prefix.
 func addCompletion() {
 	kingpin.BashCompletionTemplate = bashCompletion
 	kingpin.ZshCompletionTemplate = zshCompletion

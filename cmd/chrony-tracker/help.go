@@ -8,15 +8,15 @@ import (
 	"github.com/prometheus/common/version"
 )
 
-// addHelp makes the help of a command tell of that command, with its examples, and
-// lets --help-man print a manual page.
+// addHelp makes the help of a command show only that command, with its examples. It
+// also makes --help-man print a manual page.
 func addHelp(app *kingpin.Application) {
 	app.UsageTemplate(usageTemplate)
 	app.UsageFuncs(template.FuncMap{"Roff": roff, "RoffText": roffText, "Version": func() string { return version.Version }})
 	kingpin.ManPageTemplate = manTemplate
 }
 
-// usageTemplate is that of one command, or of the program with all its commands.
+// usageTemplate is the help of one command, or of the program with all its commands.
 const usageTemplate = `
 {{- with .Context.SelectedCommand -}}
 usage: {{$.App.Name}} {{.FullCommand}} [flags]
@@ -46,7 +46,7 @@ Flags of {{$name}}:
 
 const manTemplate = `.TH CHRONY-TRACKER 1 "" "chrony-tracker {{Version | Roff}}" "Chrony Tracker"
 .SH NAME
-chrony-tracker \- tells how wrong this node's clock can be
+chrony-tracker \- shows how far off this node's clock can be
 .SH SYNOPSIS
 .B chrony-tracker
 [\fIflags\fR] [\fIcommand\fR]
@@ -71,12 +71,12 @@ These go with every command.
 {{end}}{{end}}
 `
 
-// roff writes words so that they mean themselves in a manual page.
+// roff escapes text for a manual page.
 func roff(s string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
 }
 
-// roffText does so with paragraphs. Those that are indented stay as they are.
+// roffText escapes paragraphs. Indented paragraphs keep their line breaks.
 func roffText(s string) string {
 	var b strings.Builder
 	for i, paragraph := range strings.Split(strings.TrimSpace(s), "\n\n") {

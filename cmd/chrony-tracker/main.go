@@ -1,4 +1,4 @@
-// Chrony-tracker says how far off this node's clock can be.
+// Chrony-tracker shows how far off this node's clock can be.
 package main
 
 import (
@@ -42,11 +42,11 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// A command is one thing that the program can be told to do.
+// A command is one command of the program.
 type command struct {
 	clause *kingpin.CmdClause
 	run    func(ctx context.Context, out io.Writer) error
-	failed func(out io.Writer, err error) exitStatus // tells who called of an error, too; or nil
+	failed func(out io.Writer, err error) exitStatus // also reports an error to the caller; or nil
 }
 
 // run does what the arguments say and returns the exit status.
@@ -89,8 +89,8 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	return 0
 }
 
-// chosenDespite returns the command that was meant by arguments with a mistake, as far
-// as that shows.
+// chosenDespite returns the intended command of arguments that contain a mistake, if it
+// can be recognized.
 func chosenDespite(app *kingpin.Application, args []string) string {
 	if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil {
 		return parsed.SelectedCommand.FullCommand()
@@ -98,13 +98,13 @@ func chosenDespite(app *kingpin.Application, args []string) string {
 	return ""
 }
 
-// A usageError is the fault of who called the program.
+// A usageError is a mistake in the program's arguments.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 func (usageError) Hint() string    { return "see " + name + " --help" }
 
-// A hintedError says what to do about an error that doesn't know itself.
+// A hintedError adds a hint to an error that has none.
 type hintedError struct {
 	error
 	hint string
@@ -113,8 +113,8 @@ type hintedError struct {
 func (e hintedError) Unwrap() error { return e.error }
 func (e hintedError) Hint() string  { return e.hint }
 
-// An exitStatus other than 0 is the answer, and no error: all was printed that there
-// is to say.
+// An exitStatus other than 0 is a result and not an error. All output is already
+// printed.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -159,8 +159,8 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
-// newTracker makes what all commands read the clock with. The flags fill what the
-// configuration leaves open.
+// newTracker returns the tracker that all commands use. The flags set what the
+// configuration leaves unset.
 func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
 	config, err := f.config(config)
 	if err != nil {
@@ -169,7 +169,7 @@ func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error
 	return tracker.New(config), nil
 }
 
-// config fills what the configuration leaves open. Its client is to be closed.
+// config sets what the configuration leaves unset. The caller must close its client.
 func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	switch {
 	case f.timeout <= 0:

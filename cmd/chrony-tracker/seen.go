@@ -12,16 +12,15 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// seen is what a tracker that runs on this node has seen. chronyd knows nothing of
-// what was before.
+// seen is what the tracker on this node has seen. chronyd does not keep the past.
 type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
 	events []status.Event
 }
 
-// seenPatience is how long the tracker may take beside what it gives chronyd: it is on
-// this node, but asks chronyd before it answers.
+// seenPatience is the tracker's timeout, in addition to chronyd's. The tracker is on this
+// node, but asks chronyd before it answers.
 const seenPatience = 2 * time.Second
 
 // askTracker asks a tracker what it has seen.

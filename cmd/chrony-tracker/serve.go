@@ -72,7 +72,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	undo := context.AfterFunc(ctx, func() {
 		defer close(drained)
 		logger.Info("stopping")
-		// Scrapes under way are answered; chronyd's deadline is theirs, too.
+		// Scrapes in progress are answered, within chronyd's timeout.
 		grace, cancel := context.WithTimeout(context.Background(), shared.timeout+time.Second)
 		defer cancel()
 		server.Shutdown(grace)
@@ -97,7 +97,7 @@ func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logg
 	return mux
 }
 
-// listenError adds what can be done about a server that doesn't start.
+// listenError adds a hint to the error of a server that doesn't start.
 func listenError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

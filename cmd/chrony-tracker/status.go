@@ -67,14 +67,14 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close()                                        // before anything is printed: whoever reads it may be gone, and that ends this process
-	before := askTracker(ctx, f.url, shared.timeout) // it need not run
+	t.Close()                                        // before printing: a closed pipe ends this process
+	before := askTracker(ctx, f.url, shared.timeout) // it may not be running
 	style := terminal.StyleOf(out)
 	switch {
 	case f.json:
 		// Scripts want the state in any case; the exit status tells the rest.
 		err = terminal.JSON(out, before.document(status.New(snapshot)))
-	case snapshot.Err != nil && before.watch == nil: // nothing is known, then or now
+	case snapshot.Err != nil && before.watch == nil: // neither the present nor the past is known
 	default:
 		err = terminal.Status(out, status.New(snapshot), style)
 		if err == nil {
@@ -87,5 +87,5 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	return err
 }
 
-// minInterval keeps a typing error from keeping chronyd busy.
+// minInterval protects chronyd from a mistyped interval.
 const minInterval = 100 * time.Millisecond

@@ -8,8 +8,8 @@ import (
 )
 
 // trackerURL makes the flag a URL of a tracker. Brackets around an IPv4 address are
-// accepted, too: a manifest can't tell which kind of address the node has, and writes
-// them always.
+// accepted too: a manifest does not know whether the node's address is IPv4 or IPv6, so
+// it always writes them.
 func trackerURL(flag *kingpin.FlagClause, target **url.URL) { flag.SetValue(urlValue{target}) }
 
 type urlValue struct{ target **url.URL }

@@ -72,7 +72,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 			return nil
 		case errors.As(err, new(permanentError)):
 			return err
-		case ctx.Err() == nil: // else the look was cut short, and tells of nothing but that
+		case ctx.Err() == nil: // otherwise the error only means that the look was cut short
 			if code != lastCode || time.Since(said) >= progressInterval {
 				fmt.Fprintf(out, "waiting, %v: %s\n", waited, terminal.Line(err.Error()))
 				said = time.Now()
@@ -90,16 +90,16 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 	}
 }
 
-// A look asks once. It returns how far off the clock can be, or why it must not be
-// relied on; and a code that stays the same while only numbers change.
+// A look asks once. It returns how far off the clock can be, or why the clock is not
+// reliable. It also returns a code that stays the same while only numbers change.
 type look func(ctx context.Context) (verdict, code string, err error)
 
-// A permanentError stays as it is, however long one waits.
+// A permanentError does not go away by waiting.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// looker returns who is asked, and what ends that.
+// looker returns the look to use, and a function that ends it.
 func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) {
 	switch {
 	case f.maxError <= 0:
@@ -133,10 +133,10 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 	}, t.Close, nil
 }
 
-// client asks trackers: those of this node, so that no proxy has any business there.
+// client asks trackers. They run on this node, so it uses no proxy.
 var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
 
-// lookAtTracker asks a tracker's gate. Its answer is a line, and may be a hint.
+// lookAtTracker asks a tracker's gate. The answer is a line, and perhaps a hint.
 func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string, err error) {
 	gate := f.url.JoinPath("-/ready")
 	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()

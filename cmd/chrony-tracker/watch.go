@@ -15,7 +15,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// watchFlags say how the clock is watched.
+// watchFlags configure how the clock is watched.
 type watchFlags struct {
 	interval    time.Duration
 	intervalSet bool // by the flag, not by a variable
@@ -72,8 +72,8 @@ func (f *watchFlags) config(logger *slog.Logger) (tracker.WatchConfig, error) {
 	return tracker.WatchConfig{Interval: interval, History: f.history, Objectives: objectives}, nil
 }
 
-// sleepInterval is what Azure's chrony-tracker takes its interval from, in whole
-// seconds.
+// sleepInterval is the variable that sets the interval of Azure's chrony-tracker, in
+// whole seconds.
 const sleepInterval = "SLEEP_INTERVAL"
 
 // chooseInterval lets the users of Azure's chrony-tracker keep their interval.

@@ -10,13 +10,13 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// checkState says whether anything confirms the clock.
+// checkState reports whether anything confirms the clock.
 func checkState(s *facts) []Finding {
 	f := Finding{Verdict: Wrong, Check: "state", Impact: "the clock's error is unknown: the bound is +Inf, and alerts on it fire"}
 	o := s.noSource()
 	switch s.Estimate.State {
 	case clockerror.Unreachable:
-		return nil // the endpoints tell why
+		return nil // checkEndpoints reports why
 	case clockerror.Synchronized:
 		f.Verdict, f.Impact = Fine, ""
 		o = obstacle{why: fmt.Sprintf("at most %s off, follows %s", status.Seconds(s.Estimate.Bound), s.sourceName())}
@@ -40,7 +40,7 @@ func checkState(s *facts) []Finding {
 
 func (s *facts) sourceName() string { return s.Report.Tracking.SourceName() }
 
-// holdover says which of its three causes it has.
+// holdover finds which of the three causes of a holdover applies.
 func (s *facts) holdover(noSource obstacle) obstacle {
 	e := s.Estimate
 	limit := status.Seconds(e.HoldoverAge)
@@ -56,7 +56,7 @@ func (s *facts) holdover(noSource obstacle) obstacle {
 	return noSource
 }
 
-// reconcile says what to do where chronyd does not act on what it measures.
+// reconcile returns the fix if chronyd does not act on its measurements.
 func (s *facts) reconcile(why string) obstacle {
 	causes := "Causes: a virtual machine was paused or restored; maxchange in chrony.conf makes chronyd ignore larger corrections; with the option -x chronyd does not set the clock"
 	if d := s.node.conf.last("maxchange"); d != nil {
@@ -69,7 +69,7 @@ func (s *facts) reconcile(why string) obstacle {
 	}
 }
 
-// local is about a chronyd that follows the clock itself.
+// local handles a chronyd that follows the local clock itself.
 func (s *facts) local(noSource obstacle) obstacle {
 	line := `"local" from chrony.conf`
 	if d := s.node.conf.last("local"); d != nil {
@@ -97,7 +97,7 @@ func checkEstimate(s *facts) []Finding {
 	return []Finding{f}
 }
 
-// noSource says why chronyd follows no source.
+// noSource finds why chronyd follows no source.
 func (s *facts) noSource() obstacle {
 	if s.Report == nil || s.Report.Tracking == nil {
 		return obstacle{}
@@ -137,7 +137,7 @@ func (s *facts) noSource() obstacle {
 	})
 }
 
-// badReplies says what is wrong with the replies of the sources, where chronyd tells.
+// badReplies describes what is wrong with the sources' replies, if chronyd reports it.
 func (s *facts) badReplies() (all string) {
 	for _, c := range s.Report.Sources {
 		if text := replies(c); text != "" {
@@ -166,8 +166,8 @@ func followed(c chrony.Source) bool { return c.State == chrony.StateSelected }
 
 func falseticker(c chrony.Source) bool { return c.State == chrony.StateFalseticker }
 
-// configuredName is that of the first source without an address. Before 4.0 chronyd
-// does not list those.
+// configuredName returns the name of the first source without an address. chronyd
+// before 4.0 does not list such sources.
 func (s *facts) configuredName() string {
 	for _, c := range s.having(status.IsUnresolved) {
 		if c.ConfiguredName != "" {
@@ -185,7 +185,7 @@ func names(sources []chrony.Source) string {
 	return strings.Join(all, ", ")
 }
 
-// nameOf is a source's name in chrony.conf with its address, where the two differ.
+// nameOf returns a source's name in chrony.conf, with its address if the two differ.
 func nameOf(c chrony.Source) string {
 	switch {
 	case status.IsUnresolved(c) && c.ConfiguredName != "":
@@ -206,7 +206,7 @@ func (s *facts) whyNot() string {
 	return strings.Join(why, "; ")
 }
 
-// disagreement says how far apart the sources are, and what each claims.
+// disagreement describes how far apart the sources are, and what each claims.
 func (s *facts) disagreement() string {
 	sampled := s.having(func(c chrony.Source) bool { return c.SampleAge != chrony.Never })
 	low, high := math.Inf(1), math.Inf(-1)
@@ -218,7 +218,7 @@ func (s *facts) disagreement() string {
 	return fmt.Sprintf("its sources disagree by %s, and there is no majority: %s", status.Seconds(high-low), strings.Join(claims, ", "))
 }
 
-// claim is what a source says of the clock.
+// claim describes a source's measurement of the clock.
 func claim(c chrony.Source) string {
 	return fmt.Sprintf("the clock is %s (± %s)", side(c.AdjustedOffset), status.Seconds(c.OffsetError))
 }
@@ -231,8 +231,7 @@ func side(offset float64) string {
 	return size(-offset) + " behind"
 }
 
-// size writes how large something is. Unlike a bound, it is not to be rounded up from
-// 3600.1 s to 3610 s.
+// size formats a size. Unlike a bound, it is not rounded up from 3600.1 s to 3610 s.
 func size(seconds float64) string {
 	if seconds < 1 {
 		return status.Seconds(seconds)
@@ -240,15 +239,15 @@ func size(seconds float64) string {
 	return fmt.Sprintf("%.6g s", seconds)
 }
 
-// largeOffset, in seconds, is a correction that a healthy chronyd does not leave
-// to be slewed: nine hundred times the noise of a bad network.
+// largeOffset, in seconds, is a correction so large that a healthy chronyd does not
+// slew it: nine hundred times the noise of a bad network.
 const largeOffset = 0.1
 
-// maxSlewRate is how fast chronyd corrects the clock at most, in ppm (maxslewrate in
-// chrony.conf).
+// maxSlewRate is the fastest rate at which chronyd corrects the clock, in ppm
+// (maxslewrate in chrony.conf).
 const maxSlewRate = 83333.333
 
-// checkOffset finds a large correction that is under way.
+// checkOffset finds a large correction in progress.
 func checkOffset(s *facts) []Finding {
 	if !s.Estimate.HasBound() || abs(s.Report.Tracking.SystemTime) < largeOffset {
 		return nil

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// usualConfs are where distributions keep chrony.conf: Debian and its kin, then the
-// others.
+// usualConfs are the usual paths of chrony.conf: first in Debian and its derivatives,
+// then in other distributions.
 var usualConfs = []string{"/etc/chrony/chrony.conf", "/etc/chrony.conf"}
 
-// A conf is what chrony.conf says, with the files that it includes. It is read only
-// where this program sees the same files as chronyd.
+// A conf is the content of chrony.conf and of the files it includes. It is read only if
+// this program sees the same files as chronyd.
 type conf struct {
 	path       string
 	directives []directive
@@ -21,8 +21,8 @@ type conf struct {
 	bytes      int64 // in them
 }
 
-// Any process can call itself chronyd and name any file. What is larger than a
-// configuration ever is, is not read.
+// Any process can call itself chronyd and name any file. So files larger than any real
+// configuration are not read.
 const (
 	mostDepth = 10 // of files that include others, as in chronyd (conf.c)
 	mostFiles = 256
@@ -37,8 +37,8 @@ type directive struct {
 
 func (d directive) String() string { return strings.Join(append([]string{d.name}, d.args...), " ") }
 
-// confPath returns where chronyd's configuration is: what chronyd was told, or the
-// usual place.
+// confPath returns the path of chronyd's configuration: from chronyd's arguments, or
+// the usual path.
 func (n *node) confPath(root fs.FS) string {
 	if all := n.chronyds(); len(all) == 1 {
 		p := all[0]
@@ -54,8 +54,8 @@ func (n *node) confPath(root fs.FS) string {
 	return ""
 }
 
-// readConf returns nil if chrony.conf can't be read, or not with all that it includes:
-// half of it would be misleading.
+// readConf returns nil if it can't read chrony.conf and all included files. Half of the
+// configuration would be misleading.
 func readConf(root fs.FS, file string) *conf {
 	c := &conf{path: file}
 	if file == "" || !c.read(root, file, 0) {
@@ -96,8 +96,8 @@ func (c *conf) read(root fs.FS, file string, depth int) bool {
 	return true
 }
 
-// includes are the files that a directive adds. It fails for patterns of folders:
-// looking for those could take forever.
+// includes returns the files that a directive adds. It fails if a directory is a
+// pattern: that search could take forever.
 func (d directive) includes(root fs.FS) (files []string, ok bool) {
 	suffix := ""
 	switch d.name {
@@ -122,7 +122,7 @@ func (d directive) includes(root fs.FS) (files []string, ok bool) {
 	return files, true
 }
 
-// last returns the directive with the name that counts, or nil.
+// last returns the last directive with the name, or nil. The last one counts.
 func (c *conf) last(name string) *directive {
 	if c == nil {
 		return nil
@@ -135,7 +135,7 @@ func (c *conf) last(name string) *directive {
 	return nil
 }
 
-// sources are the directives that name where time comes from.
+// sources returns the directives that name time sources.
 func (c *conf) sources() (sources []directive) {
 	for _, d := range c.directives {
 		switch d.name {

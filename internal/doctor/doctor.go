@@ -1,8 +1,8 @@
-// Package doctor finds what is wrong with a node's clock, and says how to fix it. It
+// Package doctor finds what is wrong with a node's clock, and shows how to fix it. It
 // also explains why the clock's bound is as large as it is.
 //
-// It reads first ([Examine]) and judges afterwards: every check is a function of the
-// facts, and reads nothing itself.
+// [Examine] reads all facts first and then judges them. Every check is a function of
+// the facts, and reads nothing itself.
 package doctor
 
 import (
@@ -26,7 +26,7 @@ type Verdict string
 // The verdicts, the worst first.
 const (
 	Wrong     Verdict = "wrong"       // it must be fixed
-	Note      Verdict = "note"        // it could be better, or is worth knowing
+	Note      Verdict = "note"        // could be better, or is good to know
 	Unchecked Verdict = "not checked" // it can't be seen from here
 	Fine      Verdict = "ok"
 )
@@ -39,7 +39,7 @@ type Finding struct {
 	Verdict Verdict `json:"verdict"`
 	Check   string  `json:"check"`             // what was checked
 	Summary string  `json:"summary"`           // what was found
-	Impact  string  `json:"impact,omitempty"`  // what follows from that
+	Impact  string  `json:"impact,omitempty"`  // the consequence
 	Fix     string  `json:"fix,omitempty"`     // what to change
 	Command string  `json:"command,omitempty"` // to run on the node: it fixes this, or shows more
 }
@@ -78,7 +78,7 @@ func (e *Examination) Summary() string {
 	return head + ": " + strings.Join(counts, ", ") + "."
 }
 
-// facts are all that is known when the checks begin.
+// facts are the inputs of the checks.
 type facts struct {
 	*tracker.Snapshot // of the chronyd that the program uses
 	assume            clockerror.Assumptions
@@ -86,7 +86,7 @@ type facts struct {
 	endpoints         []endpoint
 }
 
-// checks are made in the order of their importance.
+// checks lists the checks, the most important first.
 var checks = []func(*facts) []Finding{
 	checkEndpoints,
 	checkState,
@@ -101,14 +101,13 @@ var checks = []func(*facts) []Finding{
 	checkPlace,
 }
 
-// Examine reads everything and judges it. The configuration is that of the program
-// that is examined, with the address that its client was made with. The client is
-// closed.
+// Examine reads everything and judges it. It takes the configuration of the examined
+// program, and the address of its client. It closes the client.
 func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
 	return read(ctx, hostFiles{}, address, config).judge()
 }
 
-// read is all the reading. What follows from it is left to the checks.
+// read reads all facts. The checks judge them.
 func read(ctx context.Context, root fs.FS, address string, config tracker.Config) *facts {
 	s := &facts{assume: config.Assume, node: readNode(root, address)}
 	if config.PHC == "" {
@@ -137,14 +136,14 @@ func (s *facts) judge() *Examination {
 	return e
 }
 
-// An obstacle is a reason why something doesn't work, and what to do about it. Tables
-// of them name the most telling reason first.
+// An obstacle is a reason why something doesn't work, and the fix. In a table of
+// obstacles, the most specific reason comes first.
 type obstacle struct {
 	when              bool
 	why, fix, command string // the command is to be run on the node
 }
 
-// first returns the first obstacle that is there. Without any, it is empty.
+// first returns the first obstacle that exists, or an empty one.
 func first(obstacles []obstacle) obstacle {
 	for _, o := range obstacles {
 		if o.when {
@@ -154,8 +153,8 @@ func first(obstacles []obstacle) obstacle {
 	return obstacle{}
 }
 
-// hint is what to do, in one text.
+// hint returns the fix as one text.
 func (o obstacle) hint() string { return o.fix + " (" + o.command + ")" }
 
-// abs is for the many numbers of which only the size matters.
+// abs returns a number without its sign.
 func abs(v float64) float64 { return math.Abs(v) }

@@ -18,7 +18,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// The endpoints that are tried in any case.
+// The endpoints that are always tried.
 var (
 	usualUDP     = []string{"127.0.0.1:323", "[::1]:323"}
 	usualSockets = []string{"/run/chrony/chronyd.sock", "/var/run/chrony/chronyd.sock"}
@@ -51,8 +51,8 @@ func (e endpoint) dir() string {
 
 func (e endpoint) answers() bool { return e.err == nil }
 
-// endpoints lists the endpoints, those first that the program uses: the address if
-// one is configured, else both of UDP.
+// endpoints lists the endpoints. Those that the program uses come first: the configured
+// address, or by default both UDP addresses.
 func (n *node) endpoints(address string) (endpoints []endpoint) {
 	if address != "" {
 		endpoints = append(endpoints, endpoint{address: address, used: true})
@@ -75,7 +75,7 @@ func (n *node) endpoints(address string) (endpoints []endpoint) {
 	})
 }
 
-// tryEndpoints asks at all addresses at once: one that is silent takes the whole
+// tryEndpoints asks all addresses concurrently, because a silent one takes the whole
 // timeout.
 func tryEndpoints(ctx context.Context, endpoints []endpoint, timeout time.Duration) []endpoint {
 	var all sync.WaitGroup
@@ -96,8 +96,8 @@ func (e *endpoint) try(ctx context.Context, timeout time.Duration) {
 	}
 }
 
-// checkEndpoints says where chronyd answers. It is wrong only if none of those answers
-// that the program uses.
+// checkEndpoints reports where chronyd answers. The verdict is wrong only if chronyd
+// answers at none of the endpoints that the program uses.
 func checkEndpoints(s *facts) (findings []Finding) {
 	works := slices.ContainsFunc(s.endpoints, func(e endpoint) bool { return e.used && e.answers() })
 	failed := -1 // the finding about an endpoint that should work
@@ -122,10 +122,10 @@ func checkEndpoints(s *facts) (findings []Finding) {
 
 const notNeeded = "; it is not needed"
 
-// noAnswer is what follows where chronyd says nothing of the clock.
+// noAnswer is the impact if chronyd does not answer.
 const noAnswer = "the clock's error is unknown: its state is unreachable and its bound +Inf"
 
-// failedEndpoint is about an endpoint that the program uses.
+// failedEndpoint describes a failed endpoint that the program uses.
 func (s *facts) failedEndpoint(e endpoint) Finding {
 	o, _ := s.obstacle(e)
 	f := Finding{Wrong, e.address, o.why, noAnswer, o.fix, o.command}
@@ -135,8 +135,8 @@ func (s *facts) failedEndpoint(e endpoint) Finding {
 	return f
 }
 
-// unusedEndpoint is about one that the program doesn't use. It is worth a note if it
-// is broken, or would be a way out.
+// unusedEndpoint describes an endpoint that the program doesn't use. It is a note if it
+// is broken, or if no endpoint that the program uses works.
 func (s *facts) unusedEndpoint(e endpoint, works bool) Finding {
 	f := Finding{Verdict: Note, Check: e.address, Summary: status.Cause(e.err)}
 	o, known := s.obstacle(e)
@@ -154,8 +154,8 @@ func (s *facts) unusedEndpoint(e endpoint, works bool) Finding {
 	return f
 }
 
-// obstacle says why an endpoint doesn't work. Where that is not known, it says only
-// what has happened.
+// obstacle finds why an endpoint doesn't work. If the reason is unknown, it returns only
+// the error.
 func (s *facts) obstacle(e endpoint) (o obstacle, known bool) {
 	obstacles := s.socketObstacles
 	if e.socket() == "" {
@@ -168,7 +168,7 @@ func (s *facts) obstacle(e endpoint) (o obstacle, known bool) {
 	return o, true
 }
 
-// The commands that a person at the node needs.
+// The commands to run on the node.
 const (
 	runUnit    = "systemctl status chrony chronyd; journalctl -u chrony -u chronyd -n 20"
 	runStart   = "systemctl restart chrony || systemctl restart chronyd"
@@ -194,7 +194,7 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 	}
 }
 
-// refused is about a loopback address at which no program listens.
+// refused handles a loopback address where no program listens.
 func (s *facts) refused(at netip.AddrPort) []obstacle {
 	const here = "no program listens there"
 	n := &s.node
@@ -241,7 +241,7 @@ func (n *node) joinNetwork() string {
 	return "run this program in chronyd's network namespace"
 }
 
-// stopped is about a chronyd that hangs because somebody stopped it.
+// stopped handles a chronyd that hangs because it was stopped, as by SIGSTOP.
 func (s *facts) stopped() obstacle {
 	p := s.node.chronyd()
 	if p == nil || p.state != 'T' {
@@ -255,7 +255,7 @@ func (s *facts) stopped() obstacle {
 	}
 }
 
-// silent is about an address that takes requests and does not answer.
+// silent handles an address that accepts requests and does not answer.
 func (s *facts) silent(at netip.AddrPort) []obstacle {
 	unread := uint64(0)
 	for _, socket := range s.node.listens(at.Port()) {
@@ -300,7 +300,7 @@ func (s *facts) socketObstacles(e endpoint) []obstacle {
 	}
 }
 
-// forbidden is about a socket that another user owns.
+// forbidden handles a socket that another user owns.
 func (s *facts) forbidden(e endpoint, dir string, d *directory) obstacle {
 	const orUDP = "Being in its group is not enough. UDP on loopback needs no permission"
 	o := obstacle{
@@ -319,8 +319,8 @@ func (s *facts) forbidden(e endpoint, dir string, d *directory) obstacle {
 
 func (s *facts) chronydAnswers() bool { return slices.ContainsFunc(s.endpoints, endpoint.answers) }
 
-// noSocket is about a directory in which chronyd should have its socket. chronyd makes
-// none in a directory that others can enter (util.c, UTI_CheckDirPermissions).
+// noSocket handles a missing socket in chronyd's directory. chronyd makes no socket in
+// a directory that others can enter (util.c, UTI_CheckDirPermissions).
 func (s *facts) noSocket(dir string, d *directory) []obstacle {
 	if s.chronydAnswers() {
 		return nil // so it runs
@@ -335,7 +335,7 @@ func (s *facts) noSocket(dir string, d *directory) []obstacle {
 	}
 }
 
-// silentSocket is about a socket that takes requests, and from which no answer comes.
+// silentSocket handles a socket that accepts requests and does not answer.
 func (s *facts) silentSocket(dir string) []obstacle {
 	const samePath = "mount the directory at the path that it has on the host (mountPath equal to the hostPath)"
 	on := s.node.mountOf(dir)

@@ -27,7 +27,7 @@ type Part struct {
 	Seconds float64 `json:"seconds"`
 	Share   float64 `json:"share"`          // of the bound
 	Cause   string  `json:"cause"`          // what makes it as large as it is
-	Gain    string  `json:"gain,omitempty"` // what would make it smaller, and by how much
+	Gain    string  `json:"gain,omitempty"` // how to make it smaller, and by how much
 }
 
 // Explain explains the bound of a snapshot in which all reports were read, under the
@@ -76,7 +76,7 @@ func (s *facts) parts() (parts []Part) {
 	return parts
 }
 
-// worthwhile is the share of the bound below which nobody need care for a term.
+// worthwhile is the smallest share of the bound that makes a term worth improving.
 const worthwhile = 0.1
 
 func (s *facts) part(term string, seconds float64, explain func() (cause, gain string)) Part {
@@ -97,20 +97,20 @@ func (s *facts) selected() *chrony.Source {
 	return clockerror.Followed(s.Report.Tracking, s.Report.Sources)
 }
 
-// chronys are chrony's own three terms, in seconds.
+// chronys returns chrony's own three terms, in seconds.
 func (s *facts) chronys() float64 {
 	t := s.Report.Tracking
 	return abs(t.SystemTime) + abs(t.RootDispersion) + abs(t.RootDelay)/2
 }
 
-// aged is the last sample with its age: the terms that it makes, in seconds.
+// aged returns the terms of the last sample and its age, in seconds.
 func (s *facts) aged() float64 {
 	t := s.Estimate.Terms
 	return t.Offset + t.Delay + t.Dispersion + t.Drift
 }
 
-// without says what would make the bound smaller, if it did: if both the last sample,
-// aged, and chronyd's own terms were smaller by so many seconds.
+// without describes the gain if both the aged last sample and chronyd's own terms were
+// smaller by the given seconds. It is empty without a gain.
 func (s *facts) without(aged, chronys float64, what string) (gain string) {
 	const worth = 0.99
 	bound := s.boundWith(aged, chronys)
@@ -120,8 +120,8 @@ func (s *facts) without(aged, chronys float64, what string) (gain string) {
 	return fmt.Sprintf("with %s, the bound would be about %s", what, status.Seconds(bound))
 }
 
-// boundWith returns the bound if the last sample, aged, and chronyd's own terms were
-// smaller by so many seconds. What other sources have found stays.
+// boundWith returns the bound if the aged last sample and chronyd's own terms were
+// smaller by the given seconds. The findings of other sources stay the same.
 func (s *facts) boundWith(aged, chronys float64) float64 {
 	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
 	if _, others := s.demands(); others > 0 {
@@ -130,7 +130,7 @@ func (s *facts) boundWith(aged, chronys float64) float64 {
 	return bound
 }
 
-// demands takes the disagreement apart, in seconds.
+// demands splits the disagreement into its parts, in seconds.
 func (s *facts) demands() (chronys, others float64) {
 	total := s.Estimate.Terms.Disagreement
 	if !s.Estimate.Approximate {
@@ -187,7 +187,7 @@ func (s *facts) explainDelay() (cause, gain string) {
 
 const nearServer = "a server whose answers take"
 
-// nearer says what is gained if a delay were a tenth of what it is.
+// nearer describes the gain if a delay were a tenth of its present value.
 func (s *facts) nearer(delay float64, what string) string {
 	const less = 0.9 / 2 // of the delay; half of it is in the bound
 	return s.without(min(less*delay, s.Estimate.Terms.Delay), less*delay, what+" a tenth of that")
@@ -214,7 +214,7 @@ func (s *facts) explainDispersion() (cause, gain string) {
 // wander is the change of frequency that the bound allows for, in ppm, by the state.
 func (s *facts) wander() float64 {
 	wander := cmp.Or(s.assume.MaxWander, clockerror.DefaultMaxWander)
-	// As clockerror has it: also for the sample that ended a holdover.
+	// As in clockerror, this includes the sample that ended a holdover.
 	if s.Estimate.State == clockerror.Holdover || s.Report.Tracking.LastUpdateInterval > s.Estimate.HoldoverAge {
 		wander = max(wander, cmp.Or(s.assume.MaxDrift, clockerror.DefaultMaxDrift))
 	}
@@ -230,7 +230,7 @@ func (s *facts) interval() float64 {
 	return 0
 }
 
-// rounding, in seconds, is what an age may lack: chronyd rounds them down.
+// rounding, in seconds, is how much too small an age may be: chronyd rounds ages down.
 const rounding = 1
 
 func (s *facts) explainDrift() (cause, gain string) {
@@ -259,7 +259,7 @@ func (s *facts) explainDrift() (cause, gain string) {
 	return cause, s.lessDrift()
 }
 
-// found is the drift that the last sample found beyond what was known, in ppm.
+// found returns the additional drift that the last sample found, in ppm.
 func (s *facts) found() float64 {
 	const digits = 1e-6
 	found := s.Estimate.Growth*1e6 - abs(s.Report.Tracking.Skew) - s.wander()
@@ -269,8 +269,8 @@ func (s *facts) found() float64 {
 	return found
 }
 
-// lessDrift says how far the bound grows between two samples, and what would make it
-// grow less.
+// lessDrift describes how far the bound grows between two samples, and how to reduce
+// that.
 func (s *facts) lessDrift() string {
 	interval, growth := s.interval(), s.Estimate.Growth
 	if interval == 0 {
@@ -288,7 +288,7 @@ func (s *facts) lessDrift() string {
 	return gain
 }
 
-// shorterPoll returns a shorter poll interval that can be asked of the source, as an
+// shorterPoll returns a shorter poll interval that is acceptable for the source, as an
 // option of chrony.conf and in seconds.
 func (s *facts) shorterPoll() (option string, seconds float64) {
 	const public, own = 6, 4 // log2 of seconds; a public server must not be polled more often
@@ -355,13 +355,13 @@ func (s *facts) measured(limit float64) string {
 	return strings.Join(all, "; ")
 }
 
-// contradiction says what chronyd claims, and which sources measured what instead.
+// contradiction describes chronyd's claim, and the sources that measured otherwise.
 func (s *facts) contradiction() string {
 	claim := s.chronys() + s.Estimate.Terms.Reference
 	return fmt.Sprintf("that the clock is at most %s off, but %s", status.Seconds(claim), s.measured(claim))
 }
 
-// untilNextSample says how large the bound becomes before a sample makes it smaller.
+// untilNextSample describes how large the bound gets before the next sample.
 func (s *facts) untilNextSample() string {
 	left := s.interval() - s.Estimate.SampleAge
 	if left < 1 {

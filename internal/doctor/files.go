@@ -9,8 +9,7 @@ import (
 	"syscall"
 )
 
-// hostFiles are the files of the machine. To open one never blocks, as it otherwise
-// does with a FIFO.
+// hostFiles are the files of the machine. Opening one never blocks, not even a FIFO.
 type hostFiles struct{}
 
 func (hostFiles) Open(name string) (fs.File, error) {
@@ -20,17 +19,17 @@ func (hostFiles) Stat(name string) (fs.FileInfo, error)  { return os.Stat("/" + 
 func (hostFiles) Lstat(name string) (fs.FileInfo, error) { return os.Lstat("/" + name) }
 func (hostFiles) ReadLink(name string) (string, error)   { return os.Readlink("/" + name) }
 
-// inRoot is a path as package fs takes it.
+// inRoot converts a path to the form that package fs needs.
 func inRoot(file string) string { return strings.TrimPrefix(path.Clean("/"+file), "/") }
 
-// exists reports whether there is something at a path of the root.
+// exists reports whether a path exists in the root.
 func exists(root fs.FS, file string) bool {
 	_, err := fs.Stat(root, inRoot(file))
 	return err == nil
 }
 
-// readRegular reads a regular file, if it is not longer than so many bytes. What
-// another program names may as well be a device or a FIFO.
+// readRegular reads a regular file up to a maximum size in bytes. A path from another
+// program may also be a device or a FIFO.
 func readRegular(root fs.FS, file string, most int64) (text []byte, ok bool) {
 	file = inRoot(file)
 	if info, err := fs.Stat(root, file); err != nil || !info.Mode().IsRegular() {

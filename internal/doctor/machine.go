@@ -12,7 +12,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// checkPTP says whether the PTP clock that chronyd follows is the right one.
+// checkPTP reports whether chronyd follows the right PTP clock.
 func checkPTP(s *facts) []Finding {
 	clocks, follows := s.PTP.Clocks, s.phcSource()
 	var all []string
@@ -68,7 +68,7 @@ func (s *facts) phcSource() bool {
 	})
 }
 
-// checkConfiguration finds what does harm in chrony.conf, or is missing there.
+// checkConfiguration finds harmful and missing directives in chrony.conf.
 func checkConfiguration(s *facts) (findings []Finding) {
 	c := s.node.conf
 	if c == nil {
@@ -131,8 +131,8 @@ func checkKernel(s *facts) []Finding {
 	return []Finding{f}
 }
 
-// otherPrograms set the clock, too. The names are those of their processes, as the
-// kernel shortens them.
+// otherPrograms are other programs that set the clock, by process name. The kernel
+// shortens these names.
 var otherPrograms = []struct {
 	name, is string
 	verdict  Verdict
@@ -180,8 +180,8 @@ func checkPrograms(s *facts) (findings []Finding) {
 	return findings
 }
 
-// secondChronyd finds several that steer the clock: most often one on the node and one
-// in a container. One with -x doesn't count: it does not correct the clock.
+// secondChronyd finds several chronyds that steer the clock: usually one on the node and
+// one in a container. A chronyd with -x doesn't count: it does not correct the clock.
 func (s *facts) secondChronyd() []Finding {
 	var steering []string
 	for _, p := range s.node.chronyds() {
@@ -200,8 +200,8 @@ func (s *facts) secondChronyd() []Finding {
 	}}
 }
 
-// seesAll reports whether all processes of the machine can be seen: not in a process
-// namespace, nor where /proc hides those of others.
+// seesAll reports whether all processes of the machine are visible. In a PID namespace
+// they are not, nor if /proc hides the processes of other users.
 func (n *node) seesAll() bool {
 	return n.hostPID && slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 })
 }
@@ -219,7 +219,7 @@ func (s *facts) hyperv() []Finding {
 	}}
 }
 
-// checkPlace says where this program runs, and with which rights.
+// checkPlace reports where this program runs, and with which permissions.
 func checkPlace(s *facts) (findings []Finding) {
 	n := &s.node
 	where := "on the node itself"

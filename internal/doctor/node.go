@@ -17,15 +17,15 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A node is what can be seen of the machine from where this program runs: from a
-// container, often not all.
+// A node is the part of the machine that is visible to this program. In a container,
+// that is often not everything.
 type node struct {
 	uid          int
 	capabilities uint64 // effective, as in capabilities(7)
 
-	container   string // what kind of one this is, or empty
-	hostNetwork bool   // this is the network namespace that the machine began with
-	hostPID     bool   // the same for processes: all of them can be seen
+	container   string // kind of container, or empty
+	hostNetwork bool   // this is the machine's first network namespace
+	hostPID     bool   // the same for the PID namespace: all processes are visible
 
 	processes []process
 	udp       []udpSocket // in this network namespace, after chronyd was asked
@@ -63,7 +63,7 @@ type mount struct {
 	source   string // what was mounted: a path within its file system
 	kind     string // of file system
 	readOnly bool
-	deleted  bool // what was mounted has been removed meanwhile
+	deleted  bool // the mounted file was removed in the meantime
 }
 
 // programs are where distributions install chronyd.
@@ -73,8 +73,8 @@ var programs = []string{"usr/sbin/chronyd", "usr/local/sbin/chronyd", "usr/bin/c
 // (linux/proc_ns.h).
 const initialPID = "pid:[4026531836]"
 
-// readNode reads all that can be seen of the machine. The address is chronyd's, if one
-// is configured.
+// readNode reads everything visible of the machine. The address is chronyd's, if one is
+// configured.
 func readNode(root fs.FS, address string) node {
 	n := node{
 		uid:     os.Geteuid(),
@@ -107,8 +107,8 @@ func readNode(root fs.FS, address string) node {
 	return n
 }
 
-// containerSign says what kind of container this is, as far as it shows: most have
-// layers for a root, or nothing but this program for the first process.
+// containerSign returns the kind of container, if it can be detected. Most have an
+// overlay as root, or this program as first process.
 func containerSign(root fs.FS, n *node) string {
 	layered := slices.ContainsFunc(n.mounts, func(m mount) bool { return m.point == "/" && strings.Contains(m.kind, "overlay") })
 	first := slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 && p.name == filepath.Base(os.Args[0]) })
@@ -175,7 +175,7 @@ func (n *node) mountOf(file string) (on mount) {
 	for _, m := range n.mounts {
 		within := m.point == "/" || file == m.point || strings.HasPrefix(file, m.point+"/")
 		if within && len(m.point) >= len(on.point) {
-			on = m // of two at the same point, the later hides the other
+			on = m // the later of two mounts at the same point hides the other
 		}
 	}
 	return on
@@ -218,8 +218,8 @@ func parseHexAddress(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip, uint16(port)), ok
 }
 
-// readUnix lists the paths that Unix sockets are bound to. A path is there as long
-// as a program holds the socket, whatever becomes of the file.
+// readUnix lists the paths that Unix sockets are bound to. A path is listed while a
+// program holds the socket, even if the file was removed.
 func readUnix(root fs.FS) (paths []string) {
 	text, _ := fs.ReadFile(root, "proc/net/unix")
 	for line := range strings.Lines(string(text)) {
@@ -250,7 +250,7 @@ func readProcesses(root fs.FS) (processes []process) {
 		}
 		args, _ := fs.ReadFile(root, path.Join(dir, "cmdline"))
 		p.id, p.args = id, strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
-		// Whoever may not look into a process does not see its namespaces.
+		// Without permission to inspect a process, its namespaces are unknown.
 		net, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
 		p.apart = net != "" && own != "" && net != own
 		processes = append(processes, p)
@@ -268,7 +268,7 @@ func parseStat(stat string) (p process, ok bool) {
 	return process{name: stat[begin+1 : end], state: stat[end+2]}, true
 }
 
-// chronyds are those that run in this network namespace, as far as that can be seen.
+// chronyds returns the chronyds in this network namespace, as far as they are visible.
 func (n *node) chronyds() (here []process) {
 	for _, p := range n.processes {
 		if p.name == "chronyd" && p.state != 'Z' && !p.apart {
@@ -278,8 +278,8 @@ func (n *node) chronyds() (here []process) {
 	return here
 }
 
-// chronyd returns the chronyd that is most likely the one to ask, or nil: one in this
-// network namespace rather than in another.
+// chronyd returns the chronyd that most likely should answer, or nil. It prefers one in
+// this network namespace.
 func (n *node) chronyd() *process {
 	if here := n.chronyds(); here != nil {
 		return &here[0]

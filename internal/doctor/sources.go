@@ -11,8 +11,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// checkSources says what is wrong with each source, and whether there are enough of
-// them.
+// checkSources reports what is wrong with each source, and whether there are enough
+// sources.
 func checkSources(s *facts) (findings []Finding) {
 	if s.Report == nil || s.Report.Sources == nil {
 		return nil
@@ -29,8 +29,8 @@ func checkSources(s *facts) (findings []Finding) {
 	return append(findings, s.reference()...)
 }
 
-// source judges one source. A source that is lost is a note as long as the clock
-// follows another.
+// source judges one source. A lost source is only a note while the clock follows
+// another one.
 func (s *facts) source(c chrony.Source) Finding {
 	const notFollowed = "the clock can't follow it"
 	f := Finding{Verdict: Fine, Check: "source " + nameOf(c), Summary: status.Standing(c)}
@@ -74,8 +74,8 @@ func (s *facts) source(c chrony.Source) Finding {
 	return f
 }
 
-// lostPolls counts the polls without an answer since the first one with an answer,
-// of the last eight.
+// lostPolls counts the unanswered polls among the last eight, since the first answered
+// one.
 func lostPolls(reach uint8) int { return bits.Len8(reach) - bits.OnesCount8(reach) }
 
 func lastSample(c chrony.Source) string {
@@ -85,7 +85,7 @@ func lastSample(c chrony.Source) string {
 	return "; its last good sample is " + status.Duration(c.SampleAge.Seconds()) + " old"
 }
 
-// replies says what happens to the packets to a source, if chronyd reports that.
+// replies describes what happens to the packets to a source, if chronyd reports that.
 func replies(c chrony.Source) string {
 	n := c.NTP
 	switch {
@@ -114,7 +114,7 @@ func failedTests(n *chrony.NTPData) string {
 	return "the test " + strings.Join(failed, ", ") + " (chronyc ntpdata)"
 }
 
-// others says what the followed source claims instead.
+// others describes what the followed source claims instead.
 func (s *facts) others(c chrony.Source) string {
 	for _, o := range s.Report.Sources {
 		if o.State == chrony.StateSelected {
@@ -124,7 +124,7 @@ func (s *facts) others(c chrony.Source) string {
 	return ""
 }
 
-// authentication finds a source that can't prove who it is.
+// authentication finds a source whose authentication fails.
 func authentication(c chrony.Source) (f Finding, ok bool) {
 	if c.Auth == nil || c.Auth.Mode != chrony.AuthNTS || c.Auth.Cookies > 0 {
 		return f, false
@@ -137,8 +137,8 @@ func authentication(c chrony.Source) (f Finding, ok bool) {
 	}, true
 }
 
-// redundancy finds too few sources: one alone is never contradicted, and of two nobody
-// knows which is right.
+// redundancy finds too few sources. A single source is never contradicted. If two
+// disagree, it is unknown which is accurate.
 func (s *facts) redundancy() (f Finding, ok bool) {
 	sources := s.having(func(c chrony.Source) bool { return !status.IsUnresolved(c) })
 	f = Finding{Verdict: Note, Check: "number of sources"}
@@ -191,8 +191,8 @@ const openReports = "opencommands activity authdata ntpdata rtcdata selectdata s
 
 const openTracking = "opencommands in chrony.conf does not allow it. Set it to: " + openReports
 
-// checkReports says which reports chronyd refuses. If it has nothing to report, that
-// is fine.
+// checkReports lists the reports that chronyd refuses. It is fine if chronyd has
+// nothing to report.
 func checkReports(s *facts) []Finding {
 	if s.Report == nil {
 		return nil

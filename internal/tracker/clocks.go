@@ -7,10 +7,10 @@ import (
 
 // An Instant is one moment by each of a machine's clocks, in nanoseconds.
 type Instant struct {
-	Real        int64 // CLOCK_REALTIME, since 1970: steered, and set at will
-	Boot        int64 // CLOCK_BOOTTIME: steered alike, and never set
-	Mono        int64 // CLOCK_MONOTONIC: the same, but it stands still while the machine sleeps
-	Raw         int64 // CLOCK_MONOTONIC_RAW: the same, but never steered
+	Real        int64 // CLOCK_REALTIME, since 1970: steered, and can be set
+	Boot        int64 // CLOCK_BOOTTIME: steered in the same way, but never set
+	Mono        int64 // CLOCK_MONOTONIC: like CLOCK_BOOTTIME, but stops while the machine is suspended
+	Raw         int64 // CLOCK_MONOTONIC_RAW: like CLOCK_MONOTONIC, but never steered
 	Uncertainty int64 // the time that it took to read them one after the other
 }
 
@@ -21,23 +21,22 @@ func (i Instant) since(earlier Instant) float64 { return seconds(i.Boot - earlie
 
 func seconds(nanoseconds int64) float64 { return float64(nanoseconds) * 1e-9 }
 
-// Clocks are a machine's: this one's, or those of a machine that is not there.
+// Clocks are the clocks of a machine: this one, or a simulated one.
 type Clocks interface {
 	Read() (Instant, error)
 	Kernel() (Kernel, error)
 
-	// AwaitSet returns when the kernel tells that the clock was set, be it to its
-	// own value. It fails after Close, and where the kernel doesn't tell.
+	// AwaitSet returns when the kernel reports that the clock was set, even to its
+	// current value. It fails after Close, and if the kernel can't report this.
 	AwaitSet() error
 	io.Closer
 }
 
-// Kernel is what the kernel itself says of the clock that it keeps (adjtimex).
-// Whoever steers the clock tells it the errors; chronyd does so only with rtcsync
-// in chrony.conf.
+// Kernel is the kernel's own view of its clock (adjtimex). The errors come from the
+// program that steers the clock. chronyd sets them only with rtcsync in chrony.conf.
 type Kernel struct {
-	Frequency      float64 // ppm by which it is told to let the clock run faster
-	MaxError       float64 // seconds; 16 when nobody says otherwise
+	Frequency      float64 // ppm; above zero, the kernel makes the clock run faster
+	MaxError       float64 // seconds; 16 if no program sets it
 	EstimatedError float64 // seconds
 	Synchronized   bool
 }

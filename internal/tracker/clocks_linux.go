@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// systemClocks are the machine's own clocks. None of this takes a privilege.
+// systemClocks are the machine's own clocks. Reading them needs no privilege.
 type systemClocks struct {
-	settings *os.File // a timer that is cancelled when the clock is set; nil if there is none
+	settings *os.File // a timer that the kernel cancels when the clock is set; nil if there is none
 	err      error    // why not
 }
 
@@ -22,8 +22,8 @@ func openClocks() Clocks {
 	return c
 }
 
-// openTimer makes a timer for a time that never comes, and which a setting of
-// the clock cancels (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET).
+// openTimer makes a timer that never expires. The kernel cancels it when the clock is
+// set (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET).
 func openTimer() (*os.File, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
@@ -56,8 +56,8 @@ func (c *systemClocks) Close() error {
 	return c.settings.Close()
 }
 
-// read reads all clocks one after the other, several times, and takes the reading
-// that was done most quickly: this process may have been put aside in the middle.
+// read reads all clocks one after the other, several times. It returns the fastest
+// reading, because the kernel may preempt this process in the middle of one.
 func (c *systemClocks) Read() (Instant, error) {
 	const attempts, good = 5, 2_000 // nanoseconds
 	var best Instant
@@ -96,9 +96,9 @@ func readOnce() (Instant, error) {
 
 func (c *systemClocks) Kernel() (Kernel, error) { return ReadKernel() }
 
-// ReadKernel asks the kernel about its clock, which takes no right.
+// ReadKernel asks the kernel about its clock. It needs no privilege.
 func ReadKernel() (Kernel, error) {
-	var t unix.Timex // without a mode nothing is changed
+	var t unix.Timex // no mode is set, so nothing changes
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return Kernel{}, fmt.Errorf("adjtimex: %w", err)
 	}

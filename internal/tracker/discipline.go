@@ -6,36 +6,36 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// foreignDiscipline notices that another program slews the clock, and by how much.
-// CLOCK_MONOTONIC is steered and CLOCK_MONOTONIC_RAW is not. What moves between
-// them, beyond the frequency that chronyd has set and the slew that it reports, is
-// the work of somebody else (adjtime, or a second NTP daemon).
+// foreignDiscipline detects that another program slews the clock, and by how much.
+// CLOCK_MONOTONIC is steered and CLOCK_MONOTONIC_RAW is not. chronyd's frequency and
+// its reported slew explain some of the movement between them. Another program causes
+// the rest (adjtime, or a second NTP daemon).
 type foreignDiscipline struct {
 	last *observation // with an answer of chronyd; nil before the first
 
 	since   slewed // since chronyd's last update
-	counted bool   // somebody has slewed the clock since
+	counted bool   // another program has slewed the clock since
 	window  slewed
-	times   int  // in a row, the window was exceeded
-	holds   bool // somebody slews the clock
+	times   int  // samples in a row that exceeded the window
+	holds   bool // another program slews the clock
 
 	frequency frequencyMismatch
 }
 
-// slewed is how far the clock was slewed without chronyd in some time.
+// slewed is how far other programs slewed the clock over a stretch of time.
 type slewed struct {
 	from      Instant
-	excess    float64 // seconds, by which it was made to run ahead
-	tolerance float64 // seconds, what may be chronyd's
+	excess    float64 // seconds; above zero, the clock was moved ahead
+	tolerance float64 // seconds that chronyd may have caused
 }
 
-// add takes in another stretch of time.
+// add adds another stretch of time.
 func (s *slewed) add(excess, tolerance float64) {
 	s.excess, s.tolerance = s.excess+excess, s.tolerance+tolerance
 }
 
 // beyond returns how much of it is certain, in seconds. Each reading of the clocks
-// is uncertain by the time that it took.
+// is uncertain by the time it took.
 func (s *slewed) beyond(now Instant) float64 {
 	return math.Abs(s.excess) - s.tolerance - 2*seconds(s.from.Uncertainty+now.Uncertainty)
 }
@@ -44,12 +44,12 @@ const (
 	// disciplineSamples in a row have to exceed the tolerance.
 	disciplineSamples = 5
 
-	// disciplineWindow, in seconds, is how long a slew is looked for, and how long
-	// none must have been seen for it to be over.
+	// disciplineWindow, in seconds, is the length of the search for a slew. A slew
+	// has ended when none was seen for this long.
 	disciplineWindow = 60
 )
 
-// seen takes in a sample, and whether the clock was set since the one before. It
+// seen adds a sample, and whether the clock was set since the previous one. It
 // reports whether another program disciplines the clock.
 func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 	mismatch := d.frequency.seen(o)
@@ -67,7 +67,7 @@ func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 		d.since, d.counted = slewed{from: before.Instant}, false
 	}
 	if stepped {
-		// A step of chronyd takes what was left to slew, and is none itself.
+		// A step by chronyd includes the remaining slew, and is not a slew itself.
 		d.window, d.times = slewed{from: o.Instant}, 0
 		return d.holds || mismatch
 	}
@@ -92,8 +92,8 @@ func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 }
 
 // slewed returns how far another program has slewed the clock since chronyd's last
-// update, in seconds. A clock whose frequency chronyd only believes to have set
-// (its option -x) does not move by that.
+// update, in seconds. With its option -x, chronyd reports a frequency but does not set
+// it, so the clock does not move by it.
 func (d *foreignDiscipline) slewed() float64 {
 	if !d.counted {
 		return 0
@@ -106,7 +106,7 @@ func (d *foreignDiscipline) rate() float64 {
 	if !d.holds {
 		return 0
 	}
-	const usual = 500e-6 // of adjtime and of ntpd, at most
+	const usual = 500e-6 // the fastest slew of adjtime and ntpd
 	elapsed := seconds(d.last.Raw - d.since.from.Raw)
 	if elapsed <= 0 {
 		return usual
@@ -115,7 +115,7 @@ func (d *foreignDiscipline) rate() float64 {
 }
 
 // missedUpdates reports whether chronyd may have updated the clock more than once
-// between two samples: what it slewed then is unknown.
+// between two samples. If so, its slew in between is unknown.
 func missedUpdates(before, now *observation) bool {
 	t := now.tracking
 	return isUpdate(before.tracking.RefTime, t.RefTime) && now.since(before.Instant) > max(t.LastUpdateInterval, 2)
@@ -148,18 +148,17 @@ const (
 	mismatchSamples   = 60     // in a row, and
 	mismatchSeconds   = 60     // of them at least: chronyd's own slews take some seconds
 	mismatchFrequency = 1      // ppm
-	settledOffset     = 100e-6 // seconds; to slew away more, chronyd itself changes the frequency
+	settledOffset     = 100e-6 // seconds; to slew more than this, chronyd itself changes the frequency
 )
 
-// A frequencyMismatch is a kernel whose frequency is not the one that chronyd
-// claims to have set: another program has changed it, or chronyd does not steer the
-// clock.
+// A frequencyMismatch means that the kernel's frequency is not the one that chronyd
+// reports. Another program has changed it, or chronyd does not steer the clock.
 type frequencyMismatch struct {
 	samples int
 	since   Instant // the first of them
 }
 
-// seen takes in a sample, and reports whether there is a mismatch.
+// seen adds a sample, and reports whether there is a mismatch.
 func (m *frequencyMismatch) seen(o *observation) bool {
 	if o.err != nil || o.kernel == nil || !(math.Abs(o.tracking.SystemTime) < settledOffset) {
 		m.samples = 0
@@ -176,7 +175,7 @@ func (m *frequencyMismatch) seen(o *observation) bool {
 	return m.samples >= mismatchSamples && o.since(m.since) >= mismatchSeconds-1
 }
 
-// differs compares the kernel's frequency with the one that chronyd claims.
+// differs compares the kernel's frequency with the one that chronyd reports.
 func differs(k *Kernel, t *chrony.Tracking) bool {
 	return math.Abs(k.Frequency+t.Frequency) > mismatchFrequency
 }

@@ -16,9 +16,9 @@ type EventKind string
 
 // The kinds of events.
 const (
-	// ChronydRestarted: nobody was there to answer and then chronyd was, or its
-	// update interval is zero again, which it is only before its second update.
-	// What is over between two samples, second update included, goes unseen.
+	// ChronydRestarted: chronyd was not running and then it answered, or its update
+	// interval is zero again. The interval is zero only before the second update. A
+	// restart is missed if its second update comes before the next sample.
 	ChronydRestarted EventKind = "chronyd_restarted"
 
 	SourceChanged     EventKind = "source_changed"
@@ -42,7 +42,7 @@ type Event struct {
 	Seconds  float64 // the size of a step, above zero if forward, or the length of a suspension; else 0
 }
 
-// keptEvents is how many events are remembered.
+// keptEvents is how many events are kept.
 const keptEvents = 100
 
 // events are the latest ones, and how many there were.
@@ -67,15 +67,15 @@ func (e *events) add(event Event) {
 	e.counts[event.Kind]++
 }
 
-// A reference is what chronyd follows, as it last told. It outlives the times in
-// which chronyd gives no answer.
+// A reference is what chronyd follows, as last reported. It is kept while chronyd
+// does not answer.
 type reference struct {
-	tracking *chrony.Tracking // nil if it never told
-	gone     bool             // nobody was there since
-	jumped   bool             // the clock has, since chronyd last told of an update interval
+	tracking *chrony.Tracking // nil if chronyd never answered
+	gone     bool             // chronyd was not running at some time since
+	jumped   bool             // the clock jumped since chronyd last reported an update interval
 }
 
-// changes compares what chronyd tells now with what it told before.
+// changes compares chronyd's report with its previous one.
 func (r *reference) changes(o *observation) []Event {
 	if o.err != nil {
 		r.gone = r.gone || isGone(o.err)
@@ -110,14 +110,14 @@ func sourceName(t *chrony.Tracking) string {
 	return "none"
 }
 
-// isGone reports whether nobody was there to answer, which a chronyd that hangs
-// or refuses would have been.
+// isGone reports whether chronyd was not running. A chronyd that hangs or refuses
+// still runs.
 func isGone(err error) bool {
 	refused := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNRESET)
 	return refused && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// compare notes what is different from the sample before. The mutex is held.
+// compare records the changes since the previous sample. The mutex is held.
 func (w *watch) compare(o *observation) {
 	w.logAnswer(o)
 	for _, event := range w.reference.changes(o) {
@@ -132,7 +132,7 @@ func (w *watch) compare(o *observation) {
 	}
 }
 
-// note keeps an event, and logs it. The mutex is held.
+// note stores an event and logs it. The mutex is held.
 func (w *watch) note(now Instant, event Event, args ...any) {
 	event.At = now.time()
 	w.events.add(event)
@@ -145,7 +145,7 @@ func (w *watch) note(now Instant, event Event, args ...any) {
 	w.log.Info("clock event", append([]any{"event", string(event.Kind)}, args...)...)
 }
 
-// details are what the log says beside a state.
+// details are the values that the log shows next to a state.
 func details(o *observation) []any {
 	bound := "none" // JSON has no infinity
 	if o.estimate.HasBound() {
@@ -158,14 +158,14 @@ func details(o *observation) []any {
 	return args
 }
 
-// logAnswer says when chronyd begins to answer, and why it does not. The mutex is
-// held.
+// logAnswer logs when chronyd begins to answer, or why it does not answer. The mutex
+// is held.
 func (w *watch) logAnswer(o *observation) {
 	last := w.latest
 	switch {
 	case o.err == nil && (last == nil || last.err != nil || last.address != o.address):
 		w.log.Info("chronyd answers", "address", o.address)
 	case o.err != nil && (last == nil || last.err == nil || Reason(last.err) != Reason(o.err)):
-		w.log.Warn("nothing is known of the clock", "state", o.estimate.State, "error", o.err, "hint", Hint(o.err))
+		w.log.Warn("the clock's error is unknown", "state", o.estimate.State, "error", o.err, "hint", Hint(o.err))
 	}
 }

@@ -12,7 +12,7 @@ import (
 // A Sample is what the watch found at one tick.
 type Sample struct {
 	At      time.Time
-	Seconds float64 // that it stands for, up to At
+	Seconds float64 // the time that it covers, up to At
 	State   clockerror.State
 	Bound   float64 // seconds; +Inf if there is none
 	Error   float64 // seconds, the figure of Azure's chrony-tracker; +Inf if there is no bound
@@ -25,7 +25,7 @@ type record struct {
 	real, boot        int64
 	bound, error      float32
 	remaining         float32 // still to be corrected
-	offset, delay     float32 // and the other terms of the bound
+	offset, delay     float32 // the other terms of the bound
 	dispersion, drift float32
 	disagreement      float32
 	seconds           float32
@@ -34,7 +34,7 @@ type record struct {
 
 // A history is a ring of the latest samples.
 type history struct {
-	records   []record // as long as it has room
+	records   []record // grows up to the ring's size
 	next      int      // where the next one goes
 	full      bool
 	reference float64 // the bound's term that never changes
@@ -95,8 +95,8 @@ func newRecord(o *observation, seconds float64) record {
 	return r
 }
 
-// up rounds up to the seven digits that a record has room for: a bound must not
-// become smaller by being remembered.
+// up rounds up to the seven digits that fit in a record. A stored bound must not be
+// smaller than the original.
 func up(v float64) float32 {
 	if rounded := float32(v); float64(rounded) >= v {
 		return rounded
@@ -128,15 +128,15 @@ func (r *record) sample(reference float64) Sample {
 	return s
 }
 
-// A Window is what the samples of the last minutes say, up to the latest one.
+// A Window summarizes the samples of the last minutes, up to the latest one.
 type Window struct {
 	Length time.Duration
 
 	// The largest of the samples that have a bound, in seconds; -Inf if none has.
 	Bound, Error float64
 
-	// Without is how many seconds of the window had no bound, be it that chronyd
-	// vouched for none or that nobody looked.
+	// Without is how many seconds of the window had no bound. Either chronyd gave
+	// none, or no sample was taken.
 	Without float64
 }
 
@@ -146,8 +146,8 @@ func (w Window) HasBound() bool { return !math.IsInf(w.Bound, -1) }
 // windowLengths are those of the windows, in ascending order.
 var windowLengths = [...]time.Duration{time.Minute, 5 * time.Minute}
 
-// windows looks back over the samples. What lies before the beginning, by
-// CLOCK_BOOTTIME, is in no window.
+// windows summarizes the samples. No window includes time before the beginning, by
+// CLOCK_BOOTTIME.
 func (h *history) windows(begin int64) []Window {
 	windows := make([]Window, len(windowLengths))
 	for i, length := range windowLengths {

@@ -14,8 +14,8 @@ import (
 // logBacklog is how many lines may wait for a slow log.
 const logBacklog = 64
 
-// A logQueue is a log whose lines are written beside what they are about: a log that
-// can't be written, such as a pipe that nobody reads, must not delay a sample.
+// A logQueue writes log lines in the background. A blocked log, such as a pipe without
+// a reader, must not delay a sample.
 type logQueue struct {
 	slog.Handler
 	lines chan slog.Record
@@ -29,8 +29,7 @@ func newLogQueue(log *slog.Logger) logQueue {
 	return q
 }
 
-// Handle leaves a line to be written. If nobody reads the log, the oldest that wait
-// give way.
+// Handle queues a line. If the queue is full, it drops the oldest line.
 func (q logQueue) Handle(_ context.Context, line slog.Record) error {
 	for {
 		select {
@@ -57,9 +56,9 @@ func (q logQueue) write(ctx context.Context) {
 	}
 }
 
-// logRefusals says which reports chronyd refuses over this connection, when that
-// has changed. Each costs its own metrics and no others; only without the list of
-// sources is the clock judged less well. The mutex is held.
+// logRefusals logs which reports chronyd refuses over this connection, if that has
+// changed. A refused report only loses its own metrics. Without the list of sources,
+// the bound is less accurate. The mutex is held.
 func (t *Tracker) logRefusals(report *chrony.Report) {
 	refused := slices.Sorted(maps.Keys(report.Refused))
 	if t.refusedBy == report.Address && slices.Equal(t.refused, refused) {
@@ -83,7 +82,7 @@ func (t *Tracker) logRefusals(report *chrony.Report) {
 	}
 }
 
-// Hint returns what an error suggests to do, or an empty string.
+// Hint returns the fix that an error suggests, or an empty string.
 func Hint(err error) string {
 	var op *chrony.OpError
 	if errors.As(err, &op) {

@@ -7,28 +7,28 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// Now is what is known of this instant.
+// Now is the state of the clock at this instant.
 type Now struct {
-	At    time.Time // by the clock that is judged
+	At    time.Time // by the clock itself
 	State clockerror.State
 
-	// Observed is false if the latest sample is too old to say anything, or there
-	// is none yet. State means nothing then.
+	// Observed is false if the latest sample is too old, or if there is none yet.
+	// Then State means nothing.
 	Observed bool
 
-	// Bound, in seconds, holds at any time until Until, unless the clock is
-	// stepped: the drift until then is in it. +Inf if there is none.
+	// Bound, in seconds, is valid until Until, unless the clock is stepped. It
+	// includes the drift until then. It is +Inf if there is none.
 	Bound    float64
 	Until    time.Time
 	Untraced bool // see clockerror.Estimate
 }
 
-// longestLifetime is for how long a sample says something of the present, however
-// rarely samples are taken: chronyd may do much to a clock in between.
+// longestLifetime is how long a sample is valid, even if samples are rare: chronyd
+// may change the clock a lot in between.
 const longestLifetime = 15 * time.Second
 
-// now answers from the latest sample, so that it costs nothing to ask often. A
-// sample serves for one and a half intervals: by then there is another one.
+// now answers from the latest sample, so frequent calls are cheap. A sample is valid
+// for one and a half intervals. By then the next one has been taken.
 func (w *watch) now() Now {
 	at, err := w.look(false)
 	answer := Now{At: at.time(), Bound: math.Inf(1)}
@@ -49,7 +49,7 @@ func (w *watch) now() Now {
 	estimate := w.latest.estimate
 	answer.Observed, answer.State, answer.Untraced = true, estimate.State, estimate.Untraced
 	if w.detector.steppedAt > w.latest.Boot {
-		return answer // what was said before a step does not hold after it
+		return answer // a bound from before a step is not valid after it
 	}
 	drift := max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
 	answer.Bound = estimate.Bound + drift + w.discipline.rate()*lifetime.Seconds()

@@ -10,19 +10,19 @@ import (
 
 // A PTPClock is a PTP hardware clock of this node. A node can have several, such
 // as that of the virtual machine's host and that of a network card, and the
-// kernel may number them anew at each boot.
+// kernel may number them differently at each boot.
 type PTPClock struct {
-	Device string // as the kernel calls it: ptp0
-	Name   string // what it is, in its driver's word: hyperv; empty if there is no such clock
+	Device string // the kernel's name for it, such as ptp0
+	Name   string // its driver's name for it, such as hyperv; empty if there is no such clock
 }
 
-// PTP is what is known of the node's PTP clocks.
+// PTP lists the node's PTP clocks.
 type PTP struct {
 	Clocks     []PTPClock
 	Configured *PTPClock // the one that the configuration names, or nil
 }
 
-// sysfs is where the kernel tells of its PTP clocks, to containers as well.
+// sysfs is where the kernel lists its PTP clocks. Containers can read it too.
 var sysfs = os.DirFS("/sys")
 
 // readPTP lists the PTP clocks and looks the configured one up, if there is one.
@@ -32,7 +32,7 @@ func readPTP(sys fs.FS, configured string) PTP {
 	for _, file := range names {
 		name, err := fs.ReadFile(sys, file)
 		if err != nil {
-			continue // it went meanwhile
+			continue // it was removed in the meantime
 		}
 		ptp.Clocks = append(ptp.Clocks, PTPClock{
 			Device: path.Base(path.Dir(file)),
@@ -46,9 +46,9 @@ func readPTP(sys fs.FS, configured string) PTP {
 	return ptp
 }
 
-// find returns the clock that a path such as /dev/ptp0 stands for. The symbolic
-// links that udev makes, such as /dev/ptp_hyperv, are there only where the node's
-// /dev is; elsewhere the link's name tells the clock's.
+// find returns the clock at a path such as /dev/ptp0. udev makes symbolic links such
+// as /dev/ptp_hyperv in the node's /dev. Without the node's /dev, find takes the
+// clock's name from the link's name.
 func (p PTP) find(file string) PTPClock {
 	device := filepath.Base(file)
 	if target, err := filepath.EvalSymlinks(file); err == nil {

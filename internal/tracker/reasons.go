@@ -7,7 +7,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// reasons names what an exchange can fail for. The first that fits counts.
+// reasons names why an exchange can fail. The first match counts.
 var reasons = []struct {
 	name string
 	err  error
@@ -20,13 +20,13 @@ var reasons = []struct {
 	{"no_answer", chrony.ErrNoAnswer},
 }
 
-// errAbandoned: whoever asked did not wait as long as chronyd may take.
+// errAbandoned: the caller stopped waiting before chronyd's timeout.
 var errAbandoned = errors.New("abandoned")
 
-// otherReason is what fits none of them.
+// otherReason is for all other failures.
 const otherReason = "other"
 
-// Reason names what an exchange has failed for, as in the metrics.
+// Reason names why an exchange failed, as in the metrics.
 func Reason(err error) string {
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {

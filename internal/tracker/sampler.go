@@ -11,22 +11,22 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// An observation is what one look at the clock found.
+// An observation is the result of one look at the clock.
 type observation struct {
 	Instant                   // at which it began
-	tracking *chrony.Tracking // nil if chronyd gave no answer
+	tracking *chrony.Tracking // nil if chronyd did not answer
 	address  string           // of the chronyd that answered
 	err      error            // why there was no answer
-	kernel   *Kernel          // nil if the kernel doesn't tell
+	kernel   *Kernel          // nil if the kernel doesn't report it
 	known    clockerror.Observation
 	estimate clockerror.Estimate
 }
 
-// sourcesFor is how long a list of sources serves to judge the clock by, at most.
+// sourcesFor is the longest time that a list of sources is used to judge the clock.
 const sourcesFor = 10 * time.Second
 
-// A sampler asks chronyd for its tracking at each sample. The sources, of which
-// there may be many, it asks for when what is known of them may be wrong.
+// A sampler asks chronyd for its tracking at each sample. There may be many sources,
+// so it asks for them only when its list may be out of date.
 type sampler struct {
 	report   func(context.Context, chrony.Want) (*chrony.Report, error)
 	interval time.Duration // between two samples
@@ -36,7 +36,7 @@ type sampler struct {
 	past     past
 }
 
-// A past is what earlier samples of the followed source have shown.
+// A past is what earlier samples of the followed source showed.
 type past struct {
 	of          sourceKey
 	sampled     int64 // the last one, by CLOCK_BOOTTIME; zero if there was none
@@ -45,7 +45,7 @@ type past struct {
 	serverLocal bool // it does
 }
 
-// A sourceKey tells which source chronyd follows.
+// A sourceKey identifies the source that chronyd follows.
 type sourceKey struct {
 	id      chrony.RefID
 	address chrony.Address
@@ -54,15 +54,15 @@ type sourceKey struct {
 
 func keyOf(t *chrony.Tracking) sourceKey { return sourceKey{t.RefID, t.Address, t.Stratum} }
 
-// A sourceList is what chronyd said of its sources, and in which update. It is
-// never changed.
+// A sourceList is chronyd's list of sources, and the update it belongs to. It is
+// immutable.
 type sourceList struct {
 	refTime time.Time
 	readAt  int64           // by CLOCK_BOOTTIME
 	sources []chrony.Source // as they were then; nil if refused
 	poll    float64         // of the followed one, in seconds; 0 if there is none
 	age     time.Duration   // of its last sample
-	lasts   float64         // it serves for so many seconds
+	lasts   float64         // seconds that the list is valid
 	past
 }
 
@@ -70,7 +70,7 @@ func newSampler(report func(context.Context, chrony.Want) (*chrony.Report, error
 	return &sampler{report: report, interval: interval, assume: assume}
 }
 
-// sample asks. What it returns is not judged yet.
+// sample asks chronyd. Its result is not judged yet.
 func (s *sampler) sample(ctx context.Context, now Instant) *observation {
 	o := &observation{Instant: now}
 	began := time.Now()
@@ -89,7 +89,7 @@ func (s *sampler) sample(ctx context.Context, now Instant) *observation {
 	return o
 }
 
-// forget has the sources read at the next sample.
+// forget makes the next sample read the sources.
 func (s *sampler) forget() { s.list.Store(nil) }
 
 func (s *sampler) ask(ctx context.Context, now int64) (*chrony.Report, error) {
@@ -110,15 +110,14 @@ func (s *sampler) ask(ctx context.Context, now int64) (*chrony.Report, error) {
 		if report, err = s.report(ctx, judged|chrony.WantNTPData); err != nil {
 			return report, err
 		}
-		// Most chronyds refuse it over UDP. An answer that is late is asked for again.
+		// Most chronyds refuse it over UDP. If the answer is late, ask again.
 		s.past.asked = report.Refused[chrony.WantNTPData] == nil || !errors.Is(report.Refused[chrony.WantNTPData], chrony.ErrNoAnswer)
 	}
 	s.keep(report, now)
 	return report, nil
 }
 
-// keep keeps the sources, if it is sure that they belong to the update that
-// tracking tells of.
+// keep stores the sources, if they certainly belong to the same update as tracking.
 func (s *sampler) keep(report *chrony.Report, now int64) {
 	if report.Sources != nil && !report.SameUpdate {
 		s.forget()
@@ -134,8 +133,8 @@ func (s *sampler) keep(report *chrony.Report, now int64) {
 	s.list.Store(list)
 }
 
-// lifetime returns for how long, in seconds, sources serve: no longer than until one
-// of them would lose its vote, perhaps only because its newer sample was not read.
+// lifetime returns how long the sources are valid, in seconds. It ends before a source
+// would lose its vote: perhaps only its newer sample was not read.
 func lifetime(sources []chrony.Source) float64 {
 	left := sourcesFor.Seconds()
 	for i := range sources {
@@ -147,8 +146,8 @@ func lifetime(sources []chrony.Source) float64 {
 	return left
 }
 
-// add takes in a sample of the followed source, if it is a new one. Ages are
-// rounded down to seconds.
+// add adds a sample of the followed source, if it is a new one. Ages are rounded down
+// to seconds.
 func (p *past) add(sampled int64) {
 	interval := seconds(sampled - p.sampled)
 	if p.sampled == 0 {
@@ -159,9 +158,9 @@ func (p *past) add(sampled int64) {
 	}
 }
 
-// serves reports whether the list will do for a sample that is taken now and, for
-// as long as the interval, for others: whether it is fresh, and no newer sample of
-// the followed source is due. A nil list does not.
+// serves reports whether the list is good enough for a sample taken now, and for
+// others within the interval. It must be fresh, and no newer sample of the followed
+// source may be due. A nil list is not good enough.
 func (l *sourceList) serves(now int64, interval time.Duration) bool {
 	if l == nil {
 		return false
@@ -170,7 +169,7 @@ func (l *sourceList) serves(now int64, interval time.Duration) bool {
 	return (age+interval).Seconds() <= l.lasts && (l.poll == 0 || (l.age+age).Seconds() <= l.poll)
 }
 
-// fits reports whether the list belongs to the update that tracking tells of.
+// fits reports whether the list belongs to the same update as tracking.
 func (l *sourceList) fits(t *chrony.Tracking) bool {
 	return l != nil && t.RefTime.Equal(l.refTime) && l.of == keyOf(t)
 }
@@ -192,7 +191,7 @@ func (l *sourceList) at(now int64, into []chrony.Source) []chrony.Source {
 	return into
 }
 
-// tell puts into an observation what earlier samples have shown, and the sources.
+// tell adds to an observation the findings of earlier samples, and the sources.
 func (l *sourceList) tell(o *clockerror.Observation, sources []chrony.Source) {
 	o.Sources = sources
 	if l.of == keyOf(o.Tracking) {

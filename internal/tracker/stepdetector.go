@@ -2,7 +2,7 @@ package tracker
 
 import "time"
 
-// Jumps are the leaps of a clock since the watch began.
+// Jumps counts the steps of a clock since the watch began.
 type Jumps struct {
 	Count  uint64
 	Total  float64   // seconds, all sizes added up
@@ -16,28 +16,28 @@ func (j *Jumps) add(size int64, at time.Time) {
 	j.Total += j.Last
 }
 
-// leastJump, in nanoseconds, is the least change between two clocks that is taken
-// for a jump. The clocks can't be read at once, and each reading's blur comes on
-// top. A smaller step is only known when the kernel tells of it.
+// leastJump, in nanoseconds, is the smallest change between two clocks that counts as
+// a jump. The clocks can't be read at the same time, so each reading's uncertainty is
+// added. A smaller step is detected only if the kernel reports it.
 const leastJump = 10_000
 
-// A stepDetector follows the machine's clocks from one look at them to the next.
+// A stepDetector compares each reading of the machine's clocks with the previous one.
 //
-// CLOCK_REALTIME and CLOCK_BOOTTIME are slewed alike: what changes between them
-// is a step. CLOCK_BOOTTIME and CLOCK_MONOTONIC differ by the time asleep, and
-// CLOCK_MONOTONIC from CLOCK_MONOTONIC_RAW by all steering.
+// CLOCK_REALTIME and CLOCK_BOOTTIME are slewed in the same way, so a change between
+// them is a step. CLOCK_BOOTTIME and CLOCK_MONOTONIC differ by the time suspended.
+// CLOCK_MONOTONIC and CLOCK_MONOTONIC_RAW differ by all steering.
 type stepDetector struct {
 	first, last   Instant
-	unannounced   int64 // when a jump was seen that the kernel has not told of yet, by CLOCK_BOOTTIME
+	unannounced   int64 // when a jump was seen that the kernel has not reported yet, by CLOCK_BOOTTIME
 	steppedAt     int64 // when the last step was seen, by CLOCK_BOOTTIME
 	steps, sleeps Jumps
 }
 
 func newStepDetector(now Instant) stepDetector { return stepDetector{first: now, last: now} }
 
-// follow looks at the clocks. It reports whether the clock was stepped since the
-// last look, and whether the machine has slept. set says that the kernel has just
-// told that the clock was set; it does that when the machine wakes up, as well.
+// follow reads the clocks. It reports whether the clock was stepped since the last
+// reading, and whether the machine was suspended. set means that the kernel has just
+// reported that the clock was set. The kernel also does that after a suspension.
 func (d *stepDetector) follow(now Instant, set bool) (stepped, slept bool) {
 	before := d.last
 	d.last = now
@@ -52,8 +52,8 @@ func (d *stepDetector) follow(now Instant, set bool) (stepped, slept bool) {
 	case moved:
 		stepped = true
 	case set:
-		// A clock can be set to its own value. But a step or the end of a sleep
-		// may also have been seen before the kernel got round to tell.
+		// A clock can be set to its current value. But a step or a resume may also
+		// have been seen before the kernel reported it.
 		stepped = !slept && !expected
 	}
 	if set {
@@ -71,8 +71,8 @@ func (d *stepDetector) follow(now Instant, set bool) (stepped, slept bool) {
 	return stepped, slept
 }
 
-// steering returns the seconds by which the clock was slewed, its corrected
-// frequency included: above zero, it was made to run faster.
+// steering returns how far the clock was slewed, in seconds, including its corrected
+// frequency. Above zero, the clock was made to run faster.
 func (d *stepDetector) steering() float64 {
 	return seconds((d.last.Mono - d.first.Mono) - (d.last.Raw - d.first.Raw))
 }

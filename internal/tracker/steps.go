@@ -8,14 +8,14 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// foreignSteps are by how much other programs than chronyd have set the clock.
-// chronyd knows nothing of that until its next update: what it reports until then
-// is about the clock as it was.
+// foreignSteps are the steps of the clock by programs other than chronyd. chronyd does
+// not notice them until its next update. Until then, its reports describe the clock
+// before the step.
 //
-// A step is only forgotten after an update that surely came later. The first
+// A step is dropped only after an update that certainly came later. The first
 // reading after the step is the baseline. If its reference time is that of the
 // reading before the step, no update came in between. Otherwise an update came
-// before or after the step. Then both are allowed for, until one more update.
+// before or after the step. Then both cases are allowed for, until one more update.
 type foreignSteps struct {
 	steps    []foreignStep // since the last update
 	unknown  bool          // there was no reading before the step
@@ -28,21 +28,21 @@ type foreignSteps struct {
 	last *chrony.Tracking // the last reading, however old; nil if there was none
 }
 
-// A foreignStep is one of them, or several of which chronyd knew nothing in between.
+// A foreignStep is one step, or several without an update of chronyd in between.
 type foreignStep struct {
 	low, high float64 // seconds
 	at        int64   // by CLOCK_BOOTTIME
 }
 
-// add takes in a step by so many seconds, seen at the given CLOCK_BOOTTIME.
+// add adds a step of the given size, in seconds, seen at the given CLOCK_BOOTTIME.
 func (f *foreignSteps) add(size float64, at int64) {
 	f.pending, f.waiting, f.at = f.pending+size, true, at
 }
 
-// read takes in what chronyd reports, and when it was asked for, by CLOCK_BOOTTIME.
+// read adds chronyd's report, and the time of the request by CLOCK_BOOTTIME.
 func (f *foreignSteps) read(t *chrony.Tracking, began int64) {
 	if f.waiting && began < f.at {
-		return // nobody knows whether chronyd answered before or after the step
+		return // chronyd may have answered before or after the step
 	}
 	// A step of chronyd's own, without an update, moves the reference time as well.
 	own := f.waiting && f.last != nil && isOwnMove(f.last, t, f.pending)
@@ -70,8 +70,8 @@ func (f *foreignSteps) settle(t *chrony.Tracking) {
 	}
 }
 
-// append keeps a step. Of too many, the two oldest become one, of which it is not
-// sure how much came before a sample in between.
+// append stores a step. If there are too many, it merges the two oldest. Then it is
+// uncertain how much of the merged step came before a sample in between.
 func (f *foreignSteps) append(s foreignStep) {
 	const most = 16
 	if len(f.steps) == most {
@@ -82,8 +82,8 @@ func (f *foreignSteps) append(s foreignStep) {
 	f.steps = append(f.steps, s)
 }
 
-// apply puts into an observation what chronyd does not know of the clock. Its tracking
-// was asked for at the given CLOCK_BOOTTIME; it is now.
+// apply adds to an observation the steps that chronyd has not noticed. Tracking was
+// requested at began, and now is the present, both by CLOCK_BOOTTIME.
 func (f *foreignSteps) apply(o *clockerror.Observation, began, now int64) {
 	old := began < f.at // asked for before the last step
 	if !f.waiting && !old && isUpdate(f.baseline, o.Tracking.RefTime) {
@@ -112,9 +112,9 @@ func isUpdate(before, now time.Time) bool {
 	return now.Sub(before).Abs() >= least
 }
 
-// isOwnStep reports whether it was chronyd that set the clock between two readings:
-// either by an update, which leaves nothing to be corrected, or by its command
-// makestep, which moves the reference time as well and takes what was left.
+// isOwnStep reports whether chronyd itself set the clock between two readings. Either
+// an update stepped the clock and left nothing to correct, or the command makestep
+// applied the remaining correction and moved the reference time.
 func isOwnStep(before, now *chrony.Tracking, size float64) bool {
 	const inexact, noise = 0.1, 5e-6 // of the size, and seconds
 	margin := inexact*math.Abs(size) + noise

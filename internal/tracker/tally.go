@@ -8,7 +8,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
-// A tally is what all samples say together.
+// A tally summarizes all samples.
 type tally struct {
 	samples      uint64
 	stateSeconds []float64 // by state
@@ -21,7 +21,7 @@ type tally struct {
 
 func newTally(config WatchConfig, referenceError float64) tally {
 	longest := windowLengths[len(windowLengths)-1]
-	const spare = 2 // both ends of a window may lie on a sample
+	const spare = 2 // both ends of a window may fall on a sample
 	return tally{
 		stateSeconds: make([]float64, len(clockerror.States)),
 		history:      newHistory(int(max(config.History, longest)/config.Interval)+spare, referenceError),
@@ -30,9 +30,9 @@ func newTally(config WatchConfig, referenceError float64) tally {
 	}
 }
 
-// add takes in a sample. It stands for the time since the one before in which the
-// machine was awake. If that is more than one and a half intervals, ticks were
-// missed: it stands for one interval then, and nobody has looked in the rest.
+// add adds a sample. It covers the time since the previous one, without suspensions.
+// If that is more than one and a half intervals, ticks were missed. Then the sample
+// covers one interval, and the rest counts as unobserved.
 func (t *tally) add(o *observation, before Instant, interval float64) {
 	elapsed := o.since(before)
 	stood := elapsed
@@ -54,8 +54,7 @@ func (t *tally) add(o *observation, before Instant, interval float64) {
 	t.history.add(newRecord(o, stood))
 }
 
-// tell copies the tally. No window reaches back beyond the beginning, by
-// CLOCK_BOOTTIME.
+// tell copies the tally. No window starts before the beginning, by CLOCK_BOOTTIME.
 func (t *tally) tell(found *Watched, begin int64) {
 	found.Samples = t.samples
 	found.StateSeconds = slices.Clone(t.stateSeconds)

@@ -1,9 +1,9 @@
-// Package tracker watches one node's clock. It owns the connection to chronyd,
-// time, and all that changes; everybody else gets immutable snapshots.
+// Package tracker watches one node's clock. It owns the connection to chronyd, the
+// time, and all mutable state. Other packages get immutable snapshots.
 //
-// [Tracker.Snapshot] reads what is true now, for whoever asks. [Tracker.Watch]
-// takes a sample at each tick, so that nothing is lost between two questions; each
-// snapshot tells what it has found.
+// [Tracker.Snapshot] reads the present state on request. [Tracker.Watch] takes a
+// sample at each tick, so that nothing is missed between two requests. Each snapshot
+// includes what the watch has found.
 package tracker
 
 import (
@@ -26,29 +26,29 @@ import (
 // millisecond when all is well.
 const DefaultTimeout = time.Second
 
-// Config says what is watched, and how.
+// Config configures a [Tracker].
 type Config struct {
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read beside those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to those that judge the clock
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
 }
 
-// judged are the reports that the clock is judged by.
+// judged are the reports that are needed to judge the clock.
 const judged = chrony.WantTracking | chrony.WantSources
 
-// A Snapshot is what was known at one instant. It is never changed.
+// A Snapshot is the state at one instant. It is immutable.
 type Snapshot struct {
 	At       time.Time      // when it was taken
-	Took     time.Duration  // to read from chronyd; zero if nobody waited for the end of that
-	Report   *chrony.Report // nil if chronyd gave no answer
-	Err      error          // why nothing can be said of the clock, or nil
+	Took     time.Duration  // to read from chronyd; zero if the caller stopped waiting
+	Report   *chrony.Report // nil if chronyd did not answer
+	Err      error          // why the clock's error is unknown, or nil
 	Estimate clockerror.Estimate
 	Health   Health
-	PTP      PTP      // not if only the judgement was asked for
-	Watched  *Watched // nil if nobody watches
+	PTP      PTP      // empty for [Tracker.Judge]
+	Watched  *Watched // nil without [Tracker.Watch]
 }
 
 // Health is how the exchanges with chronyd have gone since the start.
@@ -77,9 +77,9 @@ type Tracker struct {
 	refusedBy string        // its address
 }
 
-// A reading is one exchange with chronyd, and all who wait for it.
+// A reading is one exchange with chronyd, shared by all its callers.
 type reading struct {
-	done     chan struct{} // closed when the snapshot is there
+	done     chan struct{} // closed when the snapshot is ready
 	snapshot *Snapshot
 }
 
@@ -99,8 +99,7 @@ func New(config Config) *Tracker {
 	return t
 }
 
-// Close ends the watch, a reading that is under way, and the connection to
-// chronyd.
+// Close ends the watch, any reading in progress, and the connection to chronyd.
 func (t *Tracker) Close() error {
 	t.cancel()
 	if t.watch != nil {
@@ -114,9 +113,8 @@ func (t *Tracker) Close() error {
 	return err
 }
 
-// Watch begins to take samples, until the tracker is closed. It is called once at
-// most, before anything is asked of the tracker. It fails where the machine's
-// clocks can't be read.
+// Watch takes samples until the tracker is closed. Call it at most once, before all
+// other methods. It fails if the machine's clocks can't be read.
 func (t *Tracker) Watch(config WatchConfig) error {
 	config.Interval = cmp.Or(config.Interval, DefaultInterval)
 	config.History = cmp.Or(config.History, DefaultHistory)
@@ -138,9 +136,8 @@ func (t *Tracker) Watch(config WatchConfig) error {
 	return nil
 }
 
-// History returns the samples that were taken from the start on and before the
-// end, in the order in which they were taken. The clock may have been set back in
-// between.
+// History returns the samples from start (inclusive) to end (exclusive), in the order
+// they were taken. The clock may have been set back in between.
 func (t *Tracker) History(start, end time.Time) iter.Seq[Sample] {
 	return func(yield func(Sample) bool) {
 		if t.watch == nil {
@@ -163,7 +160,7 @@ func (t *Tracker) Events() []Event {
 	return t.watch.latestEvents()
 }
 
-// Now tells, without asking chronyd, what the latest sample says of this instant.
+// Now returns the present bound from the latest sample. It does not ask chronyd.
 func (t *Tracker) Now() Now {
 	if t.watch == nil {
 		return Now{At: time.Now(), Bound: math.Inf(1)}
@@ -171,7 +168,7 @@ func (t *Tracker) Now() Now {
 	return t.watch.now()
 }
 
-// Watched returns what the watch has found, or nil if nobody watches.
+// Watched returns what the watch has found, or nil without [Tracker.Watch].
 func (t *Tracker) Watched() *Watched {
 	if t.watch == nil {
 		return nil
@@ -179,25 +176,24 @@ func (t *Tracker) Watched() *Watched {
 	return t.watch.watched()
 }
 
-// Snapshot reads all wanted reports and the sources from chronyd: what it says of
-// the clock has arrived after it was called. All who ask while an exchange is under
-// way share its result, unless chronyd had answered before they came. Whoever can't
-// wait for it, because the context ends, gets a snapshot that says so.
+// Snapshot reads all wanted reports and the sources from chronyd. Its tracking always
+// arrives after the call. Concurrent calls share one exchange, unless chronyd had
+// answered it before the call. If the context ends first, the snapshot reports that.
 //
-// It is no sample: what the watch has found is in it, but does not change by it.
+// It is not a sample: it includes what the watch has found, but does not change it.
 func (t *Tracker) Snapshot(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want|judged) }
 
 // Scrape is like Snapshot, but reads the sources only if they are wanted, or if the
 // watch has no list of them that belongs to the same clock update.
 func (t *Tracker) Scrape(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want) }
 
-// Judge is like Snapshot, but reads no more than what the clock is judged by.
+// Judge is like Snapshot, but reads only the reports needed to judge the clock.
 func (t *Tracker) Judge(ctx context.Context) *Snapshot { return t.ask(ctx, judged) }
 
 func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	start := time.Now()
-	// A reading ends by its own deadline, but for something that can't happen;
-	// the one that follows a reading which came too early is cut short.
+	// A reading ends by its own deadline, so the first timer never fires. If the
+	// first reading began too early, a second one follows with the remaining time.
 	const grace = time.Second
 	cut := time.NewTimer(t.config.Timeout + grace)
 	defer cut.Stop()
@@ -217,7 +213,7 @@ func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	}
 }
 
-// join returns the reading that is under way, or begins one.
+// join returns the reading in progress, or begins one.
 func (t *Tracker) join(want chrony.Want) *reading {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -259,7 +255,7 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 	}
 }
 
-// known returns the sources that the watch knows of, or nil, and CLOCK_BOOTTIME.
+// known returns the watch's list of sources, or nil, and CLOCK_BOOTTIME.
 func (t *Tracker) known() (*sourceList, int64) {
 	if t.watch == nil {
 		return nil, 0
@@ -271,10 +267,10 @@ func (t *Tracker) known() (*sourceList, int64) {
 	return t.watch.sampler.list.Load(), now.Boot
 }
 
-// exchange reads reports from chronyd, for a snapshot or for a sample. Without
-// tracking it has failed; the report then tells at most what else was refused.
+// exchange reads reports from chronyd, for a snapshot or for a sample. It fails without
+// tracking. Then the report shows at most which other reports were refused.
 //
-// Sources that belong to another clock update than tracking does are read once more.
+// If the sources belong to another clock update than tracking, it reads them once more.
 func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chrony.Want) (*chrony.Report, error) {
 	report, err := client.Report(ctx, want)
 	if err == nil && report.Given&judged == judged && !report.SameUpdate {
@@ -296,11 +292,11 @@ func (t *Tracker) exchange(ctx context.Context, client *chrony.Client, want chro
 
 // countFailure counts a failure by its reason. The mutex is held.
 func (t *Tracker) countFailure(err error) {
-	t.health.Failures = maps.Clone(t.health.Failures) // snapshots have the old one
+	t.health.Failures = maps.Clone(t.health.Failures) // snapshots share the old map
 	t.health.Failures[Reason(err)]++
 }
 
-// ptp reads the PTP clocks, unless only the judgement is asked for.
+// ptp reads the PTP clocks, except for Judge.
 func (t *Tracker) ptp(want chrony.Want) PTP {
 	if want&t.config.Want != t.config.Want {
 		return PTP{}
@@ -308,7 +304,7 @@ func (t *Tracker) ptp(want chrony.Want) PTP {
 	return readPTP(sysfs, t.config.PHC)
 }
 
-// abandon makes the snapshot of somebody who doesn't wait for the reading's end.
+// abandon makes the snapshot for a caller that stopped waiting for the reading.
 func (t *Tracker) abandon(want chrony.Want, cause error) *Snapshot {
 	err := fmt.Errorf("%w in time: %w: %w", chrony.ErrNoAnswer, errAbandoned, cause)
 	ptp := t.ptp(want)
@@ -318,8 +314,7 @@ func (t *Tracker) abandon(want chrony.Want, cause error) *Snapshot {
 	return t.snapshot(nil, err, 0, 0, ptp)
 }
 
-// snapshot judges what was read, when it was asked for, by CLOCK_BOOTTIME. The mutex
-// is held.
+// snapshot judges a reading. Its start is given by CLOCK_BOOTTIME. The mutex is held.
 func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took time.Duration, ptp PTP) *Snapshot {
 	var o clockerror.Observation
 	if err == nil {
@@ -341,7 +336,7 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took t
 	}
 }
 
-// observe puts a report and what the watch knows together.
+// observe combines a report with the watch's findings.
 func (t *Tracker) observe(report *chrony.Report, began int64) clockerror.Observation {
 	o := clockerror.Observation{Tracking: report.Tracking, At: report.At}
 	if t.watch != nil {

@@ -13,29 +13,29 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
-// WatchConfig says how the clock is watched.
+// WatchConfig configures [Tracker.Watch].
 type WatchConfig struct {
 	Interval   time.Duration         // between two samples; DefaultInterval if zero
-	History    time.Duration         // for how long samples are kept; DefaultHistory if zero
-	Objectives []objective.Objective // of different names
+	History    time.Duration         // how long samples are kept; DefaultHistory if zero
+	Objectives []objective.Objective // with different names
 	Clocks     Clocks                // closed by the tracker; this machine's if nil
 }
 
-// How the clock is watched unless somebody says otherwise.
+// The defaults of [WatchConfig].
 const (
 	DefaultInterval = time.Second
 	DefaultHistory  = time.Hour
 )
 
-// Watched is what the watch has found since it began. It is never changed.
+// Watched is what the watch has found since it began. It is immutable.
 type Watched struct {
 	Since    time.Time
 	Interval time.Duration // between two samples
 	Samples  uint64
 	SampleAt time.Time // when the latest one was taken; zero before the first
 
-	// How long the clock was in each state, by state. In the Unobserved seconds
-	// nobody looked: this program or the machine was asleep.
+	// How long the clock was in each state, by state. No sample covers the Unobserved
+	// seconds: this program was stopped, or the machine was suspended.
 	StateSeconds []float64
 	Unobserved   float64
 	State        clockerror.State // of the latest sample
@@ -47,13 +47,13 @@ type Watched struct {
 
 	Steps             Jumps
 	Sleeps            Jumps
-	Steering          float64 // seconds by which the clock was slewed, its corrected frequency included
-	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't tell
+	Steering          float64 // seconds that the clock was slewed, including its corrected frequency
+	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't report it
 	ForeignDiscipline bool    // another program steers the clock, or chronyd does not
 	Events            map[EventKind]uint64
 }
 
-// A watch takes samples of the clock and keeps what they say together.
+// A watch takes samples of the clock and summarizes them.
 type watch struct {
 	interval time.Duration
 	timeout  time.Duration // of an exchange with chronyd
@@ -90,8 +90,8 @@ func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *
 }
 
 // run takes a sample at each tick until the context ends. The ticks lie on a grid
-// of CLOCK_MONOTONIC, so that they don't drift; those that pass while a sample
-// takes its time are not made up for.
+// of CLOCK_MONOTONIC, so that they don't drift. Ticks that pass during a slow sample
+// are skipped.
 func (w *watch) run(ctx context.Context) {
 	due := time.Now()
 	timer := time.NewTimer(0)
@@ -111,8 +111,8 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// tick takes the sample that is due. chronyd has until the next one to answer: so
-// each tick has its own outcome, however long chronyd hangs.
+// tick takes the sample that is due. chronyd has until the next tick to answer. So
+// each tick has its own result, even if chronyd hangs.
 func (w *watch) tick(ctx context.Context, due time.Time) {
 	patience := min(w.timeout, w.interval)
 	deadline := due.Add(patience)
@@ -123,15 +123,15 @@ func (w *watch) tick(ctx context.Context, due time.Time) {
 	defer cancel()
 	begin, err := w.look(false)
 	if err != nil {
-		return // the seconds will be missing
+		return // these seconds count as unobserved
 	}
 	o := w.sampler.sample(limited, begin)
 	if ctx.Err() != nil {
-		return // it is over, and chronyd not to blame
+		return // the watch is ending; this is not chronyd's failure
 	}
 	if w.asleep(begin, patience) {
 		w.sampler.forget()
-		return // chronyd was not late, and what it said is old: nothing was seen
+		return // this process was stopped, so the answer is old and chronyd was not late
 	}
 	if kernel, err := w.clocks.Kernel(); err == nil {
 		o.kernel = &kernel
@@ -139,13 +139,13 @@ func (w *watch) tick(ctx context.Context, due time.Time) {
 	w.record(o)
 }
 
-// asleep reports whether much more time has passed than chronyd was given.
+// asleep reports whether much more time has passed than chronyd's timeout.
 func (w *watch) asleep(begin Instant, patience time.Duration) bool {
 	now, err := w.look(false)
 	return err != nil || time.Duration(now.Boot-begin.Boot) > patience+w.interval/2
 }
 
-// await looks at the clocks whenever the kernel tells that the clock was set.
+// await reads the clocks whenever the kernel reports that the clock was set.
 func (w *watch) await(ctx context.Context) {
 	for {
 		err := w.clocks.AwaitSet()
@@ -153,7 +153,7 @@ func (w *watch) await(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			w.log.Warn("the kernel does not tell when the clock is set: a step is noticed at the next sample", "error", err)
+			w.log.Warn("the kernel does not report when the clock is set: steps are detected at the next sample", "error", err)
 			return
 		}
 		if _, err := w.look(true); err == nil {
@@ -162,8 +162,8 @@ func (w *watch) await(ctx context.Context) {
 	}
 }
 
-// readBaseline asks chronyd at once after a step what it knows of the clock, so that
-// its next update is told from the one before the step.
+// readBaseline asks chronyd for its tracking right after a step. This separates its
+// next update from the one before the step.
 func (w *watch) readBaseline(ctx context.Context) {
 	w.mu.Lock()
 	waiting := w.steps.waiting
@@ -186,7 +186,7 @@ func (w *watch) readBaseline(ctx context.Context) {
 	w.steps.read(report.Tracking, began.Boot)
 }
 
-// look reads the clocks and notes what has happened to them since the last time.
+// look reads the clocks and records what has happened to them since the last reading.
 func (w *watch) look(set bool) (Instant, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -210,14 +210,14 @@ func (w *watch) look(set bool) (Instant, error) {
 	return now, nil
 }
 
-// unknown puts into an observation what chronyd does not know of the clock. Began is
-// when it was asked, by CLOCK_BOOTTIME. The mutex is held.
+// unknown adds to an observation what chronyd does not know about the clock. began is
+// the time of the request by CLOCK_BOOTTIME. The mutex is held.
 func (w *watch) unknown(o *clockerror.Observation, began int64) {
 	w.steps.apply(o, began, w.detector.last.Boot)
 	o.Slewed = w.discipline.slewed()
 }
 
-// tell puts into an observation what the watch knows.
+// tell adds the watch's findings to an observation.
 func (w *watch) tell(o *clockerror.Observation, began int64) {
 	now, err := w.look(false) // notices a step during the exchange
 	w.mu.Lock()
@@ -233,7 +233,7 @@ func (w *watch) tell(o *clockerror.Observation, began int64) {
 	}
 }
 
-// judge judges a sample, with what is known from others. The mutex is held.
+// judge judges a sample, using the earlier ones. The mutex is held.
 func (w *watch) judge(o *observation) {
 	stepped := w.latest != nil && w.detector.steppedAt > w.latest.Boot
 	foreign := w.discipline.seen(o, stepped)
@@ -248,7 +248,7 @@ func (w *watch) judge(o *observation) {
 	w.hasForeign = foreign
 }
 
-// record judges a sample and takes it in.
+// record judges a sample and stores it.
 func (w *watch) record(o *observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
