@@ -15,7 +15,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
 func TestServe(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
