@@ -9,11 +9,10 @@ import (
 	"syscall"
 )
 
-// asOwnerOf calls do with the file-system rights of the user who owns the
+// asOwnerOf calls do with the file-system permissions of the user who owns the
 // directory. A process of another user needs CAP_SETUID for that, and no other
-// right: what do makes then belongs to that user, so that nobody else need be
-// given access, and no mode or owner is changed at a path that the user could
-// replace by a link.
+// capability. The files that do creates belong to the owner, so no other user needs
+// access. It changes no mode or owner at a path that the owner could replace by a link.
 func asOwnerOf(dir string, do func() error) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -23,7 +22,7 @@ func asOwnerOf(dir string, do func() error) error {
 	if owner == self {
 		return do()
 	}
-	// The file-system user id belongs to the thread.
+	// The file-system user ID belongs to the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if setFSUID(owner); setFSUID(-1) != owner {
@@ -33,8 +32,8 @@ func asOwnerOf(dir string, do func() error) error {
 	return do()
 }
 
-// setFSUID sets the thread's file-system user id, if that is permitted, and
-// returns what it was (setfsuid(2)); -1 changes nothing.
+// setFSUID sets the thread's file-system user ID, if that is permitted, and returns the
+// previous one (setfsuid(2)). -1 changes nothing.
 func setFSUID(uid int) int {
 	call := uintptr(syscall.SYS_SETFSUID)
 	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
@@ -44,8 +43,8 @@ func setFSUID(uid int) int {
 	return int(int32(previous))
 }
 
-// restrictSocket makes only the owner able to send to a socket that is about to
-// be bound: on Linux its file takes its mode from it.
+// restrictSocket allows only the owner to send to a socket, before the socket is bound.
+// On Linux the mode of the socket's file is that of the socket.
 func restrictSocket(_, _ string, socket syscall.RawConn) error {
 	var err error
 	control := socket.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) })

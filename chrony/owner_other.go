@@ -4,9 +4,9 @@ package chrony
 
 import "syscall"
 
-// asOwnerOf calls do. Only Linux can lend a thread another user's rights.
+// asOwnerOf calls do. Only Linux can give a thread another user's permissions.
 func asOwnerOf(_ string, do func() error) error { return do() }
 
-// restrictSocket does nothing: only on Linux does a socket's file take its mode
-// from the socket.
+// restrictSocket does nothing. Only on Linux is the mode of a socket's file that of the
+// socket.
 func restrictSocket(_, _ string, _ syscall.RawConn) error { return nil }

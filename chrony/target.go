@@ -28,11 +28,11 @@ func parseAddress(address string) (target, error) {
 	}
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		if !filepath.IsAbs(path) {
-			return target{}, addressError(address, "the path of a socket begins with a slash")
+			return target{}, addressError(address, "the path of a socket must begin with a slash")
 		}
 		path = filepath.Clean(path)
 		if longest := max(len(path), len(replyPath(path))); longest > maxSocketPath {
-			return target{}, addressError(address, "the path is too long for a socket beside it")
+			return target{}, addressError(address, "the path is too long: the reply socket in the same directory needs a longer one")
 		}
 		return target{path: path}, nil
 	}
@@ -45,7 +45,7 @@ func parseAddress(address string) (target, error) {
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil || port == 0 {
-		return target{}, addressError(address, "the port is a number from 1 to 65535")
+		return target{}, addressError(address, "the port must be a number from 1 to 65535")
 	}
 	return target{host: host, port: uint16(port)}, nil
 }

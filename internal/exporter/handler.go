@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"compress/gzip"
 	"context"
 	"log/slog"
 	"net/http"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
@@ -36,6 +37,18 @@ type Config struct {
 	Logger     *slog.Logger
 }
 
+// compressed compresses a handler's responses. Stateless compression needs no memory
+// between two scrapes. promhttp's own costs more than the rest of a scrape.
+var compressed = newCompressor()
+
+func newCompressor() func(http.Handler) http.HandlerFunc {
+	wrap, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.StatelessCompression), gzhttp.EnableZstd(false))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return wrap
+}
+
 // NewHandler returns the handler of /metrics. Each scrape reads chronyd.
 func NewHandler(config Config) http.Handler {
 	process := prometheus.NewRegistry()
@@ -56,19 +69,18 @@ func NewHandler(config Config) http.Handler {
 			p = newPage(config, process)
 		}
 		p.render(snapshot)
-		p.serve(w, r)
+		p.metrics.ServeHTTP(w, r)
 		select {
 		case idle <- p:
 		default:
 		}
 	}
-	return promhttp.InstrumentMetricHandler(process, http.HandlerFunc(scrape))
+	return promhttp.InstrumentMetricHandler(process, compressed(http.HandlerFunc(scrape)))
 }
 
 // A page renders and serves one scrape at a time.
 type page struct {
 	metrics    http.Handler
-	compressor *gzip.Writer
 	view       view
 	maxSources int
 	families   []*family
@@ -76,12 +88,7 @@ type page struct {
 }
 
 func newPage(config Config, process *prometheus.Registry) *page {
-	compressor, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is a constant
-	}
 	p := &page{
-		compressor: compressor,
 		view:       view{name: config.Names.Of},
 		maxSources: config.MaxSources,
 		families:   families(config.Collect),
@@ -95,7 +102,7 @@ func newPage(config Config, process *prometheus.Registry) *page {
 	p.metrics = promhttp.HandlerFor(all, promhttp.HandlerOpts{
 		ErrorLog:           slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
 		EnableOpenMetrics:  true,
-		DisableCompression: true, // page.serve compresses
+		DisableCompression: true, // compressed does it
 		Registry:           process,
 	})
 	return p

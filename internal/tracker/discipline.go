@@ -11,12 +11,13 @@ import (
 // them, beyond the frequency that chronyd has set and the slew that it reports, is
 // the work of somebody else (adjtime, or a second NTP daemon).
 type foreignDiscipline struct {
-	last *observation // nil if there was no answer since
+	last *observation // with an answer of chronyd; nil before the first
 
-	since  slewed // since chronyd's last update
-	window slewed
-	times  int  // in a row, the window was exceeded
-	holds  bool // somebody slews the clock
+	since   slewed // since chronyd's last update
+	counted bool   // somebody has slewed the clock since
+	window  slewed
+	times   int  // in a row, the window was exceeded
+	holds   bool // somebody slews the clock
 
 	frequency frequencyMismatch
 }
@@ -52,20 +53,25 @@ const (
 // reports whether another program disciplines the clock.
 func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 	mismatch := d.frequency.seen(o)
-	before := d.last
-	d.last = nil
 	if o.err != nil {
 		return d.holds || mismatch
 	}
+	before := d.last
 	d.last = o
-	if before == nil || stepped || missedUpdates(before, o) {
-		d.since, d.window, d.times = slewed{from: o.Instant}, slewed{from: o.Instant}, 0
+	if before == nil || missedUpdates(before, o) {
+		d.since, d.counted = slewed{from: o.Instant}, false
+		d.window, d.times = slewed{from: o.Instant}, 0
+		return d.holds || mismatch
+	}
+	if isUpdate(before.tracking.RefTime, o.tracking.RefTime) {
+		d.since, d.counted = slewed{from: before.Instant}, false
+	}
+	if stepped {
+		// A step of chronyd takes what was left to slew, and is none itself.
+		d.window, d.times = slewed{from: o.Instant}, 0
 		return d.holds || mismatch
 	}
 	excess, tolerance := unexplained(before, o)
-	if isUpdate(before.tracking.RefTime, o.tracking.RefTime) {
-		d.since = slewed{from: before.Instant}
-	}
 	d.since.add(excess, tolerance)
 	d.window.add(excess, tolerance)
 	if d.window.beyond(o.Instant) > 0 {
@@ -76,6 +82,7 @@ func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 	if d.times >= disciplineSamples {
 		d.holds = true
 	}
+	d.counted = d.counted || d.holds
 	if o.since(d.window.from) >= disciplineWindow {
 		d.holds = d.times > 0
 		d.window = slewed{from: o.Instant}
@@ -88,10 +95,23 @@ func (d *foreignDiscipline) seen(o *observation, stepped bool) bool {
 // update, in seconds. A clock whose frequency chronyd only believes to have set
 // (its option -x) does not move by that.
 func (d *foreignDiscipline) slewed() float64 {
-	if !d.holds || d.last == nil {
+	if !d.counted {
 		return 0
 	}
 	return max(0, d.since.beyond(d.last.Instant))
+}
+
+// rate returns how fast another program slews the clock, in seconds per second.
+func (d *foreignDiscipline) rate() float64 {
+	if !d.holds {
+		return 0
+	}
+	const usual = 500e-6 // of adjtime and of ntpd, at most
+	elapsed := seconds(d.last.Raw - d.since.from.Raw)
+	if elapsed <= 0 {
+		return usual
+	}
+	return max(usual, math.Abs(d.since.excess)/elapsed)
 }
 
 // missedUpdates reports whether chronyd may have updated the clock more than once

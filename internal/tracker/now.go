@@ -51,6 +51,7 @@ func (w *watch) now() Now {
 	if w.detector.steppedAt > w.latest.Boot {
 		return answer // what was said before a step does not hold after it
 	}
-	answer.Bound = estimate.Bound + max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
+	drift := max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
+	answer.Bound = estimate.Bound + drift + w.discipline.rate()*lifetime.Seconds()
 	return answer
 }

@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,8 @@ type past struct {
 	of          sourceKey
 	sampled     int64 // the last one, by CLOCK_BOOTTIME; zero if there was none
 	intervals   [3]float64
-	serverLocal bool // the server follows its own clock
+	asked       bool // whether the server follows its own clock
+	serverLocal bool // it does
 }
 
 // A sourceKey tells which source chronyd follows.
@@ -102,14 +104,14 @@ func (s *sampler) ask(ctx context.Context, now int64) (*chrony.Report, error) {
 		return report, err
 	}
 	if of := keyOf(report.Tracking); s.past.of != of {
-		s.past = past{of: of}
-		if of.address.IP.IsValid() {
-			// Whether a server follows its own clock is asked once for each. Many a
-			// chronyd refuses that.
-			if report, err = s.report(ctx, judged|chrony.WantNTPData); err != nil {
-				return report, err
-			}
+		s.past = past{of: of, asked: !of.address.IP.IsValid()}
+	}
+	if !s.past.asked {
+		if report, err = s.report(ctx, judged|chrony.WantNTPData); err != nil {
+			return report, err
 		}
+		// Most chronyds refuse it over UDP. An answer that is late is asked for again.
+		s.past.asked = report.Refused[chrony.WantNTPData] == nil || !errors.Is(report.Refused[chrony.WantNTPData], chrony.ErrNoAnswer)
 	}
 	s.keep(report, now)
 	return report, nil
@@ -177,6 +179,9 @@ func (l *sourceList) fits(t *chrony.Tracking) bool {
 func (l *sourceList) at(now int64, into []chrony.Source) []chrony.Source {
 	if l.sources == nil {
 		return nil // refused
+	}
+	if into == nil {
+		into = make([]chrony.Source, 0, len(l.sources)) // none is not the same as unknown
 	}
 	into = append(into, l.sources...)
 	for i := range into {

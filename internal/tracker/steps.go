@@ -44,16 +44,15 @@ func (f *foreignSteps) read(t *chrony.Tracking, began int64) {
 	if f.waiting && began < f.at {
 		return // nobody knows whether chronyd answered before or after the step
 	}
-	updated := isUpdate(f.baseline, t.RefTime)
-	if updated {
+	// A step of chronyd's own, without an update, moves the reference time as well.
+	own := f.waiting && f.last != nil && isOwnMove(f.last, t, f.pending)
+	if isUpdate(f.baseline, t.RefTime) && !own {
 		f.steps, f.unknown = f.steps[:0], false
 	}
 	if f.waiting {
 		f.settle(t)
 	}
-	if updated || f.waiting {
-		f.baseline = t.RefTime
-	}
+	f.baseline = t.RefTime
 	f.last, f.waiting, f.pending = t, false, 0
 }
 
@@ -120,12 +119,16 @@ func isOwnStep(before, now *chrony.Tracking, size float64) bool {
 	const inexact, noise = 0.1, 5e-6 // of the size, and seconds
 	margin := inexact*math.Abs(size) + noise
 	isSize := func(v float64) bool { return math.Abs(v-size) <= margin }
-	moved := now.RefTime.Sub(before.RefTime).Seconds()
-	if math.Abs(moved-size) < 0.01 {
+	if isOwnMove(before, now, size) {
 		return isSize(before.SystemTime - now.SystemTime)
 	}
 	return isUpdate(before.RefTime, now.RefTime) &&
 		isSize(before.SystemTime-now.LastOffset) && math.Abs(now.SystemTime) <= margin
+}
+
+// isOwnMove reports whether the reference time has moved by a step.
+func isOwnMove(before, now *chrony.Tracking, size float64) bool {
+	return math.Abs(now.RefTime.Sub(before.RefTime).Seconds()-size) < 0.01
 }
 
 // isLeapSecond reports whether a step is the leap second that chronyd had announced

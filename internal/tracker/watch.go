@@ -219,12 +219,17 @@ func (w *watch) unknown(o *clockerror.Observation, began int64) {
 
 // tell puts into an observation what the watch knows.
 func (w *watch) tell(o *clockerror.Observation, began int64) {
+	now, err := w.look(false) // notices a step during the exchange
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.unknown(o, began)
 	list := w.sampler.list.Load()
-	if now, err := w.clocks.Read(); err == nil && list.fits(o.Tracking) {
+	switch {
+	case list == nil:
+	case err == nil && list.fits(o.Tracking):
 		list.tell(o, list.at(now.Boot, nil))
+	default:
+		list.tell(o, nil)
 	}
 }
 

@@ -2,14 +2,14 @@ package web
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"net/http"
 	"path"
-	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzhttp"
 )
 
 // assets are the static files of the page.
@@ -39,36 +39,17 @@ func registerAssets(mux *http.ServeMux) {
 }
 
 // newAsset serves a file that does not change while the program runs. Browsers cache
-// it and check whether it is current.
+// it and check whether it is current. The tag is weak: it is that of the text, with or
+// without compression.
 func newAsset(text []byte, contentType string) http.Handler {
 	hash := sha256.Sum256(text)
-	tag := hex.EncodeToString(hash[:8])
-	packed := sync.OnceValue(func() []byte { return pack(text) })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	tag := `W/"` + hex.EncodeToString(hash[:8]) + `"`
+	return gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Type", contentType)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-cache")
-		header.Set("Vary", "Accept-Encoding")
-		body := text
-		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			header.Set("Content-Encoding", "gzip")
-			header.Set("ETag", `"`+tag+`-gzip"`)
-			body = packed()
-		} else {
-			header.Set("ETag", `"`+tag+`"`)
-		}
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
-	})
-}
-
-func pack(text []byte) []byte {
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err != nil {
-		panic(err) // the level is a constant
-	}
-	w.Write(text)
-	w.Close()
-	return b.Bytes()
+		header.Set("ETag", tag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	}))
 }

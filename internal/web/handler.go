@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -20,7 +22,7 @@ func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
 		mux.Handle("GET /{$}", config.Handler)
 	} else {
 		mux.Handle("GET "+config.Metrics, config.Handler)
-		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
+		mux.Handle("GET /{$}", gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })))
 		registerAssets(mux)
 	}
 	// Healthy only means that this process runs. A dead chronyd must not cause a

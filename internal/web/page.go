@@ -51,7 +51,8 @@ func servePage(w http.ResponseWriter, r *http.Request, t *tracker.Tracker, confi
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	writeCompressed(w, r, "text/html; charset=utf-8", b.Bytes())
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	w.Write(b.Bytes())
 }
 
 // MetricsLink is a relative link, so that it works behind a proxy.

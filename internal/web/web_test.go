@@ -11,6 +11,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
 )
@@ -101,23 +102,27 @@ func TestGate(t *testing.T) {
 		server *httptest.Server
 		query  string
 		status int
+		state  string
 		text   string
 	}{
-		{right, "?max_error=1s", 200, `^ready: .* 2\d\d ms .*\n$`},
-		{right, "?max_error=10ms", 503, `^not ready: .* 2\d\d ms .*more than 10 ms\n$`},
-		{right, "", 200, `^ready\n$`},
-		{wrong, "", 200, `^ready\n$`},
-		{wrong, "?max_error=1000000h", 503, `^not ready: .*follows no source\n$`},
-		{local, "?max_error=1000000h", 503, `^not ready: .*follows the clock itself\n$`},
-		{nobody, "?max_error=1000000h", 503, `^not ready: .*no answer: connection refused\n.*is chronyd running`},
-		{right, "?max_error=10", 400, `^max_error=10:`},
-		{right, "?max_error=0s", 400, `^max_error=`},
-		{right, "?max_error=-1s", 400, `^max_error=`},
-		{right, "?max_error=", 400, `^max_error=`},
-		{right, "?max_error=1s&max_error=1ms", 400, `^max_error=`},
-		{right, "?maxerror=10ms", 400, `"maxerror"`},
+		{right, "?max_error=1s", 200, "synchronized", `^ready: .* 2\d\d ms .*\n$`},
+		{right, "?max_error=10ms", 503, "synchronized", `^not ready: .* 2\d\d ms .*more than 10 ms\n$`},
+		{right, "", 200, "synchronized", `^ready\n$`},
+		{wrong, "", 200, "unsynchronized", `^ready\n$`},
+		{wrong, "?max_error=1000000h", 503, "unsynchronized", `^not ready: .*follows no source\n$`},
+		{local, "?max_error=1000000h", 503, "local", `^not ready: .*follows the clock itself\n$`},
+		{nobody, "?max_error=1000000h", 503, "unreachable", `^not ready: .*no answer: connection refused\n.*is chronyd running`},
+		{right, "?max_error=10", 400, "", `^max_error=10:`},
+		{right, "?max_error=0s", 400, "", `^max_error=`},
+		{right, "?max_error=-1s", 400, "", `^max_error=`},
+		{right, "?max_error=", 400, "", `^max_error=`},
+		{right, "?max_error=1s&max_error=1ms", 400, "", `^max_error=`},
+		{right, "?maxerror=10ms", 400, "", `"maxerror"`},
 	} {
 		response, text := get(t, test.server.URL+"/-/ready"+test.query)
+		if state := response.Header.Get(status.Header); state != test.state {
+			t.Errorf("%s: state %q, want %q", test.query, state, test.state)
+		}
 		if response.StatusCode != test.status || !regexp.MustCompile(test.text).MatchString(text) {
 			t.Errorf("%s: %s: %s, want %d %s", test.query, response.Status, text, test.status, test.text)
 		}

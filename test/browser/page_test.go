@@ -106,7 +106,7 @@ func TestUnsynchronized(t *testing.T) {
 	p.awaitText(t, ".legend", "unsynchronized")
 	p.awaitText(t, ".caption", "there was no bound")
 	p.awaitText(t, "main", "chronyd lists none")
-	if kind := evaluate[string](t, p, "document.querySelector('#verdict').className"); kind != "verdict none" {
+	if kind := evaluate[string](t, p, "document.querySelector('#verdict').className"); kind != "verdict unknown" {
 		t.Errorf("it looks like %q", kind)
 	}
 	p.wantQuiet(t, s.URL+"/")

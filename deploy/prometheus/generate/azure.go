@@ -157,7 +157,7 @@ func arm(rules string, s settings) (string, error) {
 			"location":      parameter("Where the rule groups are kept.", &here),
 			"workspaceId":   parameter("Resource id of the Azure Monitor workspace that has the metrics.", nil),
 			"clusterId":     parameter("Resource id of the AKS cluster that the rules are for.", nil),
-			"actionGroupId": parameter("Resource id of the action group to notify. Without it alerts notify nobody.", &none),
+			"actionGroupId": parameter("Resource ID of the action group to notify. If empty, no one is notified.", &none),
 			"clusterName":   parameter("Value of the metrics' label cluster. The default is the name of the AKS cluster.", &itsName),
 		},
 		"variables": object{

@@ -163,7 +163,7 @@ func TestChartRefuses(t *testing.T) {
 		{"", `image\.repository is not set.*--set image\.repository=`},
 		{"hostNetwork=false", `socket\.userId must be chronyd's user id.*stat -c %u /run/chrony`},
 		{"hostNetwork=false,socket.userId=0", `/socket/userId`},
-		{"networkPolicy.enabled=true", `networkPolicy would keep nobody out`},
+		{"networkPolicy.enabled=true", `networkPolicy has no effect`},
 		{"prometheus.monitor.enabled=true,prometheus.podMonitor.enabled=true", `scrape every pod twice`},
 		{"prometheus.monitor.enabled=true,service.enabled=false", `needs service\.enabled`},
 		{"prometheus.monitor.enabled=true,prometheus.monitor.apiVersion=v1", `/prometheus/monitor/apiVersion`},
