@@ -108,7 +108,7 @@ lint: ## check format, code and workflows, and dependencies for known vulnerabil
 
 .PHONY: bench
 bench: ## measure the exchange with chronyd and a minimal one, the watch, and a whole scrape
-	go test -run '^$$' -bench . ./chrony ./internal/tracker ./internal/exporter
+	go test -run '^$$' -bench . ./chrony ./internal/tracker ./internal/exporter ./internal/web
 
 .PHONY: bench-peers
 bench-peers: build ## compare this program with its peers; takes minutes (CHRONY_EXPORTER=path of chrony_exporter)

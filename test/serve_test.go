@@ -10,13 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
 func TestServe(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
@@ -85,11 +84,7 @@ func TestHealthyFromTheStart(t *testing.T) {
 	if err := d.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	begin := time.Now()
-	programtest.Start(t, "--chrony.address="+d.Address, "--chrony.timeout=25s")
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("healthy after %v", took)
-	}
+	programtest.Start(t, "--chrony.address="+d.Address, "--chrony.timeout=1h") // waits until it is healthy
 }
 
 // TestStopsWhileChronydHangs ends the program in the middle of a scrape.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
@@ -50,21 +51,14 @@ func TestFaults(t *testing.T) {
 			want := states[n.fault.name] // or synchronized
 			// One answer may fail: the overloaded chronyd has no time to answer twice
 			// when it updates the clock in between.
-			for deadline := time.Now().Add(10 * time.Second); ; {
-				var status struct {
-					State string
-					Bound *float64 `json:"bound_seconds"`
-				}
-				if err := json.NewDecoder(fetch("/nodes/" + n.name + "/api/v1/status").Body).Decode(&status); err != nil {
-					t.Fatal(err)
-				}
-				if status.State == want.String() && (status.Bound != nil) == want.CanHaveBound() {
-					return
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("%+v, want %v", status, want)
-				}
+			var status struct {
+				State string
+				Bound *float64 `json:"bound_seconds"`
 			}
+			chronytest.Await(t, want.String(), func() bool {
+				chronytest.Must(t, json.NewDecoder(fetch("/nodes/"+n.name+"/api/v1/status").Body).Decode(&status))
+				return status.State == want.String() && (status.Bound != nil) == want.CanHaveBound()
+			}, func() any { return status })
 		})
 	}
 }

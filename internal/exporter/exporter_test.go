@@ -290,12 +290,9 @@ func TestReportsFailAlone(t *testing.T) {
 // TestScrapersDeadline scrapes with a timeout that is shorter than chronyd's.
 func TestScrapersDeadline(t *testing.T) {
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
-	server := serve(t, fake.Address, time.Minute)
-	start := time.Now()
+	server := serve(t, fake.Address, time.Hour)
+	chronytest.Limit(t, chronytest.Patience)
 	wantState(t, scrape(t, server.URL, "X-Prometheus-Scrape-Timeout-Seconds", "0.3"), clockerror.Unreachable)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %v", took)
-	}
 	for _, header := range []string{"", "never", "-1", "0", "NaN", "Inf", "1e300"} {
 		request := httptest.NewRequest("GET", "/metrics", nil)
 		request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", header)

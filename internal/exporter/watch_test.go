@@ -39,18 +39,13 @@ func serveWatched(t testing.TB, address string, interval time.Duration) (*httpte
 // awaitSamples waits until n samples had a bound. On a busy machine some have none.
 func awaitSamples(t testing.TB, tr *tracker.Tracker, n uint64) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	chronytest.Await(t, "samples with a bound", func() bool {
 		bounds := uint64(0)
 		for _, count := range tr.Watched().Distribution.Counts {
 			bounds += count
 		}
-		if bounds >= n {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bounds after 30 s", bounds)
-		}
-	}
+		return bounds >= n
+	}, func() any { return tr.Watched() })
 }
 
 // TestWatched checks the metrics of the watch with a real chronyd.

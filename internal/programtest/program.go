@@ -33,18 +33,14 @@ const (
 // Path is where the program is. [Main] sets it.
 var Path string
 
-// Main builds the program, runs a package's tests and removes the program. It is all
-// that their TestMain does. If the test binary is called as [Alias] does, it becomes
-// the program instead.
-func Main(m *testing.M) {
+// Main builds the program, runs a package's tests, removes the program and returns
+// the exit status. If the test binary is called as [Alias] does, it becomes the program
+// instead.
+func Main(m *testing.M) int {
 	if path := os.Getenv(aliasVariable); path != "" && filepath.Base(os.Args[0]) == name {
 		fmt.Fprintln(os.Stderr, become(path))
-		os.Exit(127)
+		return 127
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", name)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,7 +48,13 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	Path = filepath.Join(dir, name)
-	build := exec.Command("go", "build", "-o", Path, module+"/cmd/"+name)
+	// The tests of another module would build it with that one's dependencies.
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "where is", module, err)
+		return 1
+	}
+	build := exec.Command("go", "build", "-C", strings.TrimSpace(string(root)), "-o", Path, "./cmd/"+name)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return 1

@@ -46,11 +46,7 @@ func TestBelievedSlew(t *testing.T) {
 			}
 			const some = 40
 			await := func(samples uint64) {
-				for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples < samples; time.Sleep(10 * time.Millisecond) {
-					if time.Now().After(deadline) {
-						t.Fatalf("%d samples", tr.Watched().Samples)
-					}
-				}
+				chronytest.Await(t, "samples", func() bool { return tr.Watched().Samples >= samples })
 			}
 			await(some)
 			source.SetError(test.move)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -95,14 +96,11 @@ func TestHoldover(t *testing.T) {
 	tr := start(t, d.Address, tracker.Config{})
 	want(t, tr.Snapshot(background), clockerror.Synchronized)
 	server.Kill()
-	died := time.Now()
-	for tr.Snapshot(background).Estimate.State != clockerror.Holdover {
-		if time.Since(died) > 15*time.Second {
-			t.Fatalf("15 s after the source died: %+v", tr.Snapshot(background).Estimate)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	s := tr.Snapshot(background)
+	var s *tracker.Snapshot
+	chronytest.Await(t, "holdover", func() bool {
+		s = tr.Snapshot(background)
+		return s.Estimate.State == clockerror.Holdover
+	}, func() any { return s.Estimate })
 	if s.Report.Tracking.Leap != chrony.LeapNormal {
 		t.Errorf("chronyd itself noticed: %+v", s.Report.Tracking)
 	}
@@ -117,15 +115,10 @@ func TestServerLocal(t *testing.T) {
 	t.Parallel()
 	d := chronytest.NewSynchronized(t, "")
 	tr := watch(t, "unix://"+d.Socket, 100*time.Millisecond, slog.DiscardHandler)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		s := tr.Snapshot(t.Context())
-		if e := s.Estimate; e.ServerLocal && e.Untraced && e.State == clockerror.Synchronized && tr.Now().Untraced {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v, %+v", s.Estimate, tr.Now())
-		}
-	}
+	chronytest.Await(t, "the server to be known as local", func() bool {
+		e := tr.Snapshot(t.Context()).Estimate
+		return e.ServerLocal && e.Untraced && e.State == clockerror.Synchronized && tr.Now().Untraced
+	}, func() any { return tr.Now() })
 }
 
 // known is what the scripted daemons here say of themselves.
@@ -171,23 +164,16 @@ func TestSharedExchange(t *testing.T) {
 // TestImpatientAsker gives up before chronyd's deadline.
 func TestImpatientAsker(t *testing.T) {
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
-	tr := start(t, fake.Address, tracker.Config{Timeout: time.Minute})
+	tr := start(t, fake.Address, tracker.Config{Timeout: time.Hour})
+	chronytest.Limit(t, chronytest.Patience)
 	ctx, cancel := context.WithTimeout(background, 20*time.Millisecond)
 	defer cancel()
-	begin := time.Now()
 	s := tr.Snapshot(ctx)
 	want(t, s, clockerror.Unreachable)
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("took %v", took)
-	}
 	if s.Took != 0 || s.Health.Failures["abandoned"] != 1 {
 		t.Errorf("took %v, failures: %v", s.Took, s.Health.Failures)
 	}
-	begin = time.Now()
 	tr.Close() // ends the exchange as well
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("closing took %v", took)
-	}
 }
 
 // TestRefusals wants a refusal of the sources to leave a judgement, and one of
@@ -273,19 +259,14 @@ func TestLog(t *testing.T) {
 // awaitText waits until the log has one of the texts, and returns it.
 func (l *log) awaitText(t *testing.T, texts ...string) string {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	got := ""
+	chronytest.Await(t, fmt.Sprintf("%q in the log", texts), func() bool {
 		l.mu.Lock()
-		got := strings.TrimSpace(l.text.String())
-		l.mu.Unlock()
-		for _, text := range texts {
-			if strings.Contains(got, text) {
-				return got
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%q wanted, but the log is\n%s", texts, got)
-		}
-	}
+		defer l.mu.Unlock()
+		got = strings.TrimSpace(l.text.String())
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(got, text) })
+	}, func() any { return got })
+	return got
 }
 
 // TestJSONLog logs a clock without a bound as JSON, which has no infinity.
@@ -296,37 +277,12 @@ func TestJSONLog(t *testing.T) {
 	log.awaitText(t, `"state":"unsynchronized","bound_seconds":"none"`)
 }
 
-// TestGrid wants the ticks to lie where they belong, also the hundredth: on a busy
-// machine a sample may come late, but not all of them, and never too early.
-func TestGrid(t *testing.T) {
-	fake := chronytest.NewFake(t, chronytest.Truthful(known))
-	const interval = 20 * time.Millisecond
-	tr := watch(t, fake.Address, interval, slog.DiscardHandler)
-	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples < 100 && time.Now().Before(deadline); {
-		time.Sleep(interval)
-	}
-	samples := slices.Collect(tr.History(time.Time{}, time.Now().Add(time.Hour)))
-	if len(samples) < 100 {
-		t.Fatalf("%d samples", len(samples))
-	}
-	begin := samples[0].At
-	least := interval
-	for _, s := range samples[len(samples)-30:] {
-		least = min(least, (s.At.Sub(begin)+time.Millisecond)%interval)
-	}
-	if least > interval/4 {
-		t.Errorf("after %d ticks all samples are late by %v", len(samples), least)
-	}
-}
-
 // TestNoSample wants neither a snapshot nor a judgement to count as a sample, and
 // both to tell what the watch has found.
 func TestNoSample(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(known))
 	tr := watch(t, fake.Address, time.Hour, slog.DiscardHandler)
-	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	chronytest.Await(t, "a sample", func() bool { return tr.Watched().Samples > 0 })
 	for range 5 {
 		for _, s := range []*tracker.Snapshot{tr.Snapshot(background), tr.Judge(background)} {
 			want(t, s, clockerror.Synchronized)
@@ -511,9 +467,7 @@ func TestOneObservation(t *testing.T) {
 func TestScrapeJudgesByTheWatchesList(t *testing.T) {
 	u := &updating{}
 	tr := watch(t, chronytest.NewFake(t, u.answer).Address, time.Hour, slog.DiscardHandler)
-	for deadline := time.Now().Add(30 * time.Second); tr.Watched().Samples == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	chronytest.Await(t, "a sample", func() bool { return tr.Watched().Samples > 0 })
 	for _, test := range []struct {
 		name   string
 		update int

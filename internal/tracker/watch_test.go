@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -666,6 +667,33 @@ func TestFlat(t *testing.T) {
 	if found := s.watched(); found.Samples != 1_010_000 {
 		t.Errorf("%d samples", found.Samples)
 	}
+}
+
+// TestGrid takes samples that last, one of them for two and a half intervals. The ticks
+// must lie on the grid all the same, also the hundredth, and none is made up for.
+func TestGrid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := simulate(t)
+		start, ticks := time.Now(), 0
+		s.sampler.report = func(ctx context.Context, want chrony.Want) (*chrony.Report, error) {
+			if time.Since(start)%s.interval == 0 {
+				ticks++
+			}
+			if ticks == 50 {
+				time.Sleep(2 * s.interval)
+				ticks++ // so that it does so once
+			}
+			time.Sleep(s.interval / 3)
+			return s.report(ctx, want)
+		}
+		const seconds = 100
+		ctx, cancel := context.WithTimeout(t.Context(), seconds*s.interval-1)
+		defer cancel()
+		s.watch.run(ctx)
+		if missed := 2; ticks-1 != seconds-missed {
+			t.Errorf("%d ticks on the grid, want %d", ticks-1, seconds-missed)
+		}
+	})
 }
 
 // TestStuckQueue says more than a log that can't be written has room for.

@@ -4,18 +4,13 @@
 package browser
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
@@ -24,12 +19,10 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-var (
-	binary  string          // of the program, built once
-	browser context.Context // one for all tests; each has a tab of its own
-)
+var browser context.Context // one for all tests; each has a tab of its own
 
 func TestMain(m *testing.M) { os.Exit(prepareAndRun(m)) }
 
@@ -41,18 +34,6 @@ func prepareAndRun(m *testing.M) int {
 			return 1
 		}
 		return 0
-	}
-	dir, err := os.MkdirTemp("", "chrony-tracker")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "chrony-tracker")
-	build := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/chrony-tracker")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return 1
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.WindowSize(1100, 900))
 	if os.Geteuid() == 0 {
@@ -67,7 +48,7 @@ func prepareAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return programtest.Main(m)
 }
 
 func findChromium() string {
@@ -77,70 +58,6 @@ func findChromium() string {
 		}
 	}
 	return ""
-}
-
-// A server is the program, running.
-type server struct {
-	url  string
-	args []string
-	cmd  *exec.Cmd
-	log  bytes.Buffer
-}
-
-// start runs the program and waits until it serves.
-func start(t *testing.T, args ...string) *server {
-	t.Helper()
-	port, err := chronytest.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	s := &server{url: "http://" + address + "/", args: append(args, "--web.listen-address="+address)}
-	s.launch(t)
-	t.Cleanup(func() {
-		s.kill()
-		if t.Failed() {
-			t.Log(s.log.String())
-		}
-	})
-	return s
-}
-
-func (s *server) launch(t *testing.T) {
-	t.Helper()
-	s.cmd = exec.Command(binary, s.args...)
-	s.cmd.Stderr = &s.log
-	must(t, s.cmd.Start())
-	await(t, "the program to serve", func() bool {
-		response, err := http.Get(s.url + "-/healthy")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return true
-	})
-}
-
-func (s *server) kill() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
-}
-
-// await waits for a condition, and not for ever.
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A tab is one page in the browser, and what the browser has to say of it.
@@ -159,7 +76,7 @@ func open(t *testing.T, url string, before ...action) *tab {
 	ctx, end := chromedp.NewContext(browser)
 	t.Cleanup(end)
 	p := &tab{Context: ctx}
-	must(t, chromedp.Listen(ctx, p.note))
+	chronytest.Must(t, chromedp.Listen(ctx, p.note))
 	p.run(t, call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}))
 	p.run(t, before...)
 	p.run(t, chromedp.Navigate(url))
@@ -193,14 +110,14 @@ func call[P, R any](command cdp.Command[P, R], params P) action {
 
 func (p *tab) run(t *testing.T, actions ...action) {
 	t.Helper()
-	must(t, chromedp.Do(p, actions...))
+	chronytest.Must(t, chromedp.Do(p, actions...))
 }
 
 // evaluate returns what an expression is on the page.
 func evaluate[T any](t *testing.T, p *tab, expression string) (value T) {
 	t.Helper()
 	value, err := chromedp.Run(p, chromedp.Evaluate[T](expression))
-	must(t, err)
+	chronytest.Must(t, err)
 	return value
 }
 
@@ -213,14 +130,8 @@ func (p *tab) text(t *testing.T, selector string) string {
 // await waits until an expression is true on the page.
 func (p *tab) await(t *testing.T, expression string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if evaluate[bool](t, p, "!!("+expression+")") {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s:\n%s", expression, p.text(t, "body"))
-		}
-	}
+	chronytest.Await(t, expression, func() bool { return evaluate[bool](t, p, "!!("+expression+")") },
+		func() any { return p.text(t, "body") })
 }
 
 // awaitText waits until an element's text contains what is wanted.

@@ -21,13 +21,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // TestHealthy looks at a clock that is well.
 func TestHealthy(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address, "--objective=finra-cat", "--objective=lax=1s")
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--objective=finra-cat", "--objective=lax=1s")
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
 
 	if verdict := p.text(t, "#verdict"); !regexp.MustCompile(`^The clock is at most [\d.]+ [µm]s off\.$`).MatchString(verdict) {
@@ -54,14 +55,14 @@ func TestHealthy(t *testing.T) {
 	if announced := p.text(t, "#announcement"); announced != "" {
 		t.Errorf("nothing has happened, and somebody hears %q", announced)
 	}
-	p.wantQuiet(t, s.url)
+	p.wantQuiet(t, s.URL+"/")
 }
 
 // TestPlot reads, zooms and goes back, with mouse and keys.
 func TestPlot(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms", "--objective=finra-cat")
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms", "--objective=finra-cat")
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
 	if drawn := evaluate[int](t, p, "document.querySelectorAll('#plot canvas').length"); drawn != 1 {
 		t.Fatalf("%d plots", drawn)
@@ -93,14 +94,14 @@ func TestPlot(t *testing.T) {
 	p.await(t, `document.querySelector(".caption").textContent != `+fmt.Sprintf("%q", zoomed))
 	p.run(t, chromedp.KeyEvent(kb.ArrowLeft))
 	p.await(t, `/at most .*UTC · synchronized/.test(document.querySelector("#plot [role=status]").textContent)`)
-	p.wantQuiet(t, s.url)
+	p.wantQuiet(t, s.URL+"/")
 }
 
 // TestUnsynchronized looks at a chronyd that follows nothing.
 func TestUnsynchronized(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	s := start(t, "--chrony.address="+d.Address)
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
+	p := open(t, s.URL+"/")
 	p.awaitText(t, "#verdict", "error is unknown")
 	p.awaitText(t, ".legend", "unsynchronized")
 	p.awaitText(t, ".caption", "there was no bound")
@@ -108,14 +109,14 @@ func TestUnsynchronized(t *testing.T) {
 	if kind := evaluate[string](t, p, "document.querySelector('#verdict').className"); kind != "verdict unknown" {
 		t.Errorf("it looks like %q", kind)
 	}
-	p.wantQuiet(t, s.url)
+	p.wantQuiet(t, s.URL+"/")
 }
 
 // TestChronydGone kills chronyd under an open page, and starts it again.
 func TestChronydGone(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address)
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
 	d.Kill()
 	p.awaitText(t, "#verdict", "chronyd does not answer")
@@ -126,12 +127,12 @@ func TestChronydGone(t *testing.T) {
 	if p.text(t, "#lost") != "" {
 		t.Error("the tracker is not lost")
 	}
-	must(t, d.Restart())
-	must(t, d.WaitSynchronized(t.Context()))
+	chronytest.Must(t, d.Restart())
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	p.awaitText(t, "#verdict", "at most")
 	p.awaitText(t, "#announcement", "at most")
 	p.awaitText(t, "main", "chronyd was restarted")
-	p.wantQuiet(t, s.url)
+	p.wantQuiet(t, s.URL+"/")
 }
 
 // looksOld is true if nobody could take the page for fresh.
@@ -142,16 +143,16 @@ const looksOld = `getComputedStyle(document.querySelector("main")).filter == "gr
 func TestTrackerGone(t *testing.T) {
 	t.Parallel()
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address)
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
-	s.kill()
+	s.Kill()
 	wantLost(t, p)
 	asOf := strings.TrimSuffix(p.text(t, ".asof time"), " UTC")
 	p.awaitText(t, "#lost", "No news since "+asOf)
 
-	s.args = append(s.args, "--objective=finra-cat")
-	s.launch(t)
+	s.Args = append(s.Args, "--objective=finra-cat")
+	s.Launch(t)
 	p.awaitText(t, "#objectives", "finra-cat")
 	p.await(t, "document.querySelector('#lost').hidden && !("+looksOld+")")
 	p.awaitPlot(t)
@@ -159,9 +160,9 @@ func TestTrackerGone(t *testing.T) {
 		t.Errorf("title %q", title)
 	}
 
-	must(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	chronytest.Must(t, s.Signal(syscall.SIGSTOP))
 	wantLost(t, p)
-	must(t, s.cmd.Process.Signal(syscall.SIGCONT))
+	chronytest.Must(t, s.Signal(syscall.SIGCONT))
 	p.await(t, "document.querySelector('#lost').hidden")
 	p.awaitText(t, "#announcement", "at most")
 }
@@ -176,8 +177,8 @@ func wantLost(t *testing.T, p *tab) {
 // TestStep sets the clock to its own value, which changes nothing.
 func TestStep(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address)
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address)
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
 	if err := setToItself(); errors.Is(err, os.ErrPermission) {
 		t.Skip("this takes CAP_SYS_TIME")
@@ -187,7 +188,7 @@ func TestStep(t *testing.T) {
 	p.awaitText(t, "main", "the clock was stepped by")
 	p.awaitText(t, ".legend", "event")
 	p.awaitText(t, ".caption", "1 event")
-	p.wantQuiet(t, s.url)
+	p.wantQuiet(t, s.URL+"/")
 }
 
 func setToItself() error {
@@ -203,9 +204,9 @@ func setToItself() error {
 // TestBehindProxy serves the page below a path, and the metrics elsewhere.
 func TestBehindProxy(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address, "--web.telemetry-path=/node/metrics")
-	target, err := url.Parse(s.url)
-	must(t, err)
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--web.telemetry-path=/node/metrics")
+	target, err := url.Parse(s.URL)
+	chronytest.Must(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/some/node/", http.StripPrefix("/some/node", httputil.NewSingleHostReverseProxy(target)))
 	proxy := httptest.NewServer(mux)
@@ -214,7 +215,7 @@ func TestBehindProxy(t *testing.T) {
 	p.awaitPlot(t)
 	for _, link := range evaluate[[]string](t, p, `[...document.querySelectorAll("footer a")].map((a) => a.href).filter((h) => !h.startsWith("https://github.com/"))`) {
 		response, err := http.Get(link)
-		must(t, err)
+		chronytest.Must(t, err)
 		response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", link, response.Status)
@@ -228,13 +229,13 @@ func TestBehindProxy(t *testing.T) {
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address)
-	off := open(t, s.url, call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	s := programtest.Start(t, "--chrony.address="+d.Address)
+	off := open(t, s.URL+"/", call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 	off.awaitText(t, "#verdict", "at most")
 	off.awaitText(t, "section noscript", "The plot needs JavaScript")
 
-	block := network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: s.url + "-/page.js", Block: true}}}
-	blocked := open(t, s.url, call(network.SetBlockedURLs, block))
+	block := network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: s.URL + "/-/page.js", Block: true}}}
+	blocked := open(t, s.URL+"/", call(network.SetBlockedURLs, block))
 	blocked.awaitText(t, "#verdict", "at most")
 	blocked.await(t, looksOld)
 	blocked.awaitText(t, ".asof", "has not been updated since")
@@ -243,10 +244,10 @@ func TestWithoutScript(t *testing.T) {
 // TestLooks holds the page to contrast, width and names, light and dark.
 func TestLooks(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address=unix://"+d.Socket, "--objective=finra-cat", "--objective=cockroachdb")
+	s := programtest.Start(t, "--chrony.address=unix://"+d.Socket, "--objective=finra-cat", "--objective=cockroachdb")
 	for _, look := range []string{"light", "dark"} {
 		for _, width := range []int64{320, 390, 800, 1400} {
-			p := open(t, s.url, scheme(look), chromedp.EmulateViewport(width, 900))
+			p := open(t, s.URL+"/", scheme(look), chromedp.EmulateViewport(width, 900))
 			p.awaitPlot(t)
 			if wide := evaluate[int64](t, p, "document.documentElement.scrollWidth"); wide > width {
 				t.Errorf("%s, %d: it is %d wide", look, width, wide)
@@ -291,8 +292,8 @@ const nameless = `[...document.querySelectorAll("table, section, a, button, [tab
 // TestOnTheWire wants the page, with all that it loads, to be small.
 func TestOnTheWire(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
-	p := open(t, s.url)
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
+	p := open(t, s.URL+"/")
 	p.awaitPlot(t)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
 // poll is short enough to be quick, and long enough to lose nothing on a busy
@@ -39,8 +40,8 @@ func TestScreenshots(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{Lines: []string{
 		good.Line + poll + " prefer trust", at("127.0.0.2"), at("127.0.0.3"), at("127.0.0.4") + " offset 0.08",
 	}})
-	must(t, d.WaitSynchronized(t.Context()))
-	s := start(t, "--chrony.address="+d.Address, "--sample.interval=250ms", "--objective=finra-cat", "--objective=mifid2-1ms")
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=250ms", "--objective=finra-cat", "--objective=mifid2-1ms")
 
 	const calm = 25 * time.Second
 	time.Sleep(calm)
@@ -50,8 +51,8 @@ func TestScreenshots(t *testing.T) {
 	time.Sleep(calm)
 	d.Kill()
 	time.Sleep(calm / 5)
-	must(t, d.Restart())
-	must(t, d.WaitSynchronized(t.Context()))
+	chronytest.Must(t, d.Restart())
+	chronytest.Must(t, d.WaitSynchronized(t.Context()))
 	time.Sleep(calm)
 
 	for _, shot := range []struct {
@@ -62,12 +63,12 @@ func TestScreenshots(t *testing.T) {
 		{"page-dark", "dark", 1180, 1320},
 		{"page-phone", "light", 390, 1080},
 	} {
-		p := open(t, s.url, chromedp.EmulateViewport(shot.width, shot.height), scheme(shot.scheme))
+		p := open(t, s.URL+"/", chromedp.EmulateViewport(shot.width, shot.height), scheme(shot.scheme))
 		p.awaitPlot(t)
 		p.await(t, "document.querySelector('#page').dataset.state == 'synchronized'")
 		picture, err := chromedp.Run(p, chromedp.CaptureScreenshot())
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), smaller(t, picture), 0o644))
+		chronytest.Must(t, err)
+		chronytest.Must(t, os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), smaller(t, picture), 0o644))
 	}
 }
 
@@ -76,7 +77,7 @@ func TestScreenshots(t *testing.T) {
 func smaller(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	full, err := png.Decode(bytes.NewReader(picture))
-	must(t, err)
+	chronytest.Must(t, err)
 	bounds := full.Bounds()
 	counts := make(map[color.Color]int)
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
@@ -89,7 +90,7 @@ func smaller(t *testing.T, picture []byte) []byte {
 	draw.Draw(paletted, bounds, full, bounds.Min, draw.Src)
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	must(t, encoder.Encode(&b, paletted))
+	chronytest.Must(t, encoder.Encode(&b, paletted))
 	return b.Bytes()
 }
 

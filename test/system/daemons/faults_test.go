@@ -18,7 +18,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
 var (
 	faultTime = flag.Duration("faults", 15*time.Second, "how long TestFaults goes on")

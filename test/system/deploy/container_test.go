@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
@@ -232,11 +231,7 @@ func (e *engine) run(t *testing.T, user string, mounts []string, address string)
 	if programtest.StateOf(values) != "synchronized" || values["chrony_up"] != 1 {
 		t.Errorf("state %s", programtest.StateOf(values))
 	}
-	begin := time.Now()
-	e.podman(t, "stop", "--time=20", id)
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("it took %v to stop", took)
-	}
+	e.podman(t, "stop", "--time=20", id) // and then kills it, which shows in the status
 	if status := e.podman(t, "inspect", "--format={{.State.ExitCode}}", id); status != "0" {
 		t.Errorf("exit status %s", status)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
 // These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
 // test/kubernetes.sh tries the manifests on a cluster.

@@ -17,7 +17,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-func TestMain(m *testing.M) { programtest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
 // TestPrometheus has a real Prometheus scrape the program, with the plain rule
 // that users have: it must fire when chronyd dies, not fall silent.
