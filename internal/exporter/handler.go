@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/klauspost/compress/gzhttp"
-	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
@@ -37,19 +35,8 @@ type Config struct {
 	Logger     *slog.Logger
 }
 
-// compressed compresses a handler's responses. Stateless compression needs no memory
-// between two scrapes. promhttp's own costs more than the rest of a scrape.
-var compressed = newCompressor()
-
-func newCompressor() func(http.Handler) http.HandlerFunc {
-	wrap, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.StatelessCompression), gzhttp.EnableZstd(false))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return wrap
-}
-
-// NewHandler returns the handler of /metrics. Each scrape reads chronyd.
+// NewHandler returns the handler of /metrics. Each scrape reads chronyd. The server
+// compresses the response.
 func NewHandler(config Config) http.Handler {
 	process := prometheus.NewRegistry()
 	process.MustRegister(
@@ -75,7 +62,7 @@ func NewHandler(config Config) http.Handler {
 		default:
 		}
 	}
-	return promhttp.InstrumentMetricHandler(process, compressed(http.HandlerFunc(scrape)))
+	return promhttp.InstrumentMetricHandler(process, http.HandlerFunc(scrape))
 }
 
 // A page renders and serves one scrape at a time.
@@ -102,7 +89,7 @@ func newPage(config Config, process *prometheus.Registry) *page {
 	p.metrics = promhttp.HandlerFor(all, promhttp.HandlerOpts{
 		ErrorLog:           slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
 		EnableOpenMetrics:  true,
-		DisableCompression: true, // compressed does it
+		DisableCompression: true, // the server does it
 		Registry:           process,
 	})
 	return p

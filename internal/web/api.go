@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/klauspost/compress/gzhttp"
-
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -24,7 +22,7 @@ func registerAPI(mux *http.ServeMux, t *tracker.Tracker) {
 		"/api/v1/events":  func(*http.Request) (any, error) { return status.NewEvents(t), nil },
 		"/api/v1/history": func(r *http.Request) (any, error) { return queryHistory(r.URL.Query(), t.History) },
 	} {
-		mux.Handle("GET "+path, gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			body, err := answer(r)
 			if err != nil {
 				w.Header().Set("Content-Type", "application/json")
@@ -33,7 +31,7 @@ func registerAPI(mux *http.ServeMux, t *tracker.Tracker) {
 				return
 			}
 			writeJSON(w, body)
-		})))
+		})
 	}
 	mux.HandleFunc("GET /api/v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")

@@ -45,7 +45,8 @@ func serveWatched(t testing.TB, address string, interval time.Duration) (*httpte
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: http.NotFoundHandler()})
+	metrics := exporter.NewHandler(exporter.Config{Tracker: tr, Collect: chrony.WantAll, Logger: slog.New(slog.DiscardHandler)})
+	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: metrics})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server, tr
@@ -347,34 +348,45 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestCompressed requests the history with usual and unusual Accept-Encoding headers.
+// TestCompressed requests the history and the metrics with usual and unusual
+// Accept-Encoding headers, many at a time.
 func TestCompressed(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	server, tr := serveWatched(t, d.Address, 10*time.Millisecond)
 	await(t, tr, "samples", func(w *tracker.Watched) bool { return w.Samples >= 50 })
+	var wg sync.WaitGroup
 	for accept, want := range map[string]bool{
-		"gzip, deflate, br": true, "br;q=1.0, gzip;q=0.8, *;q=0.1": true, "": false, "br": false, "gzip;q=0": false, "gzip; q=0.0": false,
+		"gzip, deflate, br, zstd": true, "br;q=1.0, gzip;q=0.8, *;q=0.1": true, "zstd, gzip ; q=1": true, "gzip": true,
+		"": false, "br": false, "gzip;q=0": false, "gzip; q=0.0": false, "identity": false,
 	} {
-		request, _ := http.NewRequest("GET", server.URL+"/api/v1/history", nil)
-		request.Header.Set("Accept-Encoding", accept)
-		response, err := http.DefaultTransport.RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
+		for path, wantEnd := range map[string]string{"/api/v1/history": "}\n", "/metrics": "# EOF\n"} {
+			wg.Go(func() {
+				request, _ := http.NewRequest("GET", server.URL+path, nil)
+				request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+				request.Header.Set("Accept-Encoding", accept)
+				response, err := http.DefaultTransport.RoundTrip(request)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer response.Body.Close()
+				var body io.Reader = response.Body
+				if got := response.Header.Get("Content-Encoding"); (got == "gzip") != want || !want && got != "" {
+					t.Errorf("%s for %q has the content encoding %q", path, accept, got)
+				} else if want {
+					if body, err = gzip.NewReader(body); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				text, err := io.ReadAll(body)
+				if err != nil || len(text) < 5000 || !strings.HasSuffix(string(text), wantEnd) {
+					t.Errorf("%s for %q: %v, %d bytes", path, accept, err, len(text))
+				}
+			})
 		}
-		var body io.Reader = response.Body
-		if got := response.Header.Get("Content-Encoding") == "gzip"; got != want {
-			t.Errorf("%q: compressed %v", accept, got)
-		} else if got {
-			if body, err = gzip.NewReader(body); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var h historyAnswer
-		if err := json.NewDecoder(body).Decode(&h); err != nil || len(h.Time) < 50 {
-			t.Errorf("%q: %v, %d rows", accept, err, len(h.Time))
-		}
-		response.Body.Close()
 	}
+	wg.Wait()
 }
 
 // TestManyReaders has a hundred readers of everything and ten scrapers at once. All get

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"path"
 	"time"
-
-	"github.com/klauspost/compress/gzhttp"
 )
 
 // assets are the static files of the page.
@@ -39,17 +37,17 @@ func registerAssets(mux *http.ServeMux) {
 }
 
 // newAsset serves a file that does not change while the program runs. Browsers cache
-// it and check whether it is current. The tag is weak: it is that of the text, with or
-// without compression.
+// it and check whether it is current. The ETag is weak, because it is the same with
+// and without compression.
 func newAsset(text []byte, contentType string) http.Handler {
 	hash := sha256.Sum256(text)
 	tag := `W/"` + hex.EncodeToString(hash[:8]) + `"`
-	return gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Type", contentType)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-cache")
 		header.Set("ETag", tag)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
-	}))
+	})
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/klauspost/compress/gzhttp"
-
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -16,20 +14,23 @@ type Config struct {
 	Handler http.Handler // handler of the metrics
 }
 
-// Register adds the page at /, the metrics, the health checks and the API to mux.
+// Register adds the page at /, the metrics, the health checks and the API to mux. Their
+// responses are compressed if the client accepts gzip.
 func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
+	routes := http.NewServeMux()
 	if config.Metrics == "/" {
-		mux.Handle("GET /{$}", config.Handler)
+		routes.Handle("GET /{$}", config.Handler)
 	} else {
-		mux.Handle("GET "+config.Metrics, config.Handler)
-		mux.Handle("GET /{$}", gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })))
-		registerAssets(mux)
+		routes.Handle("GET "+config.Metrics, config.Handler)
+		routes.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
+		registerAssets(routes)
 	}
 	// Healthy only means that this process runs. A dead chronyd must not cause a
 	// restart of it.
-	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+	routes.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "healthy")
 	})
-	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
-	registerAPI(mux, t)
+	routes.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
+	registerAPI(routes, t)
+	mux.Handle("/", compressed(routes))
 }

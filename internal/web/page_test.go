@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/gzhttp"
-
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -103,39 +101,31 @@ func TestVendored(t *testing.T) {
 // TestSmall wants all that a browser loads for an hour of samples, compressed, to be
 // below 150 KiB.
 func TestSmall(t *testing.T) {
-	total := packed(t, []byte(pageText)) * 2 // filled in
+	size := func(h http.HandlerFunc) int {
+		recorder := httptest.NewRecorder()
+		request := httptest.NewRequest("GET", "/", nil)
+		request.Header.Set("Accept-Encoding", "gzip")
+		compressed(h).ServeHTTP(recorder, request)
+		return recorder.Body.Len()
+	}
+	total := size(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, pageText) }) * 2 // filled in
 	for _, a := range assetFiles {
 		text, err := assets.ReadFile("page/" + a.file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		total += packed(t, text)
+		total += size(newAsset(text, a.contentType).ServeHTTP)
 	}
 	hour, err := queryHistory(url.Values{"step": {"5"}}, noisyHour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	recorder := httptest.NewRecorder()
-	writeJSON(recorder, hour)
-	rows := packed(t, recorder.Body.Bytes())
+	rows := size(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, hour) })
 	total += rows
 	t.Logf("%d bytes, %d of them for %d rows", total, rows, len(hour.Time))
 	if total > 150<<10 {
 		t.Errorf("%d bytes", total)
 	}
-}
-
-// packed is how many bytes of a text a browser loads.
-func packed(t *testing.T, text []byte) int {
-	t.Helper()
-	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest("GET", "/", nil)
-	request.Header.Set("Accept-Encoding", "gzip")
-	gzhttp.GzipHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		w.Write(text)
-	})).ServeHTTP(recorder, request)
-	return recorder.Body.Len()
 }
 
 // noisyHour has samples that don't compress.
