@@ -715,7 +715,7 @@ func TestSilentReport(t *testing.T) {
 		})
 		client := newClient(t, fake.Address)
 		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 			report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources|chrony.WantActivity|chrony.WantSelectData)
 			cancel()
 			if err != nil {

@@ -237,10 +237,8 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 	}
 	report, err := t.exchange(ctx, t.config.Client, read)
 	if err == nil && read&chrony.WantSources == 0 && !list.fits(report.Tracking) {
-		var anew *chrony.Report // chronyd has updated the clock since
-		if anew, err = t.exchange(ctx, t.config.Client, judged); err == nil {
-			report.Tracking, report.Sources, report.At, report.SameUpdate = anew.Tracking, anew.Sources, anew.At, anew.SameUpdate
-		}
+		// chronyd has updated the clock since
+		report, err = t.exchange(ctx, t.config.Client, want|chrony.WantSources)
 	}
 	took := time.Since(start)
 	ptp := t.ptp(want)

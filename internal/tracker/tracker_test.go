@@ -408,6 +408,7 @@ func (u *updating) answer(r chronytest.Request) []chronytest.Packet {
 	}
 	tracking, source := *known.Tracking, known.Sources[0]
 	source.Address = tracking.Address
+	source.Select = &chrony.SelectData{Address: source.Address}
 	tracking.RefTime = tracking.RefTime.Add(time.Duration(u.update) * time.Second)
 	tracking.LastOffset = 0.4
 	if u.update%2 == 0 {
@@ -491,5 +492,24 @@ func TestScrapeJudgesByTheWatchesList(t *testing.T) {
 	u.says(0, nil)
 	if s := tr.Snapshot(background); s.Estimate.Approximate || !slices.Equal(u.wasAsked(), requests) {
 		t.Errorf("whoever wants sources gets an old list: asked for %v", u.wasAsked())
+	}
+}
+
+// TestScrapeKeepsTheReports has chronyd update the clock before a scrape that wants
+// reports about the sources, but not the sources. They are read for the judgement, and
+// the reports must stay.
+func TestScrapeKeepsTheReports(t *testing.T) {
+	u := &updating{}
+	tr := start(t, chronytest.NewFake(t, u.answer).Address, tracker.Config{Want: chrony.WantSelectData})
+	if err := tr.Watch(tracker.WatchConfig{Interval: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	chronytest.Await(t, "a sample", func() bool { return tr.Watched().Samples > 0 })
+	for update := range 2 {
+		u.says(update, nil)
+		s := tr.Scrape(background)
+		if s.Err != nil || s.Report.Given&chrony.WantSelectData == 0 || len(s.Report.Sources) != 1 || s.Report.Sources[0].Select == nil {
+			t.Errorf("update %d: %+v, %v", update, s.Report, s.Err)
+		}
 	}
 }
