@@ -86,12 +86,13 @@ const (
 	Impossible     Result = "impossible"     // timestamps that cannot be: a negative delay
 	Jumped         Result = "jumped"         // this clock jumped during the exchange
 	Self           Result = "self"           // the answer came from this tracker
+	LeapSecond     Result = "leap_second"    // a contradiction of at most 1 s around a leap second, which the server may smear
 	NoBound        Result = "no_bound"       // a measurement, but this clock has no bound to judge
 )
 
 // Results lists all results.
 var Results = []Result{Agrees, Contradicts, NoAnswer, Failed, Malformed, Mismatched, Unauthentic, Unsynchronized,
-	RateLimited, Denied, Distant, OtherEra, Impossible, Jumped, Self, NoBound}
+	RateLimited, Denied, Distant, OtherEra, Impossible, Jumped, Self, LeapSecond, NoBound}
 
 // A RequestResult says what was done with an NTP request of a peer.
 type RequestResult string
