@@ -48,7 +48,7 @@ var termNotes = map[string]string{
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "more, by chronyd's estimate or other sources",
+	"disagreement": "more, by chronyd's estimate, other sources or witnesses",
 }
 
 // Tone is the color of the verdict.

@@ -7,7 +7,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// Now is the state of the clock at this instant.
+// Now is the state of the clock at this instant, for programs that act on it. It leaves
+// out peers that do not prove who they are, unless they are trusted.
 type Now struct {
 	At    time.Time // by the clock itself
 	State clockerror.State
@@ -40,18 +41,17 @@ func (w *watch) now() Now {
 	if w.latest == nil {
 		return answer
 	}
-	lifetime := min(w.interval+w.interval/2, longestLifetime)
+	lifetime := w.lifetime()
 	end := w.latest.Boot + int64(lifetime)
 	answer.Until = at.time().Add(time.Duration(end - at.Boot))
 	if at.Boot >= end {
 		return answer
 	}
-	estimate := w.latest.estimate
+	estimate := w.latest.actionable
 	answer.Observed, answer.State, answer.Untraced = true, estimate.State, estimate.Untraced
 	if w.detector.steppedAt > w.latest.Boot {
 		return answer // a bound from before a step is not valid after it
 	}
-	drift := max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
-	answer.Bound = estimate.Bound + drift + w.discipline.rate()*lifetime.Seconds()
+	answer.Bound = estimate.Bound + w.growth(estimate, lifetime.Seconds())
 	return answer
 }
