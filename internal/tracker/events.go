@@ -41,6 +41,11 @@ const (
 var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, ForeignDiscipline,
 	WitnessContradicted, WitnessDisputed, WitnessCleared}
 
+// FromWitnesses reports whether only a tracker with witnesses has such events.
+func (k EventKind) FromWitnesses() bool {
+	return k == WitnessContradicted || k == WitnessDisputed || k == WitnessCleared
+}
+
 // An Event is something that happened at some time.
 type Event struct {
 	At       time.Time // when it was noticed

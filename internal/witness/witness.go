@@ -176,6 +176,17 @@ func (f *Findings) Of(kind Kind) (Verdict, bool) {
 	return 0, false
 }
 
+// Probes returns the number of probes by result, or nil if there are no such witnesses.
+func (f *Findings) Probes(kind Kind) map[Result]uint64 {
+	switch {
+	case kind == UTC && f.UTC != nil:
+		return f.UTC.Probes
+	case kind == Peer && f.Peers != nil:
+		return f.Peers.Probes
+	}
+	return nil
+}
+
 // Contradict reports whether witnesses of either kind outvote the clock.
 func (f *Findings) Contradict() bool {
 	for _, kind := range Kinds {
