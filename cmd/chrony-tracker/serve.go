@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -33,14 +34,18 @@ Examples:
   chrony-tracker
   chrony-tracker serve --web.listen-address=127.0.0.1:9123
   chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --witness.ntp=time1.example.com --witness.ntp=time2.example.com
   chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
 	watch := addWatchFlags(clause)
-	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
+	witnesses := addWitnessFlags(clause)
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error {
+		return serve(ctx, shared, collect, watch, witnesses, flags)
+	}}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
@@ -54,13 +59,18 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
+	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
+		return err
+	}
 	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if err := t.Watch(watching); err != nil {
+	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
+		return hintedError{fmt.Errorf("can't answer peers: %w", err), "another program has the UDP port; choose one for all nodes with --witness.listen-address=:PORT"}
+	} else if err != nil {
 		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 

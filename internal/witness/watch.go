@@ -132,20 +132,26 @@ func New(config Config, clock Clock) (*Witnesses, error) {
 	if config.Peers != "" {
 		var err error
 		if w.config.Peers, w.config.PeerPort, err = splitAddress(config.Peers, config.PeerPort); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--witness.peers=%s: %w", config.Peers, err)
 		}
 	}
 	for _, name := range config.NTP {
 		host, port, err := splitAddress(name, ntpPort)
-		if err != nil {
-			return nil, err
+		if err == nil && slices.ContainsFunc(w.servers, func(s *server) bool { return s.host == host && s.port == port }) {
+			err = errors.New("there is one of this name already")
 		}
-		if slices.ContainsFunc(w.servers, func(s *server) bool { return s.host == host && s.port == port }) {
-			return nil, fmt.Errorf("%s: there is one of this name already", name)
+		if err != nil {
+			return nil, fmt.Errorf("--witness.ntp=%s: %w", name, err)
 		}
 		w.servers = append(w.servers, &server{name: name, host: host, port: port, asks: make(chan struct{}, 1)})
 	}
 	return w, nil
+}
+
+// Check reports what is wrong with the names of the witnesses.
+func Check(config Config) error {
+	_, err := New(config, nil)
+	return err
 }
 
 // splitAddress splits HOST, HOST:PORT, [IPv6]:PORT or IPv6.
@@ -157,12 +163,12 @@ func splitAddress(text string, otherwise uint16) (host string, port uint16, err 
 	if h, p, err := net.SplitHostPort(text); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return "", 0, fmt.Errorf("%q: the port must be from 1 to 65535", text)
+			return "", 0, errors.New("the port must be from 1 to 65535")
 		}
 		host, port, found = h, uint16(n), true
 	}
 	if host == "" || !found && slices.ContainsFunc([]byte(host), func(c byte) bool { return c == ':' || c == '[' || c == ' ' || c == '/' }) {
-		return "", 0, fmt.Errorf("%q is no host: write time.example.com, 192.0.2.1, or [2001:db8::1]:123", text)
+		return "", 0, errors.New("no host: write time.example.com, 192.0.2.1, or [2001:db8::1]:123")
 	}
 	return host, port, nil
 }
