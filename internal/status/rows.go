@@ -68,7 +68,7 @@ func (s Status) boundRows() []Row {
 	if s.Bound != nil {
 		bound.Note = BoundNote
 	}
-	return []Row{{Label: "state", Value: s.State.String(), Note: states[s.State].note}, bound}
+	return []Row{{Label: "state", Value: s.State.String(), Note: s.note()}, bound}
 }
 
 func (s Status) termRows() []Row {
@@ -95,13 +95,22 @@ func (s Status) factRows() []Row {
 	if s.Approximate {
 		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.WhyApproximate() + ": the bound is made of chronyd's own estimate"})
 	}
-	if note := s.UntracedNote(); note != "" {
-		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: note})
-	}
+	rows = append(rows, s.traceRows()...)
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
 	}
 	return rows
+}
+
+// traceRows say whether the bound is relative to UTC, and what a UTC server proves.
+func (s Status) traceRows() []Row {
+	if within, by := s.Witnesses.Proof(); within != "" {
+		return []Row{{Label: "traced to UTC", Value: within, Note: "by " + by + ", which measures without chronyd"}}
+	}
+	if note := s.UntracedNote(); note != "" {
+		return []Row{{Label: "traced to UTC", Value: "no", Note: note}}
+	}
+	return nil
 }
 
 // ageRows say how fresh what is known of the clock is.

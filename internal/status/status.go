@@ -32,7 +32,9 @@ type Status struct {
 	Sources     []ListedSource    `json:"sources"`
 	Chronyd     *Chronyd          `json:"chronyd"`
 	Problem     *Problem          `json:"problem"`
+	Witnesses   *Witnesses        `json:"witnesses"`
 
+	ownDoubt   bool // chronyd's own measurements contradict what it claims
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
@@ -75,6 +77,8 @@ func New(s *tracker.Snapshot) Status {
 		Error:       finite(e.Error),
 		Untraced:    e.Untraced,
 		ServerLocal: e.ServerLocal,
+		Witnesses:   newWitnesses(s),
+		ownDoubt:    e.OwnState == clockerror.Contradicted,
 	}
 	if e.HasBound() {
 		growth := e.Growth * 1e6
@@ -96,6 +100,24 @@ func New(s *tracker.Snapshot) Status {
 		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
 	}
 	return status
+}
+
+// Heard returns the status of a snapshot that was taken without witnesses, with what
+// those of a tracker on the same node say. They may be nil.
+func Heard(s *tracker.Snapshot, w *Witnesses) Status {
+	heard := *s
+	heard.Estimate = s.Estimate.With(w.Testimony())
+	status := New(&heard)
+	status.Witnesses = w
+	return status
+}
+
+// ForPrograms returns the status of a snapshot for programs that act on it: it leaves
+// out peers that do not prove who they are, unless they are trusted.
+func ForPrograms(s *tracker.Snapshot) Status {
+	acting := *s
+	acting.Estimate = s.Actionable
+	return New(&acting)
 }
 
 func newChronyd(r *chrony.Report) *Chronyd {

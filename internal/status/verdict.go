@@ -56,7 +56,7 @@ func (s Status) Tone() Tone {
 	switch tone := states[s.State].tone; {
 	case s.Bound == nil:
 		return Unknown
-	case tone == OK && (s.Untraced || s.Approximate):
+	case tone == OK && (s.Untraced || s.Approximate || s.Witnesses.Disputes()):
 		return Warning
 	default:
 		return tone
@@ -77,13 +77,40 @@ func (s Status) Verdict() string {
 	default:
 		verdict += "."
 	}
-	if s.State == clockerror.Contradicted {
-		verdict += " " + sentence(states[s.State].note)
+	if within, by := s.Witnesses.Proof(); within != "" && s.Untraced {
+		verdict += " It is " + within + " of UTC, by " + by + "."
+	}
+	if doubt := s.doubt(); doubt != "" {
+		verdict += " " + sentence(doubt)
 	}
 	if s.Approximate {
 		verdict += " This bound is an estimate: " + s.WhyApproximate() + "."
 	}
 	return verdict
+}
+
+// note explains the state. If witnesses make the clock contradicted, it names them.
+func (s Status) note() string {
+	who := s.Witnesses.Contradicting()
+	if s.State != clockerror.Contradicted || who == "" {
+		return states[s.State].note
+	}
+	if s.ownDoubt {
+		who = "measurements of chronyd and of " + who
+	}
+	return who + " contradict what chronyd claims"
+}
+
+// doubt says who contradicts the bound that chronyd claims. It is empty if nobody does.
+func (s Status) doubt() string {
+	switch {
+	case s.State == clockerror.Contradicted:
+		return s.note()
+	case s.Witnesses.Disputes():
+		return "the only UTC server that answers contradicts what chronyd claims. It is unknown which one is wrong"
+	default:
+		return ""
+	}
 }
 
 // UntracedNote says why the bound is not relative to UTC. It is empty if the bound is.
@@ -102,7 +129,7 @@ func (s Status) UntracedNote() string {
 func (s Status) cause() string {
 	switch {
 	case !s.State.CanHaveBound():
-		return states[s.State].note
+		return s.note()
 	case s.SampleAge != nil:
 		return "another program has set it, and chronyd has not updated it since"
 	default:
@@ -156,8 +183,8 @@ func (s Status) Within(limit time.Duration) (verdict string, err error) {
 		return s.Short(), nil
 	}
 	text := fmt.Sprintf("the clock may be %s off, more than %s", Seconds(*s.Bound), Seconds(limit.Seconds()))
-	if s.State == clockerror.Contradicted {
-		text += "; " + states[s.State].note
+	if doubt := s.doubt(); doubt != "" {
+		text += "; " + doubt
 	}
 	return "", errors.New(text)
 }

@@ -19,7 +19,8 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	snapshot := t.Judge(r.Context())
-	w.Header().Set(status.Header, snapshot.Estimate.State.String())
+	now := status.ForPrograms(snapshot)
+	w.Header().Set(status.Header, now.State.String())
 	if err := snapshot.Err; err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v\n%s", err, tracker.Hint(err)), http.StatusServiceUnavailable)
 		return
@@ -28,7 +29,7 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 		fmt.Fprintln(w, "ready")
 		return
 	}
-	verdict, err := status.New(snapshot).Within(limit)
+	verdict, err := now.Within(limit)
 	if err != nil {
 		http.Error(w, fmt.Sprintf("not ready: %v", err), http.StatusServiceUnavailable)
 		return
