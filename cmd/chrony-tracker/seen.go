@@ -17,6 +17,8 @@ type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
 	events []status.Event
+
+	witnesses *status.Witnesses // nil without
 }
 
 // seenPatience is the tracker's timeout, in addition to chronyd's. The tracker is on this
@@ -34,7 +36,7 @@ func askTracker(ctx context.Context, base *url.URL, chronyd time.Duration) *seen
 	var past status.Events
 	s := &seen{url: base.Redacted()}
 	if getJSON(ctx, base.JoinPath("api/v1/status"), &now) == nil && getJSON(ctx, base.JoinPath("api/v1/events"), &past) == nil {
-		s.watch, s.events = now.Watch, past.Events
+		s.watch, s.events, s.witnesses = now.Watch, past.Events, now.Witnesses
 	}
 	return s
 }

@@ -25,7 +25,7 @@ type statusFlags struct {
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("status", "Print how far off the clock can be now, and why.")
-	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the parts of that, what the clock follows, all sources, and which reports chronyd refuses. It asks the tracker that runs on this node, if there is one, for the past: since when, the largest bounds, the latest events.
+	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the parts of that, what the clock follows, all sources, and which reports chronyd refuses. It asks the tracker that runs on this node, if there is one, for the past: since when, the largest bounds, the latest events. It also asks it what the witnesses say; if they contradict the clock, the bound includes that.
 
 The bound is made of one reading of chronyd. It knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
 
@@ -61,22 +61,23 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	if f.watch {
 		defer t.Close()
 		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
-			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
+			snapshot := t.Snapshot(ctx)
 			before := askTracker(ctx, f.url, shared.timeout)
+			terminal.Status(w, status.Heard(snapshot, before.witnesses), style)
 			terminal.Past(w, before.url, before.watch, before.events, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()                                        // before printing: a closed pipe ends this process
 	before := askTracker(ctx, f.url, shared.timeout) // it may not be running
-	style := terminal.StyleOf(out)
+	now, style := status.Heard(snapshot, before.witnesses), terminal.StyleOf(out)
 	switch {
 	case f.json:
 		// Scripts want the state in any case; the exit status tells the rest.
-		err = terminal.JSON(out, before.document(status.New(snapshot)))
+		err = terminal.JSON(out, before.document(now))
 	case snapshot.Err != nil && before.watch == nil: // neither the present nor the past is known
 	default:
-		err = terminal.Status(out, status.New(snapshot), style)
+		err = terminal.Status(out, now, style)
 		if err == nil {
 			err = terminal.Past(out, before.url, before.watch, before.events, style)
 		}

@@ -12,7 +12,8 @@ import (
 // A TimeSource is an NTP server that is wrong by as much as it is told to be. A
 // real one can't jump.
 type TimeSource struct {
-	Line string // of chrony.conf, without a poll interval: it makes a chronyd follow it
+	Line    string // of chrony.conf, without a poll interval: it makes a chronyd follow it
+	Address string // host:port
 
 	conn  net.PacketConn
 	error atomic.Int64 // nanoseconds
@@ -32,7 +33,7 @@ func NewTimeSource(t TB) *TimeSource {
 		t.Fatal(err)
 	}
 	port := conn.LocalAddr().(*net.UDPAddr).Port
-	s := &TimeSource{Line: fmt.Sprintf("server %v port %d iburst", host, port), conn: conn}
+	s := &TimeSource{Line: fmt.Sprintf("server %v port %d iburst", host, port), Address: conn.LocalAddr().String(), conn: conn}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

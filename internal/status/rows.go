@@ -77,7 +77,7 @@ func (s Status) termRows() []Row {
 	}
 	var rows []Row
 	for term, size := range s.Terms.All() {
-		note := termNotes[term]
+		note := s.termNote(term)
 		if term == "drift" && s.Growth != nil {
 			note += fmt.Sprintf(", at %.3g ppm", *s.Growth)
 		}

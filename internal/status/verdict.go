@@ -48,7 +48,15 @@ var termNotes = map[string]string{
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "more, by chronyd's estimate, other sources or witnesses",
+	"disagreement": "more, by chronyd's estimate or other sources",
+}
+
+// termNote explains a term. Witnesses are named only where there are some.
+func (s Status) termNote(term string) string {
+	if term == "disagreement" && s.Witnesses != nil {
+		return "more, by chronyd's estimate, other sources or witnesses"
+	}
+	return termNotes[term]
 }
 
 // Tone is the color of the verdict.

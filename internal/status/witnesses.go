@@ -350,16 +350,18 @@ func (w *Witnesses) Rows() (rows []Row) {
 			rows = append(rows, Row{Label: "server", Value: s.Name, Note: note})
 		}
 	}
-	return append(rows, w.PeerRows()...)
+	if w.Peers != nil {
+		rows = append(rows, Row{Label: "peers", Value: w.Peers.Verdict, Note: w.peerText()})
+	}
+	return append(rows, w.PeerFacts()...)
 }
 
-// PeerRows are what the peers say.
-func (w *Witnesses) PeerRows() (rows []Row) {
+// PeerFacts are the numbers behind the verdict of the peers.
+func (w *Witnesses) PeerFacts() (rows []Row) {
 	p := w.Peers
 	if p == nil {
 		return nil
 	}
-	rows = []Row{{Label: "peers", Value: p.Verdict, Note: w.peerText()}}
 	rows = append(rows, Row{
 		Label: "asked", Value: fmt.Sprintf("%d peers", p.Counts[consistent]+p.Counts[contradicted]+p.Counts[unproven]),
 		Note: fmt.Sprintf("%d agree, %d contradict, %d without an answer that counts; of %d known addresses",

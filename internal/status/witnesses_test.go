@@ -202,7 +202,9 @@ func TestWitnessResults(t *testing.T) {
 
 // TestWitnessEvents names the witnesses.
 func TestWitnessEvents(t *testing.T) {
-	event := func(kind tracker.EventKind, from, to string) Event { return Event{Kind: string(kind), From: &from, To: &to} }
+	event := func(kind tracker.EventKind, from, to string) Event {
+		return Event{Kind: string(kind), From: &from, To: &to}
+	}
 	for _, test := range []struct {
 		event        Event
 		begins, ends string

@@ -48,6 +48,11 @@ func Status(w io.Writer, s status.Status, style Style) error {
 		p.line()
 		p.sources(s.Sources)
 	}
+	if rows := s.Witnesses.Rows(); rows != nil {
+		p.line()
+		p.flow(span{bold, "witnesses"})
+		p.rows(rows, nil)
+	}
 	return p.print(w)
 }
 

@@ -35,13 +35,18 @@ import (
 // serveWatched is like serve, with a tracker that takes samples.
 func serveWatched(t testing.TB, address string, interval time.Duration) (*httptest.Server, *tracker.Tracker) {
 	t.Helper()
+	return serveWatch(t, address, tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles})
+}
+
+func serveWatch(t testing.TB, address string, config tracker.WatchConfig) (*httptest.Server, *tracker.Tracker) {
+	t.Helper()
 	client, err := chrony.NewClient(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr := tracker.New(tracker.Config{Client: client})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
+	if err := tr.Watch(config); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
