@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -37,26 +38,29 @@ type checkFlags struct {
 	warning, critical time.Duration
 	warningGiven      bool
 	format            string
+	url               *url.URL
 }
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("check", "Check the bound against limits, for a monitoring system.")
 	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: its error is unknown. So is a chronyd that does not answer. A clock that measurements contradict is at least a warning, however small its bound.
 
-A single check knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
+It asks chronyd, which knows nothing of a step or slew by another program since its last update, nor of witnesses. With --url it asks a tracker, which does. Peers without a key do not count, unless the tracker has --witness.trust-peers.
 
-Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no right to ask chronyd).
+Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, no right to ask chronyd, or no answer from the tracker).
 With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
 
 Examples:
 
   chrony-tracker check --warning=10ms --critical=50ms
   chrony-tracker check -w 100us -c 1ms --clock.reference-error=50us
-  chrony-tracker check --critical=50ms --format=npd`)
+  chrony-tracker check --critical=50ms --format=npd
+  chrony-tracker check --url=http://127.0.0.1:9123`)
 	var f checkFlags
 	clause.Flag("warning", "Warn if the clock can be off by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
 	clause.Flag("critical", "It is critical if the clock can be off by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
 	clause.Flag("format", "What is printed: plugin or npd.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
+	trackerURL(clause.Flag("url", "Ask the tracker there, such as http://127.0.0.1:9123, instead of chronyd."), &f.url)
 	return command{
 		clause: clause,
 		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
@@ -86,27 +90,46 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	if f.warning < 0 || f.critical < f.warning {
 		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
 	}
-	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
+	now, problem, err := f.ask(ctx, shared)
 	if err != nil {
 		return err
 	}
+	if f.format == "npd" {
+		return f.printNPD(out, f.judge(now, problem), now)
+	}
+	return f.printPlugin(out, f.judge(now, problem), now)
+}
+
+// ask asks chronyd or a tracker. The problem is why chronyd gave no answer.
+func (f *checkFlags) ask(ctx context.Context, shared *sharedFlags) (now status.Status, problem, err error) {
+	if f.url != nil {
+		ctx, cancel := context.WithTimeout(ctx, shared.timeout+seenPatience)
+		defer cancel()
+		answer, err := askNow(ctx, f.url)
+		if err != nil {
+			return now, nil, hintedError{err, "does the tracker run on this node? --url is its address"}
+		}
+		now, err = answer.forPrograms()
+		return now, nil, err
+	}
+	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
+	if err != nil {
+		return now, nil, err
+	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()
-	if f.format == "npd" {
-		return f.printNPD(out, f.judge(snapshot), status.New(snapshot))
-	}
-	return f.printPlugin(out, f.judge(snapshot), status.New(snapshot))
+	return status.New(snapshot), snapshot.Err, nil
 }
 
 // judge compares the bound with the limits. A clock that nothing confirms is critical.
 // A clock that measurements contradict is at least a warning.
-func (f *checkFlags) judge(s *tracker.Snapshot) severity {
-	switch bound := s.Estimate.Bound; {
-	case errors.Is(s.Err, chrony.ErrPermission), errors.Is(s.Err, chrony.ErrUnauthorized):
+func (f *checkFlags) judge(now status.Status, problem error) severity {
+	switch bound := now.Bound; {
+	case errors.Is(problem, chrony.ErrPermission), errors.Is(problem, chrony.ErrUnauthorized):
 		return severityUnknown // this program lacks a permission
-	case !(bound <= f.critical.Seconds()):
+	case bound == nil || !(*bound <= f.critical.Seconds()):
 		return severityCritical
-	case bound > f.warning.Seconds(), s.Estimate.State == clockerror.Contradicted:
+	case *bound > f.warning.Seconds(), now.State == clockerror.Contradicted:
 		return severityWarning
 	default:
 		return severityOK

@@ -3,17 +3,19 @@ package main
 import (
 	"context"
 	"io"
+	"net/url"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/doctor"
 	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
 func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and how to fix it.")
-	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. What can't be seen from here, as in a pod, is listed with the command to run on the node.
+	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. It asks the tracker on this node, if there is one, how its witnesses are. What can't be seen from here, as in a pod, is listed with the command to run on the node.
 
 Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
 
@@ -25,12 +27,20 @@ Examples:
   chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
 	asJSON := clause.Flag("json", "Print the findings as JSON.").Bool()
 	phc := phcFlag(clause)
+	var address *url.URL
+	trackerURL(clause.Flag("url", "The tracker that is asked for its witnesses.").Default(localTracker), &address)
+	keyFile := clause.Flag("witness.key-file", "The tracker's key file, to check that it can be read.").String()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})
 		if err != nil {
 			return err
 		}
-		examination := doctor.Examine(ctx, shared.address, config)
+		before := askTracker(ctx, address, shared.timeout)
+		tracked := doctor.Tracked{Answers: before.watch != nil, Witnesses: before.witnesses, KeyFile: *keyFile}
+		if *keyFile != "" {
+			_, tracked.KeyError = witness.ReadKeys(*keyFile)
+		}
+		examination := doctor.Examine(ctx, shared.address, config, tracked)
 		if *asJSON {
 			err = terminal.JSON(out, examination)
 		} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/url"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -14,7 +15,7 @@ import (
 
 func explainCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("explain", "Explain why the bound is as large as it is, and what would make it smaller.")
-	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would make it smaller.
+	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would make it smaller. It asks the tracker on this node, if there is one, what the witnesses add.
 
 Exit status: 0 if there is a bound, 1 if there is none, 2 for a mistake in the command line.
 
@@ -24,14 +25,17 @@ Examples:
   chrony-tracker explain --chrony.address=unix:///run/chrony/chronyd.sock   # all reports: explains more
   chrony-tracker explain --json | jq '.parts[0]'`)
 	asJSON := clause.Flag("json", "Print it as JSON.").Bool()
+	var address *url.URL
+	trackerURL(clause.Flag("url", "The tracker that is asked what the witnesses say.").Default(localTracker), &address)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
 		if err != nil {
 			return err
 		}
 		t := tracker.New(config)
-		explanation := doctor.Explain(t.Snapshot(ctx), config.Assume)
+		snapshot := t.Snapshot(ctx)
 		t.Close()
+		explanation := doctor.Explain(snapshot, config.Assume, askTracker(ctx, address, shared.timeout).witnesses)
 		if *asJSON {
 			err = terminal.JSON(out, explanation)
 		} else {

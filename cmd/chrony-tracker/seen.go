@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
@@ -21,6 +22,9 @@ type seen struct {
 	witnesses *status.Witnesses // nil without
 }
 
+// localTracker is the address of the tracker on this node.
+const localTracker = "http://127.0.0.1:9123"
+
 // seenPatience is the tracker's timeout, in addition to chronyd's. The tracker is on this
 // node, but asks chronyd before it answers.
 const seenPatience = 2 * time.Second
@@ -29,16 +33,38 @@ const seenPatience = 2 * time.Second
 func askTracker(ctx context.Context, base *url.URL, chronyd time.Duration) *seen {
 	ctx, cancel := context.WithTimeout(ctx, chronyd+seenPatience)
 	defer cancel()
-	var now struct {
-		status.Full
-		State string `json:"state"` // a tracker of another version may know others
-	}
 	var past status.Events
 	s := &seen{url: base.Redacted()}
-	if getJSON(ctx, base.JoinPath("api/v1/status"), &now) == nil && getJSON(ctx, base.JoinPath("api/v1/events"), &past) == nil {
+	if now, err := askNow(ctx, base); err == nil && getJSON(ctx, base.JoinPath("api/v1/events"), &past) == nil {
 		s.watch, s.events, s.witnesses = now.Watch, past.Events, now.Witnesses
 	}
 	return s
+}
+
+// A told status is what a tracker answers.
+type told struct {
+	status.Full
+	State string `json:"state"` // a tracker of another version may know others
+}
+
+func askNow(ctx context.Context, base *url.URL) (now told, err error) {
+	err = getJSON(ctx, base.JoinPath("api/v1/status"), &now)
+	return now, err
+}
+
+// forPrograms returns what programs act on.
+func (t *told) forPrograms() (status.Status, error) {
+	now, name := t.Full.Status.Acting(), t.State
+	if w := t.Witnesses; w != nil {
+		name = w.Actionable.State
+	}
+	for _, state := range clockerror.States {
+		if state.String() == name {
+			now.State = state
+			return now, nil
+		}
+	}
+	return now, fmt.Errorf("the tracker reports a state that this version does not know: %q", name)
 }
 
 func getJSON(ctx context.Context, address *url.URL, into any) error {

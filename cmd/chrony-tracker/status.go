@@ -41,7 +41,7 @@ Examples:
 	clause.Flag("json", "Print it as JSON; what does not exist is null.").BoolVar(&f.json)
 	clause.Flag("watch", "Show it again and again, in the same place.").Short('w').BoolVar(&f.watch)
 	clause.Flag("interval", "How often it is shown anew, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
-	trackerURL(clause.Flag("url", "The tracker that is asked for what it has seen.").Default("http://127.0.0.1:9123"), &f.url)
+	trackerURL(clause.Flag("url", "The tracker that is asked for what it has seen.").Default(localTracker), &f.url)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return printStatus(ctx, shared, &f, out) }}
 }
 

@@ -27,7 +27,7 @@ func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("waitsync", "Wait until the clock's bound is within a limit, such as in an init container.")
 	clause.HelpLong(`Prints a line while it waits, and one with the clock's bound in the end.
 
-It asks chronyd, which knows nothing of a step or slew by another program since its last update. With --url it asks a tracker, which sees those.
+It asks chronyd, which knows nothing of a step or slew by another program since its last update, nor of witnesses. With --url it asks a tracker, which does. Peers without a key do not count, unless the tracker has --witness.trust-peers.
 
 Exit status: 0 when the bound is within the limit, 1 if it was not in time, 2 for a mistake in the command line.
 

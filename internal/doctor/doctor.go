@@ -84,7 +84,26 @@ type facts struct {
 	assume            clockerror.Assumptions
 	node              node
 	endpoints         []endpoint
+	tracked           Tracked
 }
+
+// Tracked is what the tracker on this node says.
+type Tracked struct {
+	Answers   bool
+	Witnesses *status.Witnesses // nil without
+	KeyFile   string            // of the tracker; empty if it is unknown
+	KeyError  error             // why the key file can't be read, or nil
+}
+
+// hear makes the estimate include what the witnesses say.
+func (s *facts) hear() {
+	heard := *s.Snapshot
+	heard.Estimate = s.Estimate.With(s.tracked.Witnesses.Testimony())
+	s.Snapshot = &heard
+}
+
+// status is the snapshot's status, with the witnesses.
+func (s *facts) status() status.Status { return status.Heard(s.Snapshot, s.tracked.Witnesses) }
 
 // checks lists the checks, the most important first.
 var checks = []func(*facts) []Finding{
@@ -93,6 +112,7 @@ var checks = []func(*facts) []Finding{
 	checkEstimate,
 	checkOffset,
 	checkSources,
+	checkWitnesses,
 	checkReports,
 	checkPTP,
 	checkConfiguration,
@@ -102,9 +122,12 @@ var checks = []func(*facts) []Finding{
 }
 
 // Examine reads everything and judges it. It takes the configuration of the examined
-// program, and the address of its client. It closes the client.
-func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
-	return read(ctx, hostFiles{}, address, config).judge()
+// program, the address of its client, and what the tracker says. It closes the client.
+func Examine(ctx context.Context, address string, config tracker.Config, tracked Tracked) *Examination {
+	s := read(ctx, hostFiles{}, address, config)
+	s.tracked = tracked
+	s.hear()
+	return s.judge()
 }
 
 // read reads all facts. The checks judge them.
@@ -125,7 +148,7 @@ func read(ctx context.Context, root fs.FS, address string, config tracker.Config
 }
 
 func (s *facts) judge() *Examination {
-	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: status.New(s.Snapshot).Bound}
+	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: s.status().Bound}
 	for _, check := range checks {
 		e.Findings = append(e.Findings, check(s)...)
 	}

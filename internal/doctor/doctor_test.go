@@ -284,7 +284,7 @@ func TestExplain(t *testing.T) {
 			s := healthy()
 			test.change(s)
 			s.estimate(s.assume)
-			e := Explain(s.Snapshot, s.assume)
+			e := Explain(s.Snapshot, s.assume, s.tracked.Witnesses)
 			text, sum := e.Summary, 0.0
 			for i, p := range e.Parts {
 				text += "\n" + p.Term + " " + strings.TrimSuffix(jsonNumber(t, p.Seconds), ".0") + ": " + p.Cause + " | " + p.Gain

@@ -120,6 +120,25 @@ func ForPrograms(s *tracker.Snapshot) Status {
 	return New(&acting)
 }
 
+// Acting returns a status that a tracker has reported as [ForPrograms] does, except for
+// its state, which the report has as text.
+func (s Status) Acting() Status {
+	if s.Problem != nil && s.Problem.cause == "" {
+		problem := *s.Problem
+		problem.cause, s.Problem = problem.Error, &problem
+	}
+	if s.Witnesses == nil {
+		return s
+	}
+	if acting := s.Witnesses.Actionable.Bound; s.Terms != nil && acting != nil {
+		terms := *s.Terms
+		terms.Disagreement = max(0, terms.Disagreement-(*s.Bound-*acting))
+		s.Terms = &terms
+	}
+	s.Bound = s.Witnesses.Actionable.Bound
+	return s
+}
+
 func newChronyd(r *chrony.Report) *Chronyd {
 	c := &Chronyd{Address: r.Address, Reads: []string{}, Refused: []Refusal{}}
 	for _, want := range r.Want.Each() {

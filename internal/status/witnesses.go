@@ -1,6 +1,7 @@
 package status
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -68,13 +69,36 @@ func newWitnesses(s *tracker.Snapshot) *Witnesses {
 	w := &Witnesses{Actionable: Actionable{s.Actionable.State.String(), finite(s.Actionable.Bound)}}
 	if f := s.Witnesses.UTC; f != nil {
 		w.UTC = newUTCWitnesses(f, s.At)
-		w.UTC.Text = w.utcText()
 	}
 	if f := s.Witnesses.Peers; f != nil {
 		w.Peers = newPeerWitnesses(f)
+	}
+	w.reword()
+	return w
+}
+
+// UnmarshalJSON reads what a tracker has reported. The texts are this program's own,
+// whatever the tracker wrote.
+func (w *Witnesses) UnmarshalJSON(text []byte) error {
+	type plain Witnesses
+	if err := json.Unmarshal(text, (*plain)(w)); err != nil {
+		return err
+	}
+	w.reword()
+	return nil
+}
+
+// reword puts everything into words.
+func (w *Witnesses) reword() {
+	if w.UTC != nil {
+		w.UTC.Text = w.utcText()
+		for i := range w.UTC.Servers {
+			w.UTC.Servers[i].Text = w.UTC.Servers[i].words()
+		}
+	}
+	if w.Peers != nil {
 		w.Peers.Text = w.peerText()
 	}
-	return w
 }
 
 func newUTCWitnesses(f *witness.ServerFindings, at time.Time) *UTCWitnesses {
@@ -103,7 +127,6 @@ func newWitnessServer(f witness.Server, at time.Time) WitnessServer {
 		age := max(0, at.Sub(f.At).Seconds())
 		s.Offset, s.Uncertainty, s.Age = &f.Offset, &f.Uncertainty, &age
 	}
-	s.Text = s.words()
 	return s
 }
 
@@ -335,15 +358,15 @@ func (s WitnessServer) MeasuredAgo() string {
 	return Duration(*s.Age) + " ago"
 }
 
-// Rows are what the witnesses say, in this program's own words, whoever reported it.
+// Rows are what the witnesses say.
 func (w *Witnesses) Rows() (rows []Row) {
 	if w == nil {
 		return nil
 	}
 	if u := w.UTC; u != nil {
-		rows = append(rows, Row{Label: "UTC servers", Value: u.Verdict, Note: w.utcText()})
+		rows = append(rows, Row{Label: "UTC servers", Value: u.Verdict, Note: u.Text})
 		for _, s := range u.Servers {
-			note := s.words()
+			note := s.Text
 			if s.Offset != nil {
 				note = s.Measurement() + ", " + s.MeasuredAgo() + "; " + note
 			}
@@ -351,7 +374,7 @@ func (w *Witnesses) Rows() (rows []Row) {
 		}
 	}
 	if w.Peers != nil {
-		rows = append(rows, Row{Label: "peers", Value: w.Peers.Verdict, Note: w.peerText()})
+		rows = append(rows, Row{Label: "peers", Value: w.Peers.Verdict, Note: w.Peers.Text})
 	}
 	return append(rows, w.PeerFacts()...)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -174,12 +175,16 @@ func hearsTheSame(t *testing.T, s *tracker.Snapshot, want Status) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text = regexp.MustCompile(`"text":"[^"]*"`).ReplaceAll(text, []byte(`"text":"not these words"`))
 	var heard Witnesses
 	if err := json.Unmarshal(text, &heard); err != nil {
 		t.Fatal(err)
 	}
 	alone := judgedAs(clockerror.Estimate{Bound: 1e-3, OwnBound: 1e-3, Terms: clockerror.Terms{Offset: 1e-3}, Untraced: s.Estimate.Untraced})
 	got := Heard(alone, &heard)
+	if again, err := json.Marshal(got.Witnesses); err != nil || strings.Contains(string(again), "not these words") {
+		t.Errorf("it trusts another program's words: %v %s", err, again)
+	}
 	if got.Verdict() != want.Verdict() || got.State != want.State || *got.Bound != *want.Bound {
 		t.Errorf("%q, want %q", got.Verdict(), want.Verdict())
 	}

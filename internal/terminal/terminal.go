@@ -206,6 +206,10 @@ func Examination(w io.Writer, e *doctor.Examination, style Style) error {
 func Explanation(w io.Writer, e *doctor.Explanation, style Style) error {
 	p := newPage(style)
 	p.flow(span{text: e.Summary})
+	if e.Witnesses != "" {
+		p.line()
+		p.flow(span{text: e.Witnesses})
+	}
 	for _, part := range e.Parts {
 		const column, longest = 36, 40
 		p.line()

@@ -73,7 +73,7 @@ var printers = map[string]func(io.Writer, Style) error{
 	"no past":     func(w io.Writer, style Style) error { return Past(w, "http://127.0.0.1:9123", nil, nil, style) },
 	"examination": func(w io.Writer, style Style) error { return Examination(w, examination, style) },
 	"explanation": func(w io.Writer, style Style) error {
-		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}), style)
+		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}, nil), style)
 	},
 }
 
