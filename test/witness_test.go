@@ -19,7 +19,7 @@ import (
 func TestWitnessCommands(t *testing.T) {
 	sources := []*chronytest.TimeSource{chronytest.NewTimeSource(t), chronytest.NewTimeSource(t), chronytest.NewTimeSource(t)}
 	d := chronytest.NewSynchronized(t, "")
-	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms", "--witness.interval=1s",
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--witness.interval=1s",
 		"--witness.ntp="+sources[0].Address, "--witness.ntp="+sources[1].Address, "--witness.ntp="+sources[2].Address)
 	run := func(want int, args ...string) string {
 		t.Helper()
@@ -76,11 +76,8 @@ func TestWitnessTrouble(t *testing.T) {
 	port, err := chronytest.FreePort()
 	chronytest.Must(t, err)
 	d := chronytest.NewSynchronized(t, "")
-	start := func(flags ...string) *programtest.Server {
-		return programtest.Start(t, append(flags, "--chrony.address="+d.Address, "--sample.interval=100ms")...)
-	}
-	doctor := func(s *programtest.Server, args ...string) string {
-		out, _ := programtest.Tool(t, programtest.Path, append(args, "doctor", "--chrony.address="+d.Address, "--url="+s.URL)...).Output()
+	doctor := func(t *testing.T, s *programtest.Server, args ...string) string {
+		out, _ := programtest.Tool(t, programtest.Path, append([]string{"doctor", "--chrony.address=" + d.Address, "--url=" + s.URL}, args...)...).Output()
 		return strings.Join(strings.Fields(string(out)), " ")
 	}
 	key := filepath.Join(t.TempDir(), "none")
@@ -101,11 +98,11 @@ func TestWitnessTrouble(t *testing.T) {
 		{"a key file that is not there", nil, []string{"--witness.key-file=" + key}, `wrong witness keys: open .*none: no such file .*user id \d+`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := start(test.serve...)
+			s := programtest.Start(t, append(test.serve, "--chrony.address="+d.Address)...)
 			pattern := regexp.MustCompile(test.want)
 			said := ""
 			chronytest.Await(t, test.want, func() bool {
-				said = doctor(s, test.doctor...)
+				said = doctor(t, s, test.doctor...)
 				return pattern.MatchString(said)
 			}, func() any { return said })
 		})
