@@ -367,7 +367,9 @@ func (w *Witnesses) discover(ctx context.Context) {
 	if err != nil && (w.lookup == nil || w.lookup.Error() != err.Error()) {
 		w.log.Warn("the peers can't be looked up", "name", w.config.Peers, "error", err)
 	}
-	w.lookup = err
+	if w.lookup = err; err != nil {
+		answer = nil
+	}
 	w.directory.add(time.Now(), answer, own)
 	w.choose()
 }
