@@ -153,8 +153,8 @@ func binomial(least, all int, each float64) (p float64) {
 func TestOneLiar(t *testing.T) {
 	for _, size := range []int{9, 100, 5000} {
 		late := 0
-		const fleets = 20
-		for seed := range uint64(fleets) {
+		fleets := uint64(max(1, 5000/size/20))
+		for seed := range fleets {
 			randoms := [2]*rand.Rand{rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))}
 			f := newSimulatedFleet(size, 0, randoms[0])
 			for n := range 16 {
@@ -173,9 +173,6 @@ func TestOneLiar(t *testing.T) {
 					t.Errorf("%d nodes: the honest node %d is contradicted", size, i)
 				}
 			}
-			if size == 5000 && seed == 2 {
-				break
-			}
 		}
 		if late > 0 {
 			t.Errorf("%d nodes: in %d fleets, the liar is not named after three rounds", size, late)
@@ -188,7 +185,7 @@ func TestManyLiars(t *testing.T) {
 	const nodes, liars = 5000, 0.05
 	rounds := 10_000
 	if testing.Short() || raceEnabled {
-		rounds = 500
+		rounds = 100
 	}
 	randoms := [2]*rand.Rand{rand.New(rand.NewPCG(1, 1)), rand.New(rand.NewPCG(1, 2))}
 	f := newSimulatedFleet(nodes, liars, randoms[0])
