@@ -60,29 +60,35 @@ func (d *directory) add(now time.Time, answer, own []netip.Addr) {
 // each is asked by about as many. A change of the list changes few choices. It is no
 // ring of sorted addresses, because neighbors often share a host.
 func (d *directory) choose(seed uint64, most int) []netip.Addr {
-	type candidate struct {
-		address netip.Addr
-		silent  int64
-		score   uint64
-	}
 	var best []candidate
 	for a := range d.seen {
 		c := candidate{a, 0, score(seed, a)}
 		if at, silent := d.silent[a]; silent {
 			c.silent = at.UnixNano() // the longest silent may be back
 		}
-		i, _ := slices.BinarySearchFunc(best, c, func(a, b candidate) int {
-			return cmp.Or(cmp.Compare(a.silent, b.silent), cmp.Compare(b.score, a.score), a.address.Compare(b.address))
-		})
-		if i < most {
-			best = slices.Insert(best[:min(len(best), most-1)], i, c)
+		if len(best) == most && best[most-1].compare(c) < 0 {
+			continue
 		}
+		i, _ := slices.BinarySearchFunc(best, c, candidate.compare)
+		best = slices.Insert(best[:min(len(best), most-1)], i, c)
 	}
 	chosen := make([]netip.Addr, len(best))
 	for i, c := range best {
 		chosen[i] = c.address
 	}
 	return chosen
+}
+
+// A candidate is a possible peer.
+type candidate struct {
+	address netip.Addr
+	silent  int64 // since when; 0 if it is not
+	score   uint64
+}
+
+// compare sorts the best candidates first.
+func (a candidate) compare(b candidate) int {
+	return cmp.Or(cmp.Compare(a.silent, b.silent), cmp.Compare(b.score, a.score), a.address.Compare(b.address))
 }
 
 // score is the rendezvous hash of this node and a peer.

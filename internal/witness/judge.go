@@ -224,11 +224,22 @@ func (p *panel) judge(now Reading, drift float64) {
 	switch {
 	case all < need:
 		p.verdict, p.far = Unproven, 0
-	case clockerror.IsMajority(against, all):
+	case clockerror.IsMajority(against, all+p.waiting(now)):
 		p.verdict, p.far = Contradicted, far
 	default:
 		p.verdict, p.far = Consistent, 0
 	}
+}
+
+// waiting returns the number of members whose answer is too old, and who may still
+// answer again. Until then they count as neither: a lost packet must not decide.
+func (p *panel) waiting(now Reading) (n int) {
+	for _, s := range p.members {
+		if s.vote != none && !s.valid(now, p.since) {
+			n++
+		}
+	}
+	return n
 }
 
 // disagreement returns the second largest excess of the members.

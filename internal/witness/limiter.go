@@ -17,6 +17,8 @@ const (
 // otherwise someone who forges a node's address could mute all its peers.
 type limiter struct {
 	rate    float64 // of all answers, per second
+	each    float64 // the same to one address
+	burst   float64 // to one address in quick succession
 	spare   float64
 	at      time.Time
 	clients map[netip.Addr]int32 // by address, an index of entries
@@ -36,7 +38,7 @@ type client struct {
 const end = -1 // of the list
 
 func newLimiter(rate float64) limiter {
-	return limiter{rate: rate, spare: rate, clients: make(map[netip.Addr]int32, mostClients), newest: end, oldest: end}
+	return limiter{rate: rate, each: perAddress, burst: burst, spare: rate, clients: make(map[netip.Addr]int32, mostClients), newest: end, oldest: end}
 }
 
 // allow reports whether a request may be answered.
@@ -46,7 +48,7 @@ func (l *limiter) allow(from netip.Addr, now time.Time) bool {
 		return false
 	}
 	c := l.client(from, now)
-	c.spare, c.at = refill(c.spare, burst, perAddress, c.at, now), now
+	c.spare, c.at = refill(c.spare, l.burst, l.each, c.at, now), now
 	if c.spare >= 1 {
 		c.spare--
 	} else if rand.IntN(leak) != 0 {
@@ -77,7 +79,7 @@ func (l *limiter) client(from netip.Addr, now time.Time) *client {
 	}
 	if !known {
 		l.clients[from] = i
-		l.entries[i] = client{address: from, spare: burst, at: now}
+		l.entries[i] = client{address: from, spare: l.burst, at: now}
 	}
 	l.link(i)
 	return &l.entries[i]

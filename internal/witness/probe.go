@@ -16,14 +16,14 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// An exchange asks an NTP server once. With a key, both sides prove who they are.
-type exchange func(ctx context.Context, to netip.AddrPort, key *Key, timeout time.Duration) (*ntp.Response, error)
+// An Exchange asks an NTP server once. With a key, both sides prove who they are.
+type Exchange func(ctx context.Context, to netip.AddrPort, key *Key, timeout time.Duration) (*ntp.Response, error)
 
-// query asks over UDP. The socket is connected, so the kernel drops what others send.
+// Query asks over UDP. The socket is connected, so the kernel drops what others send.
 //
 // It sets no GetSystemTime: that would turn off the kernel's timestamps. With these, the
 // uncertainty on a busy machine is ten times smaller.
-func query(ctx context.Context, to netip.AddrPort, key *Key, timeout time.Duration) (*ntp.Response, error) {
+func Query(ctx context.Context, to netip.AddrPort, key *Key, timeout time.Duration) (*ntp.Response, error) {
 	undo := func() bool { return true }
 	defer func() { undo() }()
 	return ntp.QueryWithOptions(to.String(), ntp.QueryOptions{
@@ -57,7 +57,7 @@ const (
 // A prober asks witnesses and judges their answers.
 type prober struct {
 	clock     Clock
-	exchange  exchange
+	exchange  Exchange
 	tolerance float64 // seconds
 	self      uint32  // this node's reference ID
 }

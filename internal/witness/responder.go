@@ -129,13 +129,11 @@ func (r *Responder) Run() {
 		}
 		at, reply := readControl(control[:controlled])
 		result := r.handle(in[:n], flags&unix.MSG_TRUNC == 0, from.Addr().Unmap(), at, out[:])
+		r.count(result)
 		if result == Answered {
 			transmit(out[:n], r.macs)
-			if _, _, err := r.conn.WriteMsgUDPAddrPort(out[:n], reply, from); err != nil {
-				result = Dropped
-			}
+			r.conn.WriteMsgUDPAddrPort(out[:n], reply, from) // if it fails, the client asks again
 		}
-		r.count(result)
 	}
 }
 

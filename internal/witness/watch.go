@@ -31,10 +31,10 @@ type Config struct {
 	Node      string        // this node's name, which no other node has
 	Logger    *slog.Logger  // none if nil
 
-	// For tests. The defaults use the network.
-	exchange  exchange
-	lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
-	addresses func() []netip.Addr // this node's own
+	// For tests and simulations. The defaults use the network.
+	Exchange  Exchange
+	Lookup    func(ctx context.Context, host string) ([]netip.Addr, error)
+	Addresses func() []netip.Addr // this node's own
 }
 
 // The defaults of [Config].
@@ -105,20 +105,20 @@ func New(config Config, clock Clock) (*Witnesses, error) {
 	config.Tolerance = max(0, cmp.Or(config.Tolerance, DefaultTolerance))
 	config.MaxDrift = cmp.Or(config.MaxDrift, clockerror.DefaultMaxDrift)
 	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
-	if config.exchange == nil {
-		config.exchange = query
+	if config.Exchange == nil {
+		config.Exchange = Query
 	}
-	if config.lookup == nil {
-		config.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+	if config.Lookup == nil {
+		config.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	if config.addresses == nil {
-		config.addresses = interfaceAddresses
+	if config.Addresses == nil {
+		config.Addresses = interfaceAddresses
 	}
 	w := &Witnesses{
 		config:    config,
-		prober:    prober{clock: clock, exchange: config.exchange, tolerance: config.Tolerance.Seconds(), self: ReferenceID(config.Node)},
+		prober:    prober{clock: clock, exchange: config.Exchange, tolerance: config.Tolerance.Seconds(), self: ReferenceID(config.Node)},
 		drift:     clockerror.Assumptions{MaxDrift: config.MaxDrift}.Drift(1),
 		log:       config.Logger,
 		asks:      make(chan struct{}, 1),
@@ -302,7 +302,7 @@ func (w *Witnesses) resolve(ctx context.Context, s *server) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	answer, err := w.config.lookup(ctx, s.host)
+	answer, err := w.config.Lookup(ctx, s.host)
 	if err == nil && len(answer) == 0 {
 		err = errors.New("the name has no address")
 	}
@@ -357,17 +357,19 @@ func (w *Witnesses) nextLookup() time.Duration {
 func (w *Witnesses) discover(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	answer, err := w.config.lookup(limited, w.config.Peers)
+	answer, err := w.config.Lookup(limited, w.config.Peers)
 	if ctx.Err() != nil {
 		return
 	}
-	own := w.config.addresses()
+	own := w.config.Addresses()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil && (w.lookup == nil || w.lookup.Error() != err.Error()) {
 		w.log.Warn("the peers can't be looked up", "name", w.config.Peers, "error", err)
 	}
-	w.lookup = err
+	if w.lookup = err; err != nil {
+		answer = nil
+	}
 	w.directory.add(time.Now(), answer, own)
 	w.choose()
 }
