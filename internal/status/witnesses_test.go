@@ -152,6 +152,7 @@ func TestWitnesses(t *testing.T) {
 				}
 			}
 			hearsTheSame(t, s, status)
+			actsTheSame(t, s, status)
 		})
 	}
 }
@@ -187,6 +188,26 @@ func hearsTheSame(t *testing.T, s *tracker.Snapshot, want Status) {
 	}
 	if got.Verdict() != want.Verdict() || got.State != want.State || *got.Bound != *want.Bound {
 		t.Errorf("%q, want %q", got.Verdict(), want.Verdict())
+	}
+}
+
+// actsTheSame wants a command that has asked the tracker to act as the gate does.
+func actsTheSame(t *testing.T, s *tracker.Snapshot, reported Status) {
+	t.Helper()
+	text, err := json.Marshal(reported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Status
+		State string `json:"state"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatal(err)
+	}
+	got, want := answer.Acting(), ForPrograms(s)
+	if answer.Witnesses.Actionable.State != want.State.String() || *got.Bound != *want.Bound || math.Abs(got.Terms.Sum()-*want.Bound) > 1e-12 {
+		t.Errorf("%+v, %v of %v; want %v, %v", answer.Witnesses.Actionable, got.Terms, *got.Bound, want.State, *want.Bound)
 	}
 }
 
