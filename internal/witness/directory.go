@@ -19,7 +19,7 @@ const (
 	shunned = 10 * time.Minute
 
 	// mostAddresses limits the memory.
-	mostAddresses = 1 << 16
+	mostAddresses = 1 << 14
 )
 
 // A directory knows the addresses of the peers. Its times are those of the process.

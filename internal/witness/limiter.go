@@ -38,7 +38,7 @@ type client struct {
 const end = -1 // of the list
 
 func newLimiter(rate float64) limiter {
-	return limiter{rate: rate, each: perAddress, burst: burst, spare: rate, clients: make(map[netip.Addr]int32, mostClients), newest: end, oldest: end}
+	return limiter{rate: rate, each: perAddress, burst: burst, spare: rate, clients: make(map[netip.Addr]int32), newest: end, oldest: end}
 }
 
 // allow reports whether a request may be answered.
