@@ -111,7 +111,9 @@ func TestPeers(t *testing.T) {
 		if i == wrong {
 			continue
 		}
-		s := awaitSnapshot(t, tr, func(s *tracker.Snapshot) bool { return s.Witnesses.Requests[witness.Answered] > 0 && s.Witnesses.Peers.Peers[witness.Consistent] >= 2 })
+		s := awaitSnapshot(t, tr, func(s *tracker.Snapshot) bool {
+			return s.Witnesses.Requests[witness.Answered] > 0 && s.Witnesses.Peers.Peers[witness.Consistent] >= 2
+		})
 		if s.Estimate.State != clockerror.Synchronized || s.Witnesses.Peers.Verdict == witness.Contradicted || s.Witnesses.Peers.Addresses != nodes-1 {
 			t.Errorf("node %d: %+v, %+v", i, s.Estimate, s.Witnesses.Peers)
 		}

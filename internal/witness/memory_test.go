@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 	w.choose()
 	limits := newLimiter(DefaultLimit)
 	for i := range uint32(mostClients) {
-		limits.client(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Now())
+		limits.client(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), time.Now().UnixNano())
 	}
 	found := w.Findings(Reading{})
 	used := heap() - before
