@@ -20,7 +20,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{
 		line,
-		"server 127.0.0.77 port 9", // nobody is there
+		"server 127.0.0.77 port 9", // no server is there
 		"refclock SOCK " + filepath.Join(t.TempDir(), "gps.sock") + " refid GPS",
 	}})
 	// After the initial burst of samples, the dispersion is small.

@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 			if r.Command == 14 && r.Attempt == 0 { // N_SOURCES
 				packet.Delay = 150 * time.Millisecond
 			}
-			if r.Command == 15 && r.Argument == 39 { // so that the late one comes in the middle of the next exchange
+			if r.Command == 15 && r.Argument == 39 { // so that the late reply comes in the middle of the next exchange
 				packet.Delay = 100 * time.Millisecond
 			}
 			return []chronytest.Packet{packet}
@@ -129,14 +129,14 @@ func TestFaults(t *testing.T) {
 		}), func(s chrony.Stats) uint64 { return s.Oversized }},
 		{"stranger", before(func(r chronytest.Request) chronytest.Packet {
 			p := lie(r)
-			p.Stranger = true // the kernel drops it before anybody can count it
+			p.Stranger = true // the kernel drops it, so the client can't count it
 			return p
 		}), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			t.Run("udp", func(t *testing.T) {
-				t.Parallel() // most of the time they wait for a repetition
+				t.Parallel() // most of the time they wait to send a request again
 				survive(t, chronytest.NewFake(t, test.script), test.counts)
 			})
 			t.Run("socket", func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestRequests(t *testing.T) {
 	wantTruth(t, dial(t, fake.Address))
 }
 
-// TestErrors checks the error of each kind of failure.
+// TestErrors checks the error for each kind of failure.
 func TestErrors(t *testing.T) {
 	silent := func(chronytest.Request) []chronytest.Packet { return nil }
 	status := func(code uint16) chronytest.Script {
@@ -432,8 +432,8 @@ func TestVanishingSource(t *testing.T) {
 	}
 }
 
-// TestFirstSourceVanishes removes the source that finds out whether chronyd gives a
-// report: the others still have theirs.
+// TestFirstSourceVanishes removes the source whose request shows whether chronyd gives
+// a report. The client must still ask about the other sources.
 func TestFirstSourceVanishes(t *testing.T) {
 	sources := fortySources()
 	sources[39].Address = chrony.Address{ID: 7} // its name is not resolved
@@ -461,7 +461,7 @@ func TestFirstSourceVanishes(t *testing.T) {
 	}
 }
 
-// TestAbsurdCount has a chronyd claim four billion sources.
+// TestAbsurdCount reads a chronyd that claims to have four billion sources.
 func TestAbsurdCount(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		return []chronytest.Packet{{Data: chronytest.Body(r, 2, []byte{0xff, 0xff, 0xff, 0xff})}}
@@ -564,7 +564,8 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestReplacedSocket is the same with a new socket. The client must ask everything again.
+// TestReplacedSocket does the same with a new socket. The client must ask everything
+// again.
 func TestReplacedSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chronyd.sock")
 	counted := make(chan struct{})
@@ -645,7 +646,7 @@ func TestShiftedSources(t *testing.T) {
 			}
 			for i, s := range report.Sources {
 				if s.Stats == nil && name == "shifted" && i == 39 {
-					continue // it was not asked about at its new place
+					continue // no request was about it at its new index
 				}
 				if s.Stats == nil || s.Stats.Address != s.Address {
 					t.Errorf("source %d, %v, has %+v", i, s.Name(), s.Stats)
@@ -734,7 +735,7 @@ func TestSilentReport(t *testing.T) {
 		}
 		cancel()
 	}
-	for _, silent := range []uint16{14, 15, 33} { // what the clock is judged by
+	for _, silent := range []uint16{14, 15, 33} { // the reports that the clock is judged by
 		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 			if r.Command == silent {
 				return nil
@@ -765,14 +766,14 @@ func TestSameUpdate(t *testing.T) {
 	const tracking, nSources, sourceData, never = 33, 14, 15, 99
 	const judged = chrony.WantTracking | chrony.WantSources
 	before, after := time.Unix(1_800_000_000, 0), time.Unix(1_800_000_064, 0)
-	some := fortySources()[:20] // more than are asked about at once
+	some := fortySources()[:20] // more than the client asks about at once
 	each := slices.Repeat([]uint16{sourceData}, len(some))
 	all := slices.Concat([]uint16{tracking, nSources}, each, []uint16{tracking})
 	for _, test := range []struct {
 		name    string
 		want    chrony.Want
 		sources []chrony.Source
-		update  int // the number of the request before which it comes
+		update  int // the request before which the update comes, by number
 		told    []uint16
 		same    bool
 	}{
@@ -787,7 +788,7 @@ func TestSameUpdate(t *testing.T) {
 		{"sources alone", chrony.WantSources, some, never, append([]uint16{nSources}, each...), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var told []uint16 // what was answered, however often it was asked
+			var told []uint16 // commands that were answered; a repeated request counts once
 			done := make(map[uint32]bool)
 			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 				if strings.HasSuffix(test.name, "lost") && r.Command == sourceData && r.Argument == 19 && r.Attempt == 0 {

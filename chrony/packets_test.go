@@ -91,7 +91,7 @@ func TestRecordings(t *testing.T) {
 							rows = append(rows, text)
 						}
 					}
-					if said := state.Chronyc[name]; !strings.HasPrefix(said, "50") { // a refusal
+					if said := state.Chronyc[name]; !strings.HasPrefix(said, "50") { // not a refusal
 						c.compare(t, name, strings.Join(rows, "\n"), said)
 					}
 				}
@@ -271,7 +271,7 @@ var detailRows = map[string]func(chrony.Source) string{
 		}
 		last := age(d.SampleAge)
 		if d.SampleAge == chrony.Never {
-			last = "0" // so says chronyd, and chronyc prints it
+			last = "0" // chronyd reports it so, and chronyc prints it
 		}
 		row := []string{string(rune(d.State)), s.Name(), yes(d.Authenticated)[:1]}
 		for _, options := range []chrony.SelectOptions{d.Configured, d.Effective} {

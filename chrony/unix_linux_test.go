@@ -239,7 +239,7 @@ func TestSocketErrors(t *testing.T) {
 			t.Skip("only root can become somebody else")
 		}
 		d := chronytest.New(t, chronytest.Config{User: "nobody"})
-		for _, mode := range []fs.FileMode{0o700, 0o755} { // as Debian has it; open, but for the socket
+		for _, mode := range []fs.FileMode{0o700, 0o755} { // as in Debian; open to others, except for the socket
 			if err := os.Chmod(filepath.Dir(d.Socket), mode); err != nil {
 				t.Fatal(err)
 			}

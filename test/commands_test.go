@@ -20,8 +20,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestCommands plays the sessions in testdata/commands, which are also examples of
-// how the program is used. Beside testscript's own commands they have
+// TestCommands runs the sessions in testdata/commands. They are also examples of how to
+// use the program. In addition to testscript's own commands, they have
 //
 //	exits STATUS PROGRAM ARG…   wants that exit status
 //	chronyd FILE                starts a private chronyd with the lines in the file,
@@ -76,7 +76,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-const theDaemon = "chronyd" // the key of what a script has started
+const theDaemon = "chronyd" // the key of the chronyd that a script has started
 
 func daemon(ts *testscript.TestScript) **chronytest.Chronyd {
 	return ts.Value(theDaemon).(**chronytest.Chronyd)

@@ -74,7 +74,7 @@ func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 	return exitStatus(severityUnknown)
 }
 
-// pluginText is what a plugin prints before the bar, which must not be in it.
+// pluginText is what a plugin prints before the bar. It must not contain a bar itself.
 func pluginText(severity severity, text string) string {
 	return fmt.Sprintf("CLOCK %s - %s", severity, terminal.Line(strings.ReplaceAll(text, "|", "/")))
 }
@@ -147,8 +147,8 @@ func decimal(v float64) string {
 // default (max_output_length), in bytes.
 const longestMessage = 80
 
-// The exit statuses of the node-problem-detector. It knows no warning, so a
-// contradicted clock within the limit is OK to it; the line says so.
+// The exit statuses of the node-problem-detector. It has no warning, so a contradicted
+// clock within the limit is OK. The line mentions it.
 const (
 	npdOK exitStatus = iota
 	npdNotOK

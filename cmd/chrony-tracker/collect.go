@@ -32,7 +32,7 @@ var collectors = []struct {
 	{chrony.WantSmoothing, "smoothing", "Publish how the served time is made smooth."},
 }
 
-// collectFlags say what is published.
+// collectFlags configure what is published.
 type collectFlags struct {
 	on          []bool // in the order of collectors
 	maxSources  int
@@ -78,7 +78,7 @@ func isPath(s string) bool {
 
 var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
 
-// reports are those whose metrics are published.
+// reports returns the reports whose metrics are published.
 func (f *collectFlags) reports() (want chrony.Want) {
 	for i, c := range collectors {
 		if f.on[i] {
@@ -91,10 +91,10 @@ func (f *collectFlags) reports() (want chrony.Want) {
 	return want
 }
 
-// ofSources are the reports that add to what is published of the sources.
+// ofSources are the reports that add series to the sources.
 const ofSources = chrony.WantSourceNames | chrony.WantNTPData | chrony.WantAuthData | chrony.WantSelectData
 
-// logPurposeless says which flags have no effect.
+// logPurposeless logs which flags have no effect.
 func (f *collectFlags) logPurposeless(logger *slog.Logger) {
 	if f.chmodSocket {
 		logger.Info("--collector.chmod-socket has no effect: it is not needed")

@@ -32,7 +32,7 @@ Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_C
 
 func init() {
 	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
-		version.Version = info.Main.Version // of go install; make stamps it
+		version.Version = info.Main.Version // set by go install; make sets it itself
 	}
 }
 
@@ -46,10 +46,10 @@ func main() {
 type command struct {
 	clause *kingpin.CmdClause
 	run    func(ctx context.Context, out io.Writer) error
-	failed func(out io.Writer, err error) exitStatus // also reports an error to the caller; or nil
+	failed func(out io.Writer, err error) exitStatus // reports an error in the caller's format too; or nil
 }
 
-// run does what the arguments say and returns the exit status.
+// run executes the command in the arguments and returns the exit status.
 func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).DefaultEnvars()
 	app.Version(version.Print(name))
@@ -89,8 +89,8 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	return 0
 }
 
-// chosenDespite returns the intended command of arguments that contain a mistake, if it
-// can be recognized.
+// chosenDespite returns the intended command if the arguments contain a mistake, as far
+// as it can be recognized.
 func chosenDespite(app *kingpin.Application, args []string) string {
 	if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil {
 		return parsed.SelectedCommand.FullCommand()
@@ -134,7 +134,7 @@ func fail(problems io.Writer, err error) (status int) {
 	return 1
 }
 
-// sharedFlags are those that every command has.
+// sharedFlags are the flags that every command has.
 type sharedFlags struct {
 	address             string
 	timeout             time.Duration

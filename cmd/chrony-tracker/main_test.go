@@ -16,7 +16,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// The test binary is the program itself when it is told so.
+// If this variable is set, the test binary runs the program.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_THE_PROGRAM") != "" {
 		main()
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program runs the program and returns what a shell would see.
+// program runs the program and returns its output and exit status.
 func program(t *testing.T, environment []string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
@@ -37,7 +37,7 @@ func program(t *testing.T, environment []string, args ...string) (stdout, stderr
 	return out.String(), problems.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestErrors wants each error to have a line, a hint, and nothing on stdout.
+// TestErrors checks that each error prints one line and a hint, and nothing to stdout.
 func TestErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -148,7 +148,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 
-	// The environment says where, and how wrong the reference can be.
+	// The environment sets the address and the reference error.
 	environment := []string{"CHRONY_TRACKER_CHRONY_ADDRESS=unix://" + d.Socket, "CHRONY_TRACKER_CLOCK_REFERENCE_ERROR=1s"}
 	stdout, _, status = program(t, environment, "status", "--json")
 	var got struct {
@@ -172,7 +172,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestBrokenPipe prints to somebody who has gone: no socket may stay behind.
+// TestBrokenPipe prints to a closed pipe. No socket may stay behind.
 func TestBrokenPipe(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	for range 5 {

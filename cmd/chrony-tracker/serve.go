@@ -78,7 +78,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
+	go t.Snapshot(ctx) // logs which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}

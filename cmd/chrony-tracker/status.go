@@ -20,7 +20,7 @@ import (
 type statusFlags struct {
 	json, watch bool
 	interval    time.Duration
-	url         *url.URL // of the tracker that is asked, too
+	url         *url.URL // of the tracker that is also asked
 }
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
@@ -72,9 +72,9 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	style := terminal.StyleOf(out)
 	switch {
 	case f.json:
-		// Scripts want the state in any case; the exit status tells the rest.
+		// Scripts need the state in any case. The exit status shows the rest.
 		err = terminal.JSON(out, before.document(status.New(snapshot)))
-	case snapshot.Err != nil && before.watch == nil: // neither the present nor the past is known
+	case snapshot.Err != nil && before.watch == nil: // there is nothing to show
 	default:
 		err = terminal.Status(out, status.New(snapshot), style)
 		if err == nil {
@@ -87,5 +87,5 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	return err
 }
 
-// minInterval protects chronyd from a mistyped interval.
+// minInterval protects chronyd from a mistyped interval, such as 1ms.
 const minInterval = 100 * time.Millisecond

@@ -17,7 +17,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// waitsyncFlags say what to wait for, and for how long.
+// waitsyncFlags set what to wait for, and for how long.
 type waitsyncFlags struct {
 	maxError, timeout, interval time.Duration
 	url                         *url.URL
@@ -43,8 +43,7 @@ Examples:
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
 }
 
-// progressInterval is how often a line says what is being waited for, when that
-// stays the same.
+// progressInterval is how often a line is printed if nothing changes.
 const progressInterval = 10 * time.Second
 
 func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io.Writer) error {
@@ -61,7 +60,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 	begin := time.Now()
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
-	var said time.Time // the last line
+	var said time.Time // when the last line was printed
 	last, lastCode := errors.New("there was no time to look"), ""
 	for {
 		verdict, code, err := look(ctx)
@@ -72,7 +71,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 			return nil
 		case errors.As(err, new(permanentError)):
 			return err
-		case ctx.Err() == nil: // otherwise the error only means that the look was cut short
+		case ctx.Err() == nil: // otherwise the time is up, and the error only means that the look was interrupted
 			if code != lastCode || time.Since(said) >= progressInterval {
 				fmt.Fprintf(out, "waiting, %v: %s\n", waited, terminal.Line(err.Error()))
 				said = time.Now()
@@ -94,7 +93,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 // reliable. It also returns a code that stays the same while only numbers change.
 type look func(ctx context.Context) (verdict, code string, err error)
 
-// A permanentError does not go away by waiting.
+// A permanentError does not go away if one waits.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
@@ -136,7 +135,7 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 // client asks trackers. They run on this node, so it uses no proxy.
 var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
 
-// lookAtTracker asks a tracker's gate. The answer is a line, and perhaps a hint.
+// lookAtTracker asks a tracker's gate. The answer is a line, and possibly a hint.
 func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string, err error) {
 	gate := f.url.JoinPath("-/ready")
 	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()
@@ -157,7 +156,7 @@ func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string
 	switch response.StatusCode {
 	case http.StatusOK:
 		_, verdict, gated := strings.Cut(line, "ready: ")
-		if !gated { // a tracker that knows no max_error, or somebody else
+		if !gated { // a tracker without max_error, or another program
 			return "", "", permanentError{fmt.Errorf("%s is no gate: it says %q", gate.Redacted(), line)}
 		}
 		return verdict, "", nil

@@ -88,7 +88,7 @@ func TestWaitsyncWaits(t *testing.T) {
 	}
 }
 
-// TestWaitsyncStops is told to end while it waits.
+// TestWaitsyncStops sends a signal while the command waits.
 func TestWaitsyncStops(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	out, end := startWaitsync(t, "--max-error=1s", "--chrony.address="+d.Address)
@@ -100,7 +100,7 @@ func TestWaitsyncStops(t *testing.T) {
 	}
 }
 
-// startWaitsync runs the command. End tells it to end, if it still runs.
+// startWaitsync runs the command. end stops it if it still runs.
 func startWaitsync(t *testing.T, args ...string) (out *bufio.Reader, end func() (status int)) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"waitsync"}, args...)...)

@@ -13,8 +13,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// watchConfig is what the arguments and the environment make of the watch, and
-// what is logged about it.
+// watchConfig returns the configuration of the watch that results from arguments and
+// environment, and the log.
 func watchConfig(t *testing.T, environment map[string]string, args ...string) (config tracker.WatchConfig, log string, err error) {
 	t.Helper()
 	for name, value := range environment {
@@ -46,8 +46,8 @@ func TestWatchConfig(t *testing.T) {
 	}
 }
 
-// TestSleepInterval has the variable of Azure's chrony-tracker, alone and beside
-// the flag.
+// TestSleepInterval sets the variable of Azure's chrony-tracker, alone and together
+// with the flag.
 func TestSleepInterval(t *testing.T) {
 	for _, test := range []struct {
 		environment map[string]string
@@ -66,7 +66,7 @@ func TestSleepInterval(t *testing.T) {
 	}
 }
 
-// TestWatchErrors wants each error to be the user's, and to name what is wrong.
+// TestWatchErrors checks that each error is a usage error and names the wrong value.
 func TestWatchErrors(t *testing.T) {
 	for _, test := range []struct{ sleep, args, error string }{
 		{"", "--sample.interval=99ms", "--sample.interval=99ms: must be from 100ms"},

@@ -17,7 +17,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// test/system/daemons/doctor_test.go examines real machines. What those can't be made to show is here.
+// test/system/daemons/doctor_test.go examines real machines. This file has the cases
+// that need simulated facts.
 
 // healthy is a clock that follows three servers, as seen from the node.
 func healthy() *facts {
@@ -54,8 +55,8 @@ func (s *facts) estimate(assume clockerror.Assumptions) {
 	s.Estimate = clockerror.Of(clockerror.Observation{Tracking: s.Report.Tracking, Sources: s.Report.Sources, At: s.Report.At}, assume)
 }
 
-// pause makes the clock of a virtual machine that was paused for an hour: chronyd
-// still claims what it did before, and all its sources have found the hour.
+// pause makes the clock of a virtual machine that was paused for an hour. chronyd still
+// makes its old claim, but all its sources have measured the hour.
 func (s *facts) pause() {
 	for i := range s.Report.Sources {
 		c := &s.Report.Sources[i]
@@ -64,13 +65,13 @@ func (s *facts) pause() {
 	s.estimate(clockerror.Assumptions{})
 }
 
-// followItself has the server follow its own clock.
+// followItself makes the server follow its own clock.
 func (s *facts) followItself() {
 	s.Report.Sources[0].NTP = &chrony.NTPData{RefID: chrony.RefIDLocal, TotalValid: 9}
 	s.estimate(clockerror.Assumptions{})
 }
 
-// refuseSources makes a chronyd that does not list them.
+// refuseSources makes chronyd refuse to list its sources.
 func (s *facts) refuseSources() {
 	s.Report.Sources = nil
 	s.Report.Refused = map[chrony.Want]error{chrony.WantSources: chrony.ErrUnauthorized}
@@ -313,7 +314,7 @@ func jsonNumber(t *testing.T, v float64) string {
 	return string(text)
 }
 
-// TestLook reads a machine from its files.
+// TestLook reads the facts of a machine from files.
 func TestLook(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	link := func(to string) *fstest.MapFile {

@@ -51,8 +51,8 @@ func (e endpoint) dir() string {
 
 func (e endpoint) answers() bool { return e.err == nil }
 
-// endpoints lists the endpoints. Those that the program uses come first: the configured
-// address, or by default both UDP addresses.
+// endpoints lists the endpoints. The ones that the program uses come first: the
+// configured address, or by default both UDP addresses.
 func (n *node) endpoints(address string) (endpoints []endpoint) {
 	if address != "" {
 		endpoints = append(endpoints, endpoint{address: address, used: true})
@@ -275,7 +275,7 @@ func (s *facts) socketObstacles(e endpoint) []obstacle {
 	dir := e.dir()
 	n, on, directory := &s.node, s.node.mountOf(dir), s.node.directories[dir]
 	switch {
-	case on.deleted && on.point != "/": // whatever the error is
+	case on.deleted && on.point != "/": // with any error
 	case errors.Is(e.err, fs.ErrNotExist) && directory != nil:
 		return s.noSocket(dir, directory)
 	case errors.Is(e.err, context.DeadlineExceeded):
@@ -323,7 +323,7 @@ func (s *facts) chronydAnswers() bool { return slices.ContainsFunc(s.endpoints, 
 // a directory that others can enter (util.c, UTI_CheckDirPermissions).
 func (s *facts) noSocket(dir string, d *directory) []obstacle {
 	if s.chronydAnswers() {
-		return nil // so it runs
+		return nil // so chronyd runs
 	}
 	return []obstacle{
 		{d.mode&0o007 != 0, fmt.Sprintf("there is no socket in %s, and its mode is %o. chronyd makes no socket in a directory that others can enter (its log: Disabled command socket), so the node's chronyc has none either", dir, d.mode),

@@ -120,8 +120,8 @@ func (s *facts) without(aged, chronys float64, what string) (gain string) {
 	return fmt.Sprintf("with %s, the bound would be about %s", what, status.Seconds(bound))
 }
 
-// boundWith returns the bound if the aged last sample and chronyd's own terms were
-// smaller by the given seconds. The findings of other sources stay the same.
+// boundWith returns what the bound would be if the aged last sample and chronyd's own
+// terms were smaller by the given seconds. The findings of other sources stay the same.
 func (s *facts) boundWith(aged, chronys float64) float64 {
 	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
 	if _, others := s.demands(); others > 0 {

@@ -200,8 +200,8 @@ func (s *facts) secondChronyd() []Finding {
 	}}
 }
 
-// seesAll reports whether all processes of the machine are visible. In a PID namespace
-// they are not, nor if /proc hides the processes of other users.
+// seesAll reports whether all processes of the machine are visible. They are not
+// visible in a PID namespace, or if /proc hides the processes of other users.
 func (n *node) seesAll() bool {
 	return n.hostPID && slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 })
 }

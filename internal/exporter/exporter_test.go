@@ -214,7 +214,7 @@ func TestSelf(t *testing.T) {
 		Sources:  []chrony.Source{{State: chrony.StateSelected, Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 3, SampleAge: 5 * time.Second}},
 	}
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
-		if r.Command == 33 && r.Attempt == 0 { // TRACKING, which is asked twice
+		if r.Command == 33 && r.Attempt == 0 { // TRACKING, requested twice
 			return []chronytest.Packet{{Data: []byte("?")}, {Data: make([]byte, 1000)}}
 		}
 		other := r
@@ -278,7 +278,7 @@ func TestReportsFailAlone(t *testing.T) {
 	})
 	t.Run("no NTP source", func(t *testing.T) {
 		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
-		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // which reference clocks don't have
+		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // reference clocks don't have these
 			if readable, found := values[fmt.Sprintf("chrony_tracker_report_readable{report=%q}", report)]; found {
 				t.Errorf("%s was not requested, and is reported as %v", report, readable)
 			}

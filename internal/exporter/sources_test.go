@@ -258,8 +258,8 @@ func TestManySources(t *testing.T) {
 			}
 			fewest, before = min(fewest, values[asked]-before), values[asked]
 		}
-		// Each of six reports of each source once, and a few more. Over UDP chronyd does
-		// not tell how many there were, and fewest is 0.
+		// Each of six reports of each source once, and a few more. Over UDP, chronyd
+		// does not report the number, and fewest is 0.
 		if most := 6*300 + 20.0; fewest > most {
 			t.Errorf("%s: a scrape takes %v requests, more than %v", address, fewest, most)
 		}

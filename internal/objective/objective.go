@@ -1,5 +1,5 @@
-// Package objective has the limits that a clock's bound is to keep: those of
-// software and regulators, and the operator's own; and for how long they were kept.
+// Package objective defines limits for a clock's bound, and counts how long each limit
+// was kept. Limits come from software, from regulations, and from the operator.
 package objective
 
 import (
@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// An Objective is a limit that the clock's bound is to keep.
+// An Objective is a limit for the clock's bound.
 type Objective struct {
 	Name   string
 	Limit  float64 // seconds
 	Source string  // who sets the limit; empty if the operator does
 }
 
-// Profiles are the limits that software and regulators hold clocks to, each with
-// the document that says so. They are for the bound of a single node: where two
-// nodes are compared and may not be further apart, each has at most half of that.
+// Profiles are the limits that software and regulations set, each with the document
+// that contains it. They apply to the bound of a single node. If a document limits the
+// distance between two nodes, each node gets at most half of it.
 var Profiles = []Objective{
 	{"mifid2-100us", 100e-6, "MiFID II, RTS 25 (EU 2017/574, annex): trading venues, and members with high-frequency trading"},
 	{"mifid2-1ms", 1e-3, "MiFID II, RTS 25 (EU 2017/574, annex): other electronic trading, and venues whose gateways take more than 1 ms"},
@@ -36,8 +36,8 @@ var Profiles = []Objective{
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
-// Parse understands the name of one of the Profiles, or an objective of
-// its own such as orders=20ms.
+// Parse reads the name of one of the Profiles, or another objective such as
+// orders=20ms.
 func Parse(text string) (Objective, error) {
 	name, limitText, own := strings.Cut(text, "=")
 	if !validName.MatchString(name) {
@@ -67,14 +67,14 @@ func profile(name string) (Objective, error) {
 	return Objective{}, fmt.Errorf("no profile has this name: choose one of %s, or set a limit as in %s=500ms", strings.Join(names, ", "), name)
 }
 
-// Progress is how well an objective was kept since the watch began.
+// Progress is how long an objective was kept since the watch began.
 type Progress struct {
 	Objective
 	Good  float64 // seconds that had a bound within the limit
 	Total float64 // all seconds
 }
 
-// Begin returns the progress of each objective before the first sample.
+// Begin returns the progress of each objective before the first sample: zero.
 func Begin(objectives []Objective) []Progress {
 	all := make([]Progress, len(objectives))
 	for i, o := range objectives {
@@ -83,8 +83,7 @@ func Begin(objectives []Objective) []Progress {
 	return all
 }
 
-// Add counts the seconds that a sample stands for, and those before it in which
-// nobody looked.
+// Add counts the seconds that a sample covers, and the unobserved seconds before it.
 func (p *Progress) Add(bound, seconds, unobserved float64) {
 	if bound <= p.Limit {
 		p.Good += seconds

@@ -18,9 +18,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestDoctor breaks a chronyd in every way that is known, and wants each time the
-// cause and the remedy. It does so on a machine of its own: with a network, processes
-// and a /run that nobody else has, so that chronyd is where it usually is.
+// TestDoctor breaks a chronyd in every known way, and checks the cause and the fix that
+// doctor reports. It runs in new namespaces with its own network, processes and /run,
+// so that chronyd has its usual port and socket.
 func TestDoctor(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make namespaces")
@@ -60,11 +60,11 @@ func ownMachine(t *testing.T) {
 	}
 }
 
-// becomeMachine is the first thing that is done there.
+// becomeMachine prepares the new namespaces.
 func becomeMachine(t *testing.T) {
 	t.Helper()
 	chronytest.Must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-	chronytest.Must(t, syscall.Mount("proc", "/proc", "proc", 0, "hidepid=2")) // a pod sees none of the node's processes
+	chronytest.Must(t, syscall.Mount("proc", "/proc", "proc", 0, "hidepid=2")) // so that a pod sees none of the node's processes
 	chronytest.Must(t, syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"))
 	chronytest.Must(t, os.Chmod(filepath.Dir(programtest.Path), 0o755))
 	loopbackUp(t)
@@ -78,18 +78,18 @@ func loopbackUp(t *testing.T) {
 	chronytest.Must(t, setInterfaceUp(socket, "lo"))
 }
 
-// A scenario is a machine on which something is wrong.
+// A scenario is a machine with a fault.
 type scenario struct {
 	name  string
 	setUp func(t *testing.T)
 	args  []string
-	only  string // "node" or "pod"; else both are tried
+	only  string // "node" or "pod"; empty for both
 
-	status int      // of the exit
+	status int      // exit status
 	says   []string // regular expressions, found in the words of one finding of the worst kind
 }
 
-// play examines the machine from the node, as root, and from a pod without any right.
+// play examines the machine from the node, as root, and from a pod without permissions.
 func (s *scenario) play(t *testing.T) {
 	s.setUp(t)
 	for _, place := range []string{"node", "pod"} {
@@ -128,7 +128,7 @@ func examine(t *testing.T, place string, args ...string) (text string, status in
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// findingWith looks for a finding, its lines joined.
+// findingWith returns a finding with its lines joined.
 func findingWith(text, pattern string) bool {
 	for finding := range strings.SplitSeq(text, "\n\n") {
 		if regexp.MustCompile(pattern).MatchString(strings.Join(strings.Fields(finding), " ")) {
@@ -138,7 +138,7 @@ func findingWith(text, pattern string) bool {
 	return false
 }
 
-// usual starts a chronyd where it usually is.
+// usual starts a chronyd with its usual port and socket.
 func usual(t *testing.T, user string, lines ...string) *chronytest.Chronyd {
 	t.Helper()
 	t.Cleanup(func() { os.RemoveAll("/run/chrony") })
@@ -234,7 +234,8 @@ var scenarios = []scenario{
 	{
 		name: "a stale socket directory",
 		setUp: func(t *testing.T) {
-			// The pod has mounted a directory, which chronyd's unit then replaces.
+			// The pod has mounted a directory, and chronyd's unit then replaces the
+			// directory.
 			const host = "/run/of-the-host"
 			chronytest.Must(t, os.Mkdir(host, 0o755))
 			chronytest.Must(t, os.Mkdir("/run/chrony", 0o755))
