@@ -23,7 +23,7 @@ FROM scratch
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="chrony-tracker" \
-      org.opencontainers.image.description="How wrong can this node's clock be right now?" \
+      org.opencontainers.image.description="How far off can this node's clock be right now?" \
       org.opencontainers.image.source="https://github.com/chrony-tracker/chrony-tracker" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \

@@ -42,7 +42,7 @@ type release struct {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("release", flag.ContinueOnError)
-	version := flags.String("version", "", "of the release: v and a semantic version")
+	version := flags.String("version", "", "version of the release: v and a semantic version")
 	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")
 	source := flags.String("source", ".", "the repository's root")
 	out := flags.String("out", "", "the directory to write to")

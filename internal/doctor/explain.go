@@ -148,14 +148,14 @@ func (s *facts) explainOffset() (cause, gain string) {
 	case c == nil:
 		cause = "what chronyd still has to correct"
 	default:
-		cause = fmt.Sprintf("where the last sample of %s found the clock, less what was slewed since", nameOf(*c))
+		cause = fmt.Sprintf("where the last sample of %s found the clock, minus what was slewed since", nameOf(*c))
 		if c.Stats != nil && c.Stats.StandardDeviation > 0 {
 			cause += fmt.Sprintf(". Its samples scatter by %s", status.Seconds(c.Stats.StandardDeviation))
 		}
 	}
 	if abs(offset) >= largeOffset {
 		cause += fmt.Sprintf(". chronyd still has to correct %s", status.Seconds(abs(offset)))
-		gain = fmt.Sprintf("a step would correct it at once (chronyc makestep); slewing takes %s at least", status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6)))
+		gain = fmt.Sprintf("a step would correct it at once (chronyc makestep); slewing takes at least %s", status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6)))
 	}
 	return cause, gain
 }
@@ -325,12 +325,12 @@ func (s *facts) explainDisagreement() (cause, gain string) {
 	var demands []string
 	if chronys > 0 {
 		t := s.Report.Tracking
-		demands = append(demands, fmt.Sprintf("%s more than the last sample are in chronyd's own estimate: system time %s, root dispersion %s, half the root delay %s",
+		demands = append(demands, fmt.Sprintf("chronyd's own estimate is %s more than the last sample: system time %s, root dispersion %s, half the root delay %s",
 			status.Seconds(chronys), status.Seconds(abs(t.SystemTime)), status.Seconds(abs(t.RootDispersion)), status.Seconds(abs(t.RootDelay)/2)))
 	}
 	if others > 0 {
 		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.Bound-others)))
-		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove those that are wrong"
+		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove the wrong ones"
 	}
 	if demands == nil {
 		return "neither chronyd's own estimate nor the other sources demand more", ""

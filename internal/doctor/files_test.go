@@ -72,7 +72,7 @@ func TestConfBlocks(t *testing.T) {
 				done <- file
 			}
 		}
-		// The FIFO may also replace the file after the check.
+		// A FIFO may also replace a file after the check.
 		if f, err := (hostFiles{}).Open(inRoot(fifo)); err == nil {
 			f.Close()
 		}

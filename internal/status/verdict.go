@@ -43,12 +43,12 @@ const BoundNote = "the clock is at most this far off"
 
 // termNotes explain the terms of the bound.
 var termNotes = map[string]string{
-	"offset":       "what the last sample found, less slews since",
+	"offset":       "what the last sample found, minus slews since",
 	"delay":        "the sample's own error: network delay",
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "more, by chronyd's estimate or other sources",
+	"disagreement": "added by chronyd's estimate or other sources",
 }
 
 // Tone returns the color of the verdict.

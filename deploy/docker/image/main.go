@@ -72,9 +72,9 @@ type image struct {
 
 func archive(args []string) error {
 	flags := flag.NewFlagSet("archive", flag.ContinueOnError)
-	reference := flags.String("name", "", "of the image where it is loaded: registry/name:tag")
-	version := flags.String("version", "", "of the program")
-	revision := flags.String("revision", "", "of the source")
+	reference := flags.String("name", "", "name of the image after loading: registry/name:tag")
+	version := flags.String("version", "", "version of the program")
+	revision := flags.String("revision", "", "commit of the source")
 	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")
 	out := flags.String("out", "", "the archive to write")
 	if err := flags.Parse(args); err != nil {
@@ -155,7 +155,7 @@ func (i image) config(built v1.Image, p *v1.Platform) *v1.ConfigFile {
 		Entrypoint:   []string{"/chrony-tracker"},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":       "chrony-tracker",
-			"org.opencontainers.image.description": "How wrong can this node's clock be right now?",
+			"org.opencontainers.image.description": "How far off can this node's clock be right now?",
 			"org.opencontainers.image.source":      "https://github.com/chrony-tracker/chrony-tracker",
 			"org.opencontainers.image.licenses":    "Apache-2.0",
 			"org.opencontainers.image.version":     i.version,

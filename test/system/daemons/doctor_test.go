@@ -193,14 +193,14 @@ var scenarios = []scenario{
 		setUp:  hang,
 		only:   "node",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs: process \d+ is stopped \(SIGSTOP\) impact .* fix resume it command kill -CONT \d+`},
+		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs, because process \d+ was stopped \(SIGSTOP\) impact .* fix resume it command kill -CONT \d+`},
 	},
 	{
 		name:   "hung, seen from a pod",
 		setUp:  hang,
 		only:   "pod",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs: it does not read its port, where \d+ bytes wait impact .* fix restart chronyd.* kill -CONT .*command ps -C chronyd`},
+		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs. It has not read \d+ bytes impact .* fix restart chronyd.* kill -CONT .*command ps -C chronyd`},
 	},
 	{
 		name:   "cmdport 0, seen from the node",
@@ -214,7 +214,7 @@ var scenarios = []scenario{
 		setUp:  func(t *testing.T) { usual(t, "", "cmdport 0") },
 		only:   "pod",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323.* a chronyd runs .* /run/chrony/chronyd.sock.* fix remove "cmdport 0" from chrony.conf`},
+		says:   []string{`^wrong 127.0.0.1:323.* chronyd runs .* /run/chrony/chronyd.sock.* fix remove "cmdport 0" from chrony.conf`},
 	},
 	{
 		name:   "another bindcmdaddress",
@@ -316,7 +316,7 @@ var scenarios = []scenario{
 		status: 1,
 		says: []string{
 			`^wrong state: unsynchronized: chronyd follows no source: none of its sources answers .* fix let UDP port 123 through`,
-			`^wrong source 127.0.0.1: not used.*none of its last eight polls was answered, nor any before`,
+			`^wrong source 127.0.0.1: not used.*none of its last eight polls was answered; it never`,
 		},
 	},
 	{
@@ -356,7 +356,7 @@ var scenarios = []scenario{
 		},
 		status: 1,
 		says: []string{
-			`^wrong source 127.0.0.3: not used: it disagrees with the majority: the clock is 50\d ms behind \(± .*\), 50\d ms from what 127.0.0.[12] says .* remove 127.0.0.3 from chrony.conf`,
+			`^wrong source 127.0.0.3: not used: it disagrees with the majority: the clock is 50\d ms behind \(± .*\), 50\d ms from the time of 127.0.0.[12] .* remove 127.0.0.3 from chrony.conf`,
 			`ok state: synchronized`,
 		},
 	},
@@ -384,7 +384,7 @@ var scenarios = []scenario{
 		},
 		only:   "node",
 		status: 1,
-		says:   []string{`^wrong offset: the clock is 25\d ms behind, and stays so: chronyd runs with -x`},
+		says:   []string{`^wrong offset: the clock is 25\d ms behind, .* -x`},
 	},
 	{
 		name: "another time program",

@@ -184,7 +184,7 @@ func (f *fleet) alerts() []alert {
 	return answer.Data.Alerts
 }
 
-// firing returns the firing alerts by node.
+// firing returns the name and the node of each firing alert.
 func (f *fleet) firing() []string {
 	var names []string
 	for _, a := range f.alerts() {

@@ -84,7 +84,7 @@ func testStates(t *testing.T, p *prometheus, expr map[string]string) {
 	}
 }
 
-// testGone checks that a node that is removed has no state and no alert.
+// testGone checks that a removed node counts as silent, and that its state is unknown.
 func testGone(t *testing.T, p *prometheus, expr map[string]string, another func(*testing.T)) {
 	of := strings.NewReplacer("broken", "gone", "$node", "node-0001")
 	silent, state, states := of.Replace(expr["Silent nodes A"]), of.Replace(expr["State A"]), of.Replace(expr["States A"])

@@ -103,7 +103,8 @@ func (p *prometheus) byNode(t *testing.T, expr string) map[string]float64 {
 	return values
 }
 
-// time returns how long a query takes: the median of five runs, in seconds.
+// time returns how long a query takes: the median of five runs. The interval between
+// scrapes is in seconds.
 func (p *prometheus) time(t *testing.T, q *question, span time.Duration, interval int) time.Duration {
 	t.Helper()
 	expr := variables{cluster: ".*", span: fmt.Sprintf("%ds", int(span.Seconds())), interval: fmt.Sprintf("%ds", 4*interval)}.fill(q.expr)
