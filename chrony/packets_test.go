@@ -70,7 +70,7 @@ func TestRecordings(t *testing.T) {
 					binary.BigEndian.PutUint32(reply[16:], r.Sequence)
 					return []chronytest.Packet{{Data: reply}}
 				})
-				report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantAll)
+				report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantAll)
 				if err != nil {
 					t.Fatal(err)
 				}

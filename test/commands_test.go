@@ -46,6 +46,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv(variable, value)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			env.Setenv("PORT", strconv.Itoa(port))
+			env.Setenv("CHRONY_TRACKER_CHRONY_TIMEOUT", chronytest.Patience.String()) // for a busy machine
 			env.Values[theDaemon] = new(*chronytest.Chronyd)
 			return err
 		},

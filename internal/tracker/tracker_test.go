@@ -2,6 +2,7 @@ package tracker_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
+// start starts a tracker. Without a timeout in the configuration, it waits as long as a
+// busy machine needs.
 func start(t testing.TB, address string, config tracker.Config) *tracker.Tracker {
 	t.Helper()
+	config.Timeout = cmp.Or(config.Timeout, chronytest.Patience)
 	client, err := chrony.NewClient(address)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +67,7 @@ func TestStates(t *testing.T) {
 	})
 	t.Run("dead, hung, and back", func(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{})
-		tr := start(t, d.Address, tracker.Config{})
+		tr := start(t, d.Address, tracker.Config{Timeout: 2 * time.Second})
 		d.Kill()
 		want(t, tr.Snapshot(background), clockerror.Unreachable)
 		if err := d.Restart(); err != nil {
@@ -138,7 +142,7 @@ func TestSharedExchange(t *testing.T) {
 		}
 		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 	})
-	tr := start(t, fake.Address, tracker.Config{Timeout: 20 * time.Second})
+	tr := start(t, fake.Address, tracker.Config{Timeout: chronytest.Patience})
 	const many = 50
 	var coming, wg sync.WaitGroup
 	coming.Add(many)
@@ -343,7 +347,7 @@ func TestNeverOlderThanTheQuestion(t *testing.T) {
 		}
 		return reply
 	})
-	tr := start(t, fake.Address, tracker.Config{Timeout: 20 * time.Second})
+	tr := start(t, fake.Address, tracker.Config{Timeout: chronytest.Patience})
 	first := make(chan *tracker.Snapshot)
 	go func() { first <- tr.Snapshot(background) }()
 	<-told
@@ -375,14 +379,15 @@ func TestScrapeDelaysNoSample(t *testing.T) {
 		return truth(r)
 	})
 	tr := start(t, fake.Address, tracker.Config{Want: chrony.WantServerStats, Timeout: 3 * time.Second})
-	if err := tr.Watch(tracker.WatchConfig{Interval: 500 * time.Millisecond}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	s := tr.Snapshot(background)
 	if s.Err != nil || s.Report.Refused[chrony.WantServerStats] == nil || s.Took < 2*time.Second {
 		t.Errorf("after %v: %+v, %v", s.Took, s.Report, s.Err)
 	}
-	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 || found.Samples < 2 {
+	chronytest.Await(t, "two samples", func() bool { return tr.Watched().Samples >= 2 })
+	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 {
 		t.Errorf("%+v", found)
 	}
 }

@@ -213,16 +213,14 @@ func history(tr *tracker.Tracker) []tracker.Sample {
 // returns its number.
 func awaitSample(t *testing.T, tr *tracker.Tracker, from int, is func(tracker.Sample) bool) int {
 	t.Helper()
-	const patience = 30 * time.Second
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	at := -1
+	chronytest.Await(t, "a sample", func() bool {
 		samples := history(tr)
-		if from < len(samples) {
-			if i := slices.IndexFunc(samples[from:], is); i >= 0 {
-				return from + i
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no such sample in %v; the latest are %+v", patience, samples[max(0, len(samples)-3):])
-		}
-	}
+		at = slices.IndexFunc(samples[min(from, len(samples)):], is)
+		return at >= 0
+	}, func() any {
+		samples := history(tr)
+		return samples[max(0, len(samples)-3):]
+	}, func() any { return tr.Snapshot(t.Context()).Report })
+	return from + at
 }
