@@ -1,10 +1,10 @@
-# For those who have Docker, Podman or Buildah:
+# For Docker, Podman or Buildah:
 #
 #   docker build --platform=linux/amd64 -t <tag> .
 #
-# --build-arg VERSION=… --build-arg REVISION=… set the labels. The program takes both
-# from git otherwise. Without an engine, `make image` writes an image with the same
-# files as an archive. docs/guides/kubernetes.md says when to use which.
+# --build-arg VERSION=… --build-arg REVISION=… set the labels. Otherwise the program
+# takes both from git. Without an engine, `make image` writes an image with the same
+# files as an archive. docs/guides/kubernetes.md compares the two.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 ARG TARGETOS=linux
