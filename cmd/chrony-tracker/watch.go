@@ -27,7 +27,7 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 	f := &watchFlags{}
 	clause.Flag("sample.interval", "Time between two samples of the clock, from 100ms to 1h.").
 		Default(tracker.DefaultInterval.String()).IsSetByUser(&f.intervalSet).DurationVar(&f.interval)
-	clause.Flag("sample.history", "How long samples stay in memory: at least five minutes, and at most 100,000 samples.").
+	clause.Flag("sample.history", "How long samples stay in memory: at least five minutes.").
 		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
 	clause.Flag("objective", "A limit for the bound: a profile ("+profileNames()+") or name=limit, such as orders=20ms. Repeatable. In the variable, put each on a line.").
 		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)

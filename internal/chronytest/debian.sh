@@ -27,7 +27,7 @@ if [ -x "$cache/bin/$program" ]; then
 	exit
 fi
 
-# Separate lists and archives, so that no permission on the machine's is needed.
+# Separate lists and archives, so that this needs no permission for the machine's own.
 options="-qq -o Dir::State::lists=$cache/lists -o Dir::Cache=$cache -o APT::Sandbox::User=$(id -un)"
 
 # unpack PACKAGE... adds the packages' files to the root.

@@ -113,7 +113,7 @@ func (s *facts) noSource() obstacle {
 		{activity.Unresolved > 0 && s.all(status.IsUnresolved), "the names of its sources have no addresses",
 			"fix the node's name resolution, or use addresses in chrony.conf",
 			"getent hosts " + s.configuredName()},
-		{sources == nil, "chronyd does not list its sources",
+		{sources == nil, status.NotListed,
 			openTracking,
 			"chronyc -n sources"},
 		{len(sources) == 0, "it has no source at all",
@@ -123,7 +123,7 @@ func (s *facts) noSource() obstacle {
 			"let UDP port 123 through to them (firewall, network security group), or use sources that can be reached: " + names(sources),
 			"chronyc -n ntpdata; chronyc activity"},
 		{s.any(falseticker) && !s.any(followed), s.disagreement(),
-			"compare them with a server that you trust, and remove the wrong ones. Use at least three sources; four are better",
+			"compare them with a server that you trust, and remove the wrong ones; " + moreSources,
 			"chronyc -n sources; chronyc selectdata"},
 		{s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }), "its sources jitter too much",
 			"use sources that are nearer, or raise maxjitter in chrony.conf",
@@ -249,14 +249,14 @@ const maxSlewRate = 83333.333
 
 // checkOffset finds a large correction in progress.
 func checkOffset(s *facts) []Finding {
-	if !s.Estimate.HasBound() || abs(s.Report.Tracking.SystemTime) < largeOffset {
+	if !s.Estimate.HasBound() || math.Abs(s.Report.Tracking.SystemTime) < largeOffset {
 		return nil
 	}
 	offset := -s.Report.Tracking.SystemTime // above zero, the clock is ahead
 	f := Finding{
 		Verdict: Wrong,
 		Check:   "offset",
-		Summary: fmt.Sprintf("the clock is %s. chronyd slews it back, which takes at least %s", side(offset), status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6))),
+		Summary: fmt.Sprintf("the clock is %s. chronyd slews it back, which takes at least %s", side(offset), status.Duration(math.Ceil(math.Abs(offset)/maxSlewRate*1e6))),
 		Impact:  "until then, programs see a wrong time, and a second is up to 8 % longer or shorter",
 		Fix:     `step the clock now if the programs on this node tolerate that. To let chronyd step it whenever it is more than 1 s off, add "makestep 1.0 -1" to chrony.conf`,
 		Command: "chronyc makestep",

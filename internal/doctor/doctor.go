@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -155,6 +154,3 @@ func first(obstacles []obstacle) obstacle {
 
 // hint returns the fix as one text.
 func (o obstacle) hint() string { return o.fix + " (" + o.command + ")" }
-
-// abs returns a number without its sign.
-func abs(v float64) float64 { return math.Abs(v) }

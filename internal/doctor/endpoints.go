@@ -168,6 +168,8 @@ func (s *facts) obstacle(e endpoint) (o obstacle, known bool) {
 	return o, true
 }
 
+const noListener = "no program listens there"
+
 // The commands to run on the node.
 const (
 	runUnit    = "systemctl status chrony chronyd; journalctl -u chrony -u chronyd -n 20"
@@ -187,7 +189,7 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 		return s.silent(at)
 	}
 	return []obstacle{
-		{errors.Is(e.err, syscall.ECONNREFUSED), "no program listens there",
+		{errors.Is(e.err, syscall.ECONNREFUSED), noListener,
 			"set bindcmdaddress and cmdallow in chrony.conf: chronyd answers other hosts only if both allow it", ""},
 		{errors.Is(e.err, chrony.ErrUnauthorized), "chronyd answers, but refuses its report tracking",
 			openTracking, ""},
@@ -196,7 +198,6 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 
 // refused handles a loopback address where no program listens.
 func (s *facts) refused(at netip.AddrPort) []obstacle {
-	const here = "no program listens there"
 	n := &s.node
 	p, socket, cmdport := n.chronyd(), n.chronydSocket(), n.conf.last("cmdport")
 	closed := cmdport != nil && cmdport.String() == "cmdport 0"
@@ -208,27 +209,27 @@ func (s *facts) refused(at netip.AddrPort) []obstacle {
 		where = cmdport.where
 	}
 	return []obstacle{
-		{other != "", fmt.Sprintf("%s: port %d is open at %s only", here, at.Port(), other),
+		{other != "", fmt.Sprintf("%s: port %d is open at %s only", noListener, at.Port(), other),
 			fmt.Sprintf(`add "bindcmdaddress %v" to chrony.conf and restart chronyd`, at.Addr()),
 			runStart},
-		{closed && (p != nil || socket != ""), fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, here, where),
+		{closed && (p != nil || socket != ""), fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, noListener, where),
 			"remove that line and restart chronyd",
 			runStart},
-		{socket != "", fmt.Sprintf("%s: chronyd runs and has the socket %s, but its port is closed or different. Look for cmdport and bindcmdaddress in chrony.conf", here, socket),
+		{socket != "", fmt.Sprintf("%s: chronyd runs and has the socket %s, but its port is closed or different. Look for cmdport and bindcmdaddress in chrony.conf", noListener, socket),
 			fmt.Sprintf(`remove "cmdport 0" from chrony.conf and restart chronyd; or run this program as the user who owns %s, with --chrony.address=unix://%s`,
 				path.Dir(socket), socket),
 			runConf},
-		{p != nil && p.apart, fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", here, p),
+		{p != nil && p.apart, fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", noListener, p),
 			n.joinNetwork(), ""},
-		{p != nil, fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", here, p),
+		{p != nil, fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", noListener, p),
 			`remove "cmdport 0" from chrony.conf and restart chronyd; or ` + n.joinNetwork(),
 			runConf},
-		{n.container != "" && !n.hostNetwork, fmt.Sprintf("%s: this is %s with its own network, and chronyd answers on the node's network", here, n.container),
+		{n.container != "" && !n.hostNetwork, fmt.Sprintf("%s: this is %s with its own network, and chronyd answers on the node's network", noListener, n.container),
 			n.joinNetwork(), ""},
-		{n.container == "" && !n.installed, here + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
+		{n.container == "" && !n.installed, noListener + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
 			"install chrony, and remove other programs that steer the clock",
 			"apt-get install chrony || tdnf install chrony || dnf install chrony"},
-		{true, here + ", and no chronyd has a socket in this network namespace: chronyd is not running",
+		{true, noListener + ", and no chronyd has a socket in this network namespace: chronyd is not running",
 			"start chronyd, and enable it at boot. Its log shows why it ended",
 			"systemctl enable --now chrony || systemctl enable --now chronyd; journalctl -u chrony -u chronyd -n 20"},
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -118,7 +119,7 @@ func failedTests(n *chrony.NTPData) string {
 func (s *facts) others(c chrony.Source) string {
 	for _, o := range s.Report.Sources {
 		if o.State == chrony.StateSelected {
-			return fmt.Sprintf(", %s from the time of %s", status.Seconds(abs(c.AdjustedOffset-o.AdjustedOffset)), nameOf(o))
+			return fmt.Sprintf(", %s from the time of %s", status.Seconds(math.Abs(c.AdjustedOffset-o.AdjustedOffset)), nameOf(o))
 		}
 	}
 	return ""
@@ -137,6 +138,8 @@ func authentication(c chrony.Source) (f Finding, ok bool) {
 	}, true
 }
 
+const moreSources = "use at least three sources in chrony.conf. Four are better"
+
 // redundancy finds too few sources. A single source is never contradicted. If two
 // disagree, it is unknown which is accurate.
 func (s *facts) redundancy() (f Finding, ok bool) {
@@ -150,11 +153,11 @@ func (s *facts) redundancy() (f Finding, ok bool) {
 	case len(sources) == 1:
 		f.Summary = "one"
 		f.Impact = "nothing would detect an error of that source. If it stops, the clock drifts"
-		f.Fix = "set at least three in chrony.conf. Four are better"
+		f.Fix = moreSources
 	case len(sources) == 2:
 		f.Summary = "two"
 		f.Impact = "if they disagree, chronyd cannot decide between them and follows neither"
-		f.Fix = "set at least three in chrony.conf. Four are better"
+		f.Fix = moreSources
 	default:
 		return f, false
 	}

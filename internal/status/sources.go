@@ -142,11 +142,11 @@ func SelectTone(s chrony.SelectState) Tone { return selectStates[s].tone }
 
 // sourceStates are the states of the report sources.
 var sourceStates = map[chrony.SourceState]standing{
-	chrony.StateSelected:      {"followed", OK},
+	chrony.StateSelected:      selectStates['*'],
 	chrony.StateNonselectable: {"not used: unreachable, or too few samples", Warning},
-	chrony.StateFalseticker:   {"not used: it disagrees with the majority", Bad},
+	chrony.StateFalseticker:   selectStates['x'],
 	chrony.StateJittery:       {"not used: it jitters too much", Bad},
-	chrony.StateCombined:      {"combined with the followed source", OK},
+	chrony.StateCombined:      selectStates['+'],
 	chrony.StateSelectable:    {"in reserve", Warning},
 }
 

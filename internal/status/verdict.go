@@ -118,11 +118,14 @@ func (s Status) sourceName() string {
 	return ", " + s.Source.Name
 }
 
+// NotListed is the cause if chronyd refuses the report sources.
+const NotListed = "chronyd does not list its sources"
+
 // WhyApproximate says why the bound is only an estimate.
 func (s Status) WhyApproximate() string {
 	switch {
 	case s.Sources == nil:
-		return "chronyd does not list its sources"
+		return NotListed
 	case !s.sameUpdate:
 		return "chronyd updated the clock while its sources were read"
 	default:
