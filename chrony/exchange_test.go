@@ -307,7 +307,7 @@ func TestErrors(t *testing.T) {
 			wantError(t, err, test.is...)
 		})
 	}
-	t.Run("nobody", func(t *testing.T) {
+	t.Run("no listener", func(t *testing.T) {
 		port, err := chronytest.FreePort()
 		if err != nil {
 			t.Fatal(err)
@@ -527,7 +527,7 @@ func TestSeveralAddresses(t *testing.T) {
 		timeout time.Duration // half of it is for the first address
 	}{
 		{"mute", func(chronytest.Request) []chronytest.Packet { return nil }, 3 * time.Second},
-		{"nobody", nil, chronytest.Patience},
+		{"no listener", nil, chronytest.Patience},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			port, err := chronytest.FreePort() // also at the first address
@@ -568,7 +568,7 @@ func TestReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if report.Tracking.Leap != chrony.LeapNotSynchronized {
-		t.Errorf("an old tracking beside new sources: %+v", report.Tracking)
+		t.Errorf("an old tracking with new sources: %+v", report.Tracking)
 	}
 }
 
@@ -794,18 +794,18 @@ func TestSameUpdate(t *testing.T) {
 		{"sources alone", chrony.WantSources, some, never, append([]uint16{nSources}, each...), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var told []uint16 // commands that were answered; a repeated request counts once
+			var answered []uint16 // commands that were answered; a repeated request counts once
 			done := make(map[uint32]bool)
 			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 				if strings.HasSuffix(test.name, "lost") && r.Command == sourceData && r.Argument == 19 && r.Attempt == 0 {
 					return nil
 				}
 				known := chrony.Report{Tracking: &chrony.Tracking{RefTime: before}, Sources: test.sources}
-				if len(told) >= test.update {
+				if len(answered) >= test.update {
 					known.Tracking.RefTime = after
 				}
 				if !done[r.Sequence] {
-					done[r.Sequence], told = true, append(told, r.Command)
+					done[r.Sequence], answered = true, append(answered, r.Command)
 				}
 				return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 			})
@@ -814,13 +814,13 @@ func TestSameUpdate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(told, test.told) {
-				t.Errorf("it told %v, want %v", told, test.told)
+			if !slices.Equal(answered, test.told) {
+				t.Errorf("it answered %v, want %v", answered, test.told)
 			}
 			if report.SameUpdate != test.same {
 				t.Errorf("of the same update: %v", report.SameUpdate)
 			}
-			if latest := test.update < len(told); test.want&chrony.WantTracking != 0 && report.Tracking.RefTime.Equal(after) != latest {
+			if latest := test.update < len(answered); test.want&chrony.WantTracking != 0 && report.Tracking.RefTime.Equal(after) != latest {
 				t.Errorf("the reference time is %v", report.Tracking.RefTime)
 			}
 		})

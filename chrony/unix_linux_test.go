@@ -236,7 +236,7 @@ func TestSocketErrors(t *testing.T) {
 	})
 	t.Run("other user", func(t *testing.T) {
 		if os.Geteuid() != 0 {
-			t.Skip("only root can become somebody else")
+			t.Skip("only root can become another user")
 		}
 		d := chronytest.New(t, chronytest.Config{User: "nobody"})
 		for _, mode := range []fs.FileMode{0o700, 0o755} { // as in Debian; open to others, except for the socket

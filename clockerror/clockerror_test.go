@@ -160,7 +160,7 @@ func TestOf(t *testing.T) {
 		{"an hour over it, with a better oscillator", func(o *Observation, a *Assumptions) { aged(o, 3858); a.MaxDrift = 20 }, Holdover, 0.007 + 20e-6*3859, 0.022},
 		{"one that is said to drift less than it wanders", func(o *Observation, a *Assumptions) { aged(o, 3858); a.MaxDrift = 1 }, Holdover, 0.007 + drift(3858), 0.022},
 		{
-			"a dead selected source beside a fresh one",
+			"a dead selected source and a fresh one",
 			func(o *Observation, _ *Assumptions) { aged(o, 1258); another(o, chrony.StateCombined, second, 0) },
 			Holdover, 0.007 + holdoverDrift(1258), 0.022,
 		},
@@ -193,7 +193,7 @@ func TestOf(t *testing.T) {
 			Synchronized, 0.007 + drift(8194), 0.022,
 		},
 		{
-			"filter 5: a sample each five polls, of which nothing was seen",
+			"filter 5: a sample each five polls, and none was seen yet",
 			func(o *Observation, _ *Assumptions) { o.Tracking.LastUpdateInterval = 5 * 64; aged(o, 4*5*64) },
 			Synchronized, 0.007 + drift(4*5*64), 0.022,
 		},
@@ -284,11 +284,11 @@ func TestOf(t *testing.T) {
 		{"set back by 9 s: the age is too small by as much", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{-9, -9, 5}} }, Synchronized, 9.001 + 0.006 + drift(38), 0.022},
 		{"set by 9 s before or after the update", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{0, 9, 5}} }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
 		{
-			"the same, where the step seems to mend what chronyd found",
+			"the same, but the step seems to correct what chronyd found",
 			func(o *Observation, _ *Assumptions) { o.Steps, o.Tracking.SystemTime = []Step{{0, 5, 5}}, 5 },
 			Synchronized, 5.006 + drift(29), 0.022,
 		},
-		{"set before a sample of which chronyd took no notice", func(o *Observation, _ *Assumptions) {
+		{"set before a sample that chronyd ignored", func(o *Observation, _ *Assumptions) {
 			o.Steps, o.Sources[0].AdjustedOffset = []Step{{-0.2, -0.2, 60}}, 0.4
 			o.Tracking.SystemTime = -0.01
 		}, Synchronized, 0.41 + 0.006 + drift(29), 0.022},
@@ -426,7 +426,7 @@ func TestOthers(t *testing.T) {
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 		}, Contradicted, far(0.5)},
-		{"the same beside a clock that is not traced to UTC", func(o *Observation, _ *Assumptions) {
+		{"the same with a clock that is not traced to UTC", func(o *Observation, _ *Assumptions) {
 			o.Tracking.Address, o.Tracking.RefID = chrony.Address{}, 0x50484330
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
@@ -472,7 +472,7 @@ func TestServerLocal(t *testing.T) {
 	}
 	o = following()
 	if e := judge(o, Assumptions{}); e.ServerLocal || e.Untraced {
-		t.Errorf("as nobody says: %+v", e)
+		t.Errorf("without a server that reports it: %+v", e)
 	}
 	o.ServerLocal = true
 	if e := judge(o, Assumptions{ReferenceError: 1}); !e.ServerLocal || !e.Untraced {

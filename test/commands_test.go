@@ -23,12 +23,12 @@ import (
 // TestCommands runs the sessions in testdata/commands. They are also examples of how to
 // use the program. In addition to testscript's own commands, they have
 //
-//	exits STATUS PROGRAM ARG…   wants that exit status
+//	exits STATUS PROGRAM ARG…   checks the exit status
 //	chronyd FILE                starts a private chronyd with the lines in the file,
 //	                            where SERVER stands for a source that it can follow,
 //	                            and sets ADDRESS and SOCKET
 //	killchronyd
-//	await PATTERN URL           wants the page to have the text, soon
+//	await PATTERN URL           waits until the page has the text
 func TestCommands(t *testing.T) {
 	chronytest.Need(t, "chrony", "chronyd")
 	testscript.Run(t, testscript.Params{

@@ -245,10 +245,10 @@ func TestCollectors(t *testing.T) {
 		t.Error("the clock is not judged")
 	}
 	if found["chrony_sources_omitted{}"] != 1 {
-		t.Error("the source is shown, or nobody knows of it")
+		t.Error("the source is shown, or not counted")
 	}
-	if _, told := found[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !told {
-		t.Error("a PTP clock that isn't there is not told of")
+	if _, shown := found[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !shown {
+		t.Error("a PTP clock that does not exist is not shown")
 	}
 	response, err := http.Get(s.URL)
 	if err != nil {

@@ -57,7 +57,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := fmt.Sprintf("--chrony.address=127.0.0.1:%d", free)
+	noChronyd := fmt.Sprintf("--chrony.address=127.0.0.1:%d", free)
 	listen := fmt.Sprintf("--web.listen-address=127.0.0.1:%d", free)
 
 	for _, test := range []struct {
@@ -68,11 +68,11 @@ func TestErrors(t *testing.T) {
 		error  string
 		hint   string
 	}{
-		{"port in use", []string{nobody, "--web.listen-address=" + taken.Addr().String()}, nil, 1, "address already in use", "--web.listen-address"},
-		{"bad listen address", []string{nobody, "--web.listen-address=nonsense"}, nil, 2, "missing port", "--web.listen-address"},
-		{"bad listen address with a file", []string{nobody, "--web.listen-address=127.0.0.1:bad", "--web.config.file=" + emptyConfig}, nil, 2, "bad", "--web.listen-address"},
-		{"no TLS file", []string{nobody, listen, "--web.config.file=" + filepath.Join(dir, "none.yml")}, nil, 2, "no such file", "check the file"},
-		{"no certificate", []string{nobody, listen, "--web.config.file=" + badConfig}, nil, 2, "nowhere", "check the file"},
+		{"port in use", []string{noChronyd, "--web.listen-address=" + taken.Addr().String()}, nil, 1, "address already in use", "--web.listen-address"},
+		{"bad listen address", []string{noChronyd, "--web.listen-address=nonsense"}, nil, 2, "missing port", "--web.listen-address"},
+		{"bad listen address with a file", []string{noChronyd, "--web.listen-address=127.0.0.1:bad", "--web.config.file=" + emptyConfig}, nil, 2, "bad", "--web.listen-address"},
+		{"no TLS file", []string{noChronyd, listen, "--web.config.file=" + filepath.Join(dir, "none.yml")}, nil, 2, "no such file", "check the file"},
+		{"no certificate", []string{noChronyd, listen, "--web.config.file=" + badConfig}, nil, 2, "nowhere", "check the file"},
 		{"bad address", []string{"--chrony.address=127.0.0.1"}, nil, 2, `--chrony.address: .*"127.0.0.1"`, "127.0.0.1:323"},
 		{"bad address of the environment", nil, []string{"CHRONY_TRACKER_CHRONY_ADDRESS=unix://here"}, 2, "unix://here", "host:port"},
 		{"bad address for status", []string{"status", "--chrony.address=:323"}, nil, 2, "host is missing", "host:port"},
@@ -94,7 +94,7 @@ func TestErrors(t *testing.T) {
 		{"nothing to watch on", []string{"status", "--watch"}, nil, 2, "--watch needs a terminal", "--help"},
 		{"watch for a script", []string{"status", "--watch", "--json"}, nil, 2, "--watch or --json", "--help"},
 		{"too often", []string{"status", "--interval=1us"}, nil, 2, "--interval=1µs", "--help"},
-		{"nobody answers", []string{"status", nobody}, nil, 1, "no answer: connection refused", "is chronyd running"},
+		{"no chronyd", []string{"status", noChronyd}, nil, 1, "no answer: connection refused", "is chronyd running"},
 		{"no socket", []string{"status", "--chrony.address=unix:///nowhere/chronyd.sock"}, nil, 1, "no such file", "is chronyd running"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestWaitsync(t *testing.T) {
 		{"a tracker says no", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", gate(503, "not ready: no answer: connection refused\nis chronyd running?\n")}, 1,
 			`^waiting, \d+s: no answer: connection refused\n$`, `error: .*2s: no answer: connection refused\n.*hint: is chronyd running\?`},
 		{"an old tracker", []string{"--max-error=10ms", gate(200, "ready\n")}, 1, `^$`, `is not a tracker's gate: .*"ready"`},
-		{"somebody else", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
+		{"another program", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
 		{"no tracker", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--url=http://127.0.0.1:1"}, 1, `^waiting, \d+s: .*connection refused`, `hint: .*--url`},
 		{"no limit", nil, 2, `^$`, `max-error.*\n.*--help`},
 		{"no error at all", []string{"--max-error=0s"}, 2, `^$`, `--max-error=0s: must be above zero`},

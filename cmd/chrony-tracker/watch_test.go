@@ -73,7 +73,7 @@ func TestWatchErrors(t *testing.T) {
 		{"", "--sample.interval=61m", "to 1h"},
 		{"", "--sample.history=0s", "--sample.history=0s: must be above zero"},
 		{"", "--sample.history=8760h", "27h46m40s"},
-		{"", "--objective=nobody", "choose one of mifid2-100us, "},
+		{"", "--objective=unknown", "choose one of mifid2-100us, "},
 		{"", "--objective=a=soon", `"soon" is not a limit`},
 		{"", "--objective=a=1s --objective=a=2s", "--objective=a=2s: "},
 		{"0", "", `SLEEP_INTERVAL="0": must be whole seconds`},

@@ -128,7 +128,7 @@ func (s *facts) noSource() obstacle {
 		{s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }), "its sources jitter too much",
 			"use sources that are nearer, or raise maxjitter in chrony.conf",
 			"chronyc -n sourcestats"},
-		{s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }), "no source has given a valid sample, though some answer" + s.badReplies(),
+		{s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }), "no source has given a valid sample, although some answer" + s.badReplies(),
 			"find the test that their replies fail. Limits in chrony.conf such as maxdelay may be too low",
 			"chronyc -n ntpdata"},
 		{true, "none of its sources is good enough, or it has just started: " + s.whyNot(),

@@ -30,7 +30,7 @@ var Profiles = []Objective{
 	{"ceph", 25e-3, "Ceph (docs.ceph.com, mon_clock_drift_allowed, 0.05 s): HEALTH_WARN if a monitor is further from the leader"},
 	{"etcd", 500e-3, "etcd: it logs a warning if the clock of a peer is 1 s off"},
 	{"kudu", 10, "Apache Kudu (kudu.apache.org/docs, max_clock_sync_error_usec, 10 s)"},
-	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes): compared with the KDC, whose clock is assumed to be accurate"},
+	{"kerberos", 300, "Kerberos (RFC 4120, clock skew, 5 minutes): compared with the KDC. Its clock is assumed to be accurate"},
 	{"aws-api", 300, "AWS: a request whose signature is 5 minutes off is rejected"},
 }
 

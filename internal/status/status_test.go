@@ -163,7 +163,7 @@ func TestJSON(t *testing.T) {
 				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
-			"nobody there",
+			"no chronyd",
 			&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
 			`{"time":"2026-11-02T03:04:05.0000006Z","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
@@ -261,6 +261,6 @@ func TestWords(t *testing.T) {
 		t.Errorf("what is read and refused: %+v", got)
 	}
 	if !strings.Contains(strings.Join(labels, ","), "traced to UTC") {
-		t.Errorf("a reference clock of unknown error is not told: %v", labels)
+		t.Errorf("a reference clock of unknown error is not reported: %v", labels)
 	}
 }

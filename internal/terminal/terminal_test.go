@@ -55,7 +55,7 @@ func past() (*status.Watch, []status.Event) {
 }
 
 var examination = &doctor.Examination{Findings: []doctor.Finding{
-	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Summary: "nobody listens there, and no chronyd has a socket in this network namespace", Impact: "the clock's error is unknown", Fix: "start it", Command: "systemctl enable --now chrony || systemctl enable --now chronyd"},
+	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Summary: "no program listens there, and no chronyd has a socket in this network namespace", Impact: "the clock's error is unknown", Fix: "start it", Command: "systemctl enable --now chrony || systemctl enable --now chronyd"},
 	{Verdict: doctor.Unchecked, Check: "時計", Summary: "it can't be read from here", Command: "grep -r 時計 /etc"},
 	{Verdict: doctor.Fine, Check: "reports", Summary: "tracking"},
 }}

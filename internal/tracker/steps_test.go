@@ -33,7 +33,7 @@ func TestSteps(t *testing.T) {
 		{"back", func(s *simulation) { s.step(-step) }, 9.001, 1},
 		{"twice", func(s *simulation) { s.step(step); s.sample(); s.step(-time.Second) }, 8.001, 1},
 		{"right after an update", func(s *simulation) { s.update(); s.step(step) }, 9.001, 1},
-		{"before an update that nobody has seen", func(s *simulation) { s.step(step); s.update(); s.tracking.SystemTime = -9 }, 18.001, 1},
+		{"before an update that no sample has seen", func(s *simulation) { s.step(step); s.update(); s.tracking.SystemTime = -9 }, 18.001, 1},
 		{"after a sample without an answer", func(s *simulation) {
 			s.err = errRefused
 			s.run(1)
@@ -54,7 +54,7 @@ func TestSteps(t *testing.T) {
 			s.run(1)
 			s.tracking.RefTime = s.tracking.RefTime.Add(3 * time.Microsecond)
 		}, 9.001, 1},
-		{"told by the kernel, read at once, then an update", func(s *simulation) {
+		{"reported by the kernel, read immediately, then an update", func(s *simulation) {
 			s.step(step)
 			s.look(true)
 			s.readBaseline(t.Context())
@@ -169,10 +169,10 @@ func TestForeignDiscipline(t *testing.T) {
 		event   bool
 		moved   float64 // seconds, after 100 s without an update
 	}{
-		{"nobody", func(s *simulation) { s.pass(time.Second) }, !foreign, 0},
+		{"no program", func(s *simulation) { s.pass(time.Second) }, !foreign, 0},
 		{"a second daemon, by 500 ppm", func(s *simulation) { s.slew(time.Second, 500); s.k.Frequency = 500 }, foreign, 0.05},
-		{"adjtime, by -500 ppm, of which the kernel's frequency shows nothing", func(s *simulation) { s.slew(time.Second, -500) }, foreign, 0.05},
-		{"somebody by 0.4 ppm, which is noise", func(s *simulation) { s.slew(time.Second, 0.4) }, !foreign, 0},
+		{"adjtime, by -500 ppm, which is not in the kernel's frequency", func(s *simulation) { s.slew(time.Second, -500) }, foreign, 0.05},
+		{"by 0.4 ppm, which is noise", func(s *simulation) { s.slew(time.Second, 0.4) }, !foreign, 0},
 		{"chronyd, by its frequency", func(s *simulation) {
 			s.tracking.Frequency, s.k.Frequency = -80, 80
 			s.slew(time.Second, 80)

@@ -497,7 +497,7 @@ func TestScrapeJudgesByTheWatchesList(t *testing.T) {
 	}
 	u.says(0, nil)
 	if s := tr.Snapshot(background); s.Estimate.Approximate || !slices.Equal(u.wasAsked(), requests) {
-		t.Errorf("whoever wants sources gets an old list: asked for %v", u.wasAsked())
+		t.Errorf("a scrape of the sources gets an old list: asked for %v", u.wasAsked())
 	}
 }
 

@@ -53,7 +53,7 @@ func TestHealthy(t *testing.T) {
 	asOf := p.text(t, ".asof time")
 	p.await(t, fmt.Sprintf("document.querySelector('.asof time').innerText != %q", asOf))
 	if announced := p.text(t, "#announcement"); announced != "" {
-		t.Errorf("nothing has happened, and somebody hears %q", announced)
+		t.Errorf("nothing has happened, and a screen reader announces %q", announced)
 	}
 	p.wantQuiet(t, s.URL+"/")
 }

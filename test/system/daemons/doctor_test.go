@@ -248,7 +248,7 @@ var scenarios = []scenario{
 		says:   []string{`^wrong unix:///run/chrony/chronyd.sock: /run/chrony is a dead directory: .* fix restart this container`},
 	},
 	{
-		name: "a socket directory that anybody can enter",
+		name: "a socket directory that other users can enter",
 		setUp: func(t *testing.T) {
 			chronytest.Must(t, os.Mkdir("/run/chrony", 0o755)) // as a mount of type DirectoryOrCreate makes it
 			t.Cleanup(func() { os.RemoveAll("/run/chrony") })
@@ -268,7 +268,7 @@ var scenarios = []scenario{
 		args:   []string{socketFlag},
 		only:   "node",
 		status: 1,
-		says:   []string{`^wrong state: unsynchronized: .* no source has given a valid sample, though some answer; 127.0.0.1: its replies fail the test max_delay`},
+		says:   []string{`^wrong state: unsynchronized: .* no source has given a valid sample, although some answer; 127.0.0.1: its replies fail the test max_delay`},
 	},
 	{
 		name: "a socket left behind",
@@ -309,7 +309,7 @@ var scenarios = []scenario{
 		says:   []string{`^wrong state: unsynchronized: chronyd follows no source: it has no source at all .* fix add at least one source to chrony.conf`},
 	},
 	{
-		name: "never synchronized: nobody answers",
+		name: "never synchronized: no source answers",
 		setUp: func(t *testing.T) {
 			usual(t, "", "server 127.0.0.1 port 9 iburst"+chronytest.Fast)
 		},

@@ -76,7 +76,7 @@ func faults(t *testing.T, d *chronytest.Chronyd, address string) {
 	s.Stop(t)
 	entries, err := os.ReadDir(filepath.Dir(d.Socket))
 	if err != nil || len(entries) != 1 {
-		t.Errorf("beside chronyd's socket: %v, %v", entries, err)
+		t.Errorf("left next to chronyd's socket: %v, %v", entries, err)
 	}
 }
 
@@ -216,7 +216,7 @@ func truthful(state string, values map[string]float64) error {
 	case known && !(bound >= 0.25 && !math.IsInf(bound, 1)):
 		return errors.New("a bound below the error")
 	case !known && (!math.IsInf(bound, 1) || !math.IsInf(figure, 1)):
-		return errors.New("a number that nothing vouches for")
+		return errors.New("a number that nothing confirms")
 	case up != 0 && state == "unreachable", up != 1 && state != "unreachable":
 		return errors.New("chrony_up does not fit the state")
 	}

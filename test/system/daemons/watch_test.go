@@ -156,7 +156,7 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 	}{
 		{"killed", kill, (*chronytest.Chronyd).Restart, nil},
 		{"hung", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, nil},
-		{"hung, and waited for in vain", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=4s"}},
+		{"hung until the timeout", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=4s"}},
 		{"hung, and soon given up", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=200ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -136,7 +136,7 @@ func TestChart(t *testing.T) {
 				kind := o["kind"].(string)
 				rendered[kind] = true
 				if !slices.Contains(allowed, kind) {
-					t.Errorf("nobody said why there is a %s", kind)
+					t.Errorf("there is no reason for a %s", kind)
 				}
 			}
 			if out, problems, err := run(t, text, conform, "-strict", "-summary", "-schema-location="+schemas); err != nil {

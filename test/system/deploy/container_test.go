@@ -56,7 +56,7 @@ func TestContainer(t *testing.T) {
 		engine.run(t, owner+":65532", []string{"--volume=" + dir + ":" + dir}, "unix://"+d.Socket)
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 1 {
-			t.Errorf("left beside chronyd's socket: %v, %v", entries, err)
+			t.Errorf("left next to chronyd's socket: %v, %v", entries, err)
 		}
 	})
 }

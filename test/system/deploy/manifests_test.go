@@ -123,7 +123,7 @@ func TestPods(t *testing.T) {
 			delete(got, key)
 		}
 		if len(got) > 0 {
-			t.Errorf("%s: nobody said why there is %v", variant, got)
+			t.Errorf("%s: there is no reason for %v", variant, got)
 		}
 		if update := at(daemonset, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable"); update != "25%" {
 			t.Errorf("%s: %v pods are updated at once", variant, update)
