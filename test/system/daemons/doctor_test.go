@@ -200,7 +200,7 @@ var scenarios = []scenario{
 		setUp:  hang,
 		only:   "pod",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs. It has not read \d+ bytes impact .* fix restart chronyd.* kill -CONT .*command ps -C chronyd`},
+		says:   []string{`^wrong 127.0.0.1:323.* no answer: chronyd hangs. It has not read \d+ bytes .*impact .* fix restart chronyd.* kill -CONT .*command ps -C chronyd`},
 	},
 	{
 		name:   "cmdport 0, seen from the node",
