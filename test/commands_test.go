@@ -101,6 +101,9 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(d.Close)
 	if follows {
 		ts.Check(d.WaitSynchronized(context.Background()))
+		// From now on, no update comes while a command reads the sources.
+		_, err := d.Chronyc("minpoll", "127.0.0.1", "6")
+		ts.Check(err)
 	} else {
 		_, err := d.Wait(func(r *chrony.Report) bool { return r.Tracking != nil })
 		ts.Check(err)
