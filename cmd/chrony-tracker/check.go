@@ -42,12 +42,12 @@ type checkFlags struct {
 }
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("check", "Check the bound against limits, for a monitoring system.")
-	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: its error is unknown. So is a chronyd that does not answer. A clock that measurements contradict is at least a warning, however small its bound.
+	clause := app.Command("check", "Compare the bound with limits, for a monitoring system.")
+	clause.HelpLong(`Prints one line with performance data for Nagios, Icinga and others. With --format=npd, it prints one short line for Kubernetes' node-problem-detector. A clock without a bound is critical, because its error is unknown. This includes a chronyd that does not answer. A clock that measurements contradict is at least a warning, even if its bound is small.
 
-It asks chronyd, which knows nothing of a step or slew by another program since its last update, nor of witnesses. With --url it asks a tracker, which does. Peers without a key do not count, unless the tracker has --witness.trust-peers.
+It asks chronyd. chronyd does not know a step or slew by another program since its last update, and it has no witnesses. With --url it asks a tracker, which sees all of these. Peers without a key do not count, unless the tracker has --witness.trust-peers.
 
-Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, no right to ask chronyd, or no answer from the tracker).
+Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, no permission to ask chronyd, or no answer from the tracker).
 With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
 
 Examples:
@@ -57,10 +57,10 @@ Examples:
   chrony-tracker check --critical=50ms --format=npd
   chrony-tracker check --url=http://127.0.0.1:9123`)
 	var f checkFlags
-	clause.Flag("warning", "Warn if the clock can be off by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
-	clause.Flag("critical", "It is critical if the clock can be off by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
-	clause.Flag("format", "What is printed: plugin or npd.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
-	trackerURL(clause.Flag("url", "Ask the tracker there, such as http://127.0.0.1:9123, instead of chronyd."), &f.url)
+	clause.Flag("warning", "The check is a warning if the bound is above this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
+	clause.Flag("critical", "The check is critical if the bound is above this.").Short('c').Default("50ms").DurationVar(&f.critical)
+	clause.Flag("format", "plugin for Nagios and Icinga, npd for Kubernetes' node-problem-detector.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
+	trackerURL(clause.Flag("url", "Ask the tracker at this address instead of chronyd, such as http://127.0.0.1:9123."), &f.url)
 	return command{
 		clause: clause,
 		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
@@ -78,7 +78,7 @@ func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 	return exitStatus(severityUnknown)
 }
 
-// pluginText is what a plugin prints before the bar, which must not be in it.
+// pluginText is what a plugin prints before the bar. It must not contain a bar itself.
 func pluginText(severity severity, text string) string {
 	return fmt.Sprintf("CLOCK %s - %s", severity, terminal.Line(strings.ReplaceAll(text, "|", "/")))
 }
@@ -88,7 +88,7 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 		f.warning = min(f.warning, f.critical)
 	}
 	if f.warning < 0 || f.critical < f.warning {
-		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
+		return usageError{fmt.Errorf("--warning=%v --critical=%v: both must be at least zero, and the second at least the first", f.warning, f.critical)}
 	}
 	now, problem, err := f.ask(ctx, shared)
 	if err != nil {
@@ -170,8 +170,8 @@ func decimal(v float64) string {
 // default (max_output_length), in bytes.
 const longestMessage = 80
 
-// The exit statuses of the node-problem-detector. It knows no warning, so a
-// contradicted clock within the limit is OK to it; the line says so.
+// The exit statuses of the node-problem-detector. It has no warning, so a contradicted
+// clock within the limit is OK. The line mentions it.
 const (
 	npdOK exitStatus = iota
 	npdNotOK

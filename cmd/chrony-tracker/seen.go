@@ -13,7 +13,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// seen is what the tracker on this node has seen. chronyd does not keep the past.
+// seen is what the tracker on this node has seen. chronyd keeps no history.
 type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
@@ -84,7 +84,8 @@ func getJSON(ctx context.Context, address *url.URL, into any) error {
 	return json.NewDecoder(io.LimitReader(response.Body, most)).Decode(into)
 }
 
-// A statusDocument is the status with what a tracker has seen: null without one.
+// A statusDocument is the status with what a tracker has seen. Without a tracker, that
+// is null.
 type statusDocument struct {
 	status.Full
 	Tracker *string        `json:"tracker"`

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
@@ -146,7 +147,7 @@ func TestExplainWitnesses(t *testing.T) {
 			if !regexp.MustCompile(`(?mi)` + test.want).MatchString(text) {
 				t.Errorf("no %s in\n%s", test.want, text)
 			}
-			if abs(sum-*e.Bound) > 1e-9 {
+			if math.Abs(sum-*e.Bound) > 1e-9 {
 				t.Errorf("the parts are %v, the bound is %v", sum, *e.Bound)
 			}
 		})

@@ -19,17 +19,17 @@ const (
 	shunned = 10 * time.Minute
 
 	// mostAddresses limits the memory.
-	mostAddresses = 1 << 16
+	mostAddresses = 1 << 14
 )
 
 // A directory knows the addresses of the peers. Its times are those of the process.
 type directory struct {
-	seen   map[netip.Addr]time.Time // when an answer had the address last
+	seen   map[netip.Addr]int64     // when an answer had the address last, in seconds since 1970
 	silent map[netip.Addr]time.Time // when a peer did not answer
 }
 
 func newDirectory() directory {
-	return directory{seen: make(map[netip.Addr]time.Time), silent: make(map[netip.Addr]time.Time)}
+	return directory{seen: make(map[netip.Addr]int64), silent: make(map[netip.Addr]time.Time)}
 }
 
 // add adds an answer of the DNS, without this node's own addresses.
@@ -39,13 +39,13 @@ func (d *directory) add(now time.Time, answer, own []netip.Addr) {
 		if slices.Contains(own, a) || len(d.seen) >= mostAddresses {
 			continue
 		}
-		d.seen[a] = now
+		d.seen[a] = now.Unix()
 	}
 	for _, a := range own {
 		delete(d.seen, a)
 	}
 	for a, at := range d.seen {
-		if now.Sub(at) > remembered {
+		if now.Unix()-at > int64(remembered/time.Second) {
 			delete(d.seen, a)
 		}
 	}

@@ -47,7 +47,7 @@ func TestChoose(t *testing.T) {
 				changed++
 			}
 		}
-		d.seen[gone], d.seen[all[i]] = now, now
+		d.seen[gone], d.seen[all[i]] = now.Unix(), now.Unix()
 	}
 	if changed > 0 {
 		t.Errorf("%d others changed when one left", changed)

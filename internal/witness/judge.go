@@ -197,7 +197,7 @@ func (p *panel) hear(i int, r *report) (news bool) {
 	if p.verdict == Contradicted || !p.rounds.take(r.boot) {
 		return false
 	}
-	p.since = r.boot + 1 // its own answer has no vote, either
+	p.since = r.boot
 	p.asking = true
 	return true
 }

@@ -20,7 +20,7 @@ type limiter struct {
 	each    float64 // the same to one address
 	burst   float64 // to one address in quick succession
 	spare   float64
-	at      time.Time
+	at      int64                // nanoseconds since 1970
 	clients map[netip.Addr]int32 // by address, an index of entries
 	entries []client
 	newest  int32
@@ -31,18 +31,19 @@ type limiter struct {
 type client struct {
 	address      netip.Addr
 	spare        float64
-	at           time.Time
+	at           int64 // nanoseconds since 1970
 	newer, older int32
 }
 
 const end = -1 // of the list
 
 func newLimiter(rate float64) limiter {
-	return limiter{rate: rate, each: perAddress, burst: burst, spare: rate, clients: make(map[netip.Addr]int32, mostClients), newest: end, oldest: end}
+	return limiter{rate: rate, each: perAddress, burst: burst, spare: rate, clients: make(map[netip.Addr]int32), newest: end, oldest: end}
 }
 
 // allow reports whether a request may be answered.
-func (l *limiter) allow(from netip.Addr, now time.Time) bool {
+func (l *limiter) allow(from netip.Addr, at time.Time) bool {
+	now := at.UnixNano()
 	l.spare, l.at = refill(l.spare, l.rate, l.rate, l.at, now), now
 	if l.spare < 1 {
 		return false
@@ -58,13 +59,13 @@ func (l *limiter) allow(from netip.Addr, now time.Time) bool {
 	return true
 }
 
-func refill(spare, most, rate float64, at, now time.Time) float64 {
-	return min(most, spare+rate*max(0, now.Sub(at).Seconds()))
+func refill(spare, most, rate float64, at, now int64) float64 {
+	return min(most, spare+rate*max(0, seconds(now-at)))
 }
 
 // client returns an address's entry as the newest. If there are too many, it takes the
 // place of the one that was not seen for the longest time.
-func (l *limiter) client(from netip.Addr, now time.Time) *client {
+func (l *limiter) client(from netip.Addr, now int64) *client {
 	i, known := l.clients[from]
 	switch {
 	case known:
