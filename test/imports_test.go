@@ -40,7 +40,7 @@ var rooms = map[string]room{
 	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker", "/internal/witness"}, offline: true},
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip"}},
-	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
+	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker", "/internal/witness"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
 	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
