@@ -344,6 +344,9 @@ func (s *facts) explainDisagreement() (cause, gain string) {
 		demands = append(demands, fmt.Sprintf("%s more than chronyd claims come from witnesses: %s", status.Seconds(witnesses), s.testified()))
 		gain = s.outvoted().fix
 	}
+	if demands == nil && s.tracked.Witnesses != nil {
+		return "chronyd's own estimate, the other sources and the witnesses do not demand more", ""
+	}
 	if demands == nil {
 		return "neither chronyd's own estimate nor the other sources demand more", ""
 	}

@@ -91,7 +91,10 @@ func utcServer(server status.WitnessServer, lost Verdict) Finding {
 		f.Verdict = Unchecked
 	case witness.Agrees:
 	case witness.Contradicts:
-		f.Verdict, f.Impact = Note, "it has a vote after three contradictions in a row"
+		f.Verdict, f.Impact = Note, "it counts against the clock after three contradictions in a row"
+		if server.Contradicts {
+			f.Impact = "it counts against the clock"
+		}
 	case witness.Jumped, witness.LeapSecond, witness.NoBound:
 		f.Verdict = Note
 	default:

@@ -385,11 +385,13 @@ func (w *Witnesses) PeerFacts() (rows []Row) {
 	if p == nil {
 		return nil
 	}
-	rows = append(rows, Row{
-		Label: "asked", Value: fmt.Sprintf("%d peers", p.Counts[consistent]+p.Counts[contradicted]+p.Counts[unproven]),
-		Note: fmt.Sprintf("%d agree, %d contradict, %d without an answer that counts; of %d known addresses",
-			p.Counts[consistent], p.Counts[contradicted], p.Counts[unproven], p.Addresses),
-	})
+	if asked := p.Counts[consistent] + p.Counts[contradicted] + p.Counts[unproven]; asked > 0 {
+		rows = append(rows, Row{
+			Label: "asked", Value: fmt.Sprintf("%d peers", asked),
+			Note: fmt.Sprintf("%d agree, %d contradict, %d without an answer that counts; %d known addresses",
+				p.Counts[consistent], p.Counts[contradicted], p.Counts[unproven], p.Addresses),
+		})
+	}
 	if p.Disagreement > 0 {
 		rows = append(rows, Row{Label: "disagreement", Value: Seconds(p.Disagreement), Note: "at least two peers differ from this clock by that much more than all bounds allow"})
 	}

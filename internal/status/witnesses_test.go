@@ -104,7 +104,7 @@ func TestWitnesses(t *testing.T) {
 			"peers agree", true,
 			witness.Findings{Peers: &witness.PeerFindings{Addresses: 40, Disagreement: 2.9e-4, Peers: map[witness.Verdict]int{witness.Consistent: 7, witness.Unproven: 1}}},
 			Warning, "The reference's own error is unknown.", true,
-			[]string{"traced to UTC|no|", "peers|consistent|7 of 8 peers answer", "disagreement|290 µs|", "asked|8 peers|of 40 known addresses"},
+			[]string{"traced to UTC|no|", "peers|consistent|7 of 8 peers answer", "disagreement|290 µs|", "asked|8 peers|40 known addresses"},
 		},
 		{
 			"peers without a key contradict", false,
