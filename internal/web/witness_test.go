@@ -1,11 +1,16 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beevik/ntp"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
@@ -82,5 +87,40 @@ func TestNoWitnesses(t *testing.T) {
 	}
 	if got := answer[map[string]any](t, server.URL+"/api/v1/status"); got["witnesses"] != nil {
 		t.Errorf("%v", got["witnesses"])
+	}
+}
+
+// TestGateIgnoresStrangers has peers that anybody could forge. They contradict the clock,
+// but close the gate only if they are trusted.
+func TestGateIgnoresStrangers(t *testing.T) {
+	source := chronytest.NewTimeSource(t)
+	source.SetError(time.Minute)
+	d := chronytest.NewSynchronized(t, "")
+	for _, trusted := range []bool{false, true} {
+		config := &tracker.WitnessConfig{TrustPeers: trusted, Config: witness.Config{
+			Peers: "peers.example", Node: "this",
+			Lookup: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}, nil
+			},
+			Exchange: func(_ context.Context, _ netip.AddrPort, _ *witness.Key, timeout time.Duration) (*ntp.Response, error) {
+				return ntp.QueryWithOptions(source.Address, ntp.QueryOptions{Timeout: timeout})
+			},
+		}}
+		server, _ := serveWatch(t, d.Address, tracker.WatchConfig{Interval: 100 * time.Millisecond, Witness: config})
+		var response *http.Response
+		var gate string
+		chronytest.Await(t, fmt.Sprintf("the gate with peers that are trusted: %v", trusted), func() bool {
+			contradicted := answer[struct{ State string }](t, server.URL+"/api/v1/status").State == "contradicted"
+			now := answer[nowAnswer](t, server.URL+"/api/v1/now")
+			response, gate = get(t, server.URL+"/-/ready?max_error=30s")
+			state, open := response.Header.Get(status.Header), response.StatusCode == http.StatusOK
+			if !contradicted || now.Bound == nil {
+				return false
+			}
+			if trusted {
+				return !open && state == "contradicted" && now.State == "contradicted" && *now.Bound > 59 && strings.Contains(gate, "peers contradict")
+			}
+			return open && state == "synchronized" && now.State == "synchronized" && *now.Bound < 30
+		}, func() any { return gate })
 	}
 }
