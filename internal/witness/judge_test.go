@@ -64,6 +64,22 @@ func TestJudgePeers(t *testing.T) {
 	}
 }
 
+// TestOneNodeOneVote wants a node with two addresses not to outvote this one.
+func TestOneNodeOneVote(t *testing.T) {
+	p := newPanel()
+	p.members = votes("ccaa")
+	for i, node := range []uint32{7, 7, 8, 9} {
+		p.members[i].node = node
+	}
+	if against, all, _ := count(Reading{Boot: 1}, 0, 0, p.members); against != 1 || all != 3 {
+		t.Errorf("%d of %d", against, all)
+	}
+	p.members = p.members[:2]
+	if p.judge(Reading{Boot: 1}, 0); p.verdict != Unproven {
+		t.Error(p.verdict)
+	}
+}
+
 // TestStanding plays what one UTC witness answers, and wants its vote after each.
 func TestStanding(t *testing.T) {
 	results := map[rune]Result{
