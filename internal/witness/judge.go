@@ -226,10 +226,10 @@ func (p *panel) judge(now Reading, drift float64) {
 	against, all, far := count(now, drift, p.since, p.members)
 	need := min(quorum, max(2, len(p.members)))
 	switch {
-	case all < need:
-		p.verdict, p.far = Unproven, 0
-	case clockerror.IsMajority(against, all+p.waiting(now)):
+	case clockerror.IsMajority(against, all+p.waiting(now)) && all >= need:
 		p.verdict, p.far = Contradicted, far
+	case all < need, clockerror.IsMajority(against, all): // those that have not answered yet decide
+		p.verdict, p.far = Unproven, 0
 	default:
 		p.verdict, p.far = Consistent, 0
 	}
