@@ -5,6 +5,7 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
 NODES    ?= 5
+FUZZTIME ?= 1m
 IMAGE    ?= ghcr.io/chrony-tracker/chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, even without a tag.
@@ -115,8 +116,9 @@ bench-peers: build ## compare this program with its peers; takes minutes (CHRONY
 	@cd bench && go run . -exporter '$(abspath $(CHRONY_EXPORTER))' $(BENCHFLAGS)
 
 .PHONY: fuzz
-fuzz: ## fuzz the decoder for one minute
-	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
+fuzz: ## fuzz everything that others send: FUZZTIME=1m for each of the targets
+	@for target in $$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed -E 's,/[^/]+:func ,:,'); do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "$${target%:*}" || exit 1; done
 
 .PHONY: docs
 docs: ## generate docs/reference/metrics.md and the chart's README

@@ -117,6 +117,8 @@ func TestGate(t *testing.T) {
 		{right, "?max_error=-1s", 400, "", `^max_error=`},
 		{right, "?max_error=", 400, "", `^max_error=`},
 		{right, "?max_error=1s&max_error=1ms", 400, "", `^max_error=`},
+		{right, "?max_error=1ms;max_error=1s", 400, "", `invalid semicolon`},
+		{right, "?max_error=%zz", 400, "", `invalid URL escape`},
 		{right, "?maxerror=10ms", 400, "", `"maxerror"`},
 	} {
 		response, text := get(t, test.server.URL+"/-/ready"+test.query)
