@@ -65,10 +65,13 @@ func (d *day) check() {
 		}
 		return
 	}
+	truth := before.error.Seconds()
 	if !before.known || !after.known || before.error != after.error {
+		if bound < truth-noise {
+			d.report.early++
+		}
 		return
 	}
-	truth := before.error.Seconds()
 	d.report.compared(truth, bound)
 	if bound < truth-noise {
 		d.report.fail("the clock is %v off, the bound is %v (%s)", truth, bound, state)

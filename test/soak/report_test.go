@@ -31,6 +31,7 @@ type report struct {
 	checked  int // checks against an error that could be known
 	off      int // of these, with an error above zero
 	unknown  int // of these, without a bound
+	early    int // checks in which the bound was below an error that could not be known yet
 	smallest float64
 }
 
@@ -105,6 +106,7 @@ func (r *report) print(t *testing.T) {
 	printCounts("requests by status", r.requests)
 	printCounts("seconds by state", r.states)
 	fmt.Printf("compared with the truth: %d times, %d times while the clock was off, %d times without a bound; the smallest bound was %.4g of the error\n", r.checked, r.off, r.unknown, r.smallest)
+	fmt.Printf("not compared, because the sources had not told the error yet: the bound was below it %d times\n", r.early)
 	fmt.Printf("checked while chronyd was gone: %d times\n", r.gone)
 	fmt.Printf("slowest scrape: %v\n", r.slowest.Round(time.Millisecond))
 	fmt.Printf("samples: %.0f, unobserved: %.3g s\n", r.last["chrony_tracker_samples_total"], r.last["chrony_clock_state_seconds_total/unobserved"])

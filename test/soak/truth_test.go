@@ -134,8 +134,8 @@ func (t *truth) forget() {
 
 // A view is the truth at a time.
 type view struct {
-	error     time.Duration // by which the clock is off, at least; 0 if that can't be known yet
-	known     bool
+	error     time.Duration // by which the clock is off
+	known     bool          // it can be
 	gone      time.Time
 	forgotten int
 }
