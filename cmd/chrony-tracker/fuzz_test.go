@@ -28,12 +28,6 @@ func (i impostor) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func impersonate(t testing.TB, i impostor) {
-	real := client.Transport
-	client.Transport = i
-	t.Cleanup(func() { client.Transport = real })
-}
-
 // checkPrinted fails if a text could control a terminal.
 func checkPrinted(t *testing.T, text string) {
 	t.Helper()
@@ -56,14 +50,14 @@ func FuzzTrackerAnswers(f *testing.F) {
 	f.Add(``, ``, 503)
 	limit := 2 * time.Second
 	f.Fuzz(func(t *testing.T, now, past string, code int) {
-		impersonate(t, impostor{code, map[string]string{"status": now, "events": past}})
-		before := askTracker(t.Context(), &url.URL{Scheme: "http", Host: "127.0.0.1:9123"}, limit)
+		client := &http.Client{Transport: impostor{code, map[string]string{"status": now, "events": past}}}
+		before := askTracker(t.Context(), client, &url.URL{Scheme: "http", Host: "127.0.0.1:9123"}, limit)
 		if code != http.StatusOK && before.watch != nil {
 			t.Errorf("%d is an answer", code)
 		}
 		for _, style := range []terminal.Style{{}, {Width: 1}, {Width: 200}} {
 			var out bytes.Buffer
-			if err := terminal.Past(&out, before.url, before.watch, before.events, style); err != nil {
+			if err := before.past(&out, style); err != nil {
 				t.Fatal(err)
 			}
 			checkPrinted(t, out.String())
@@ -87,8 +81,11 @@ func FuzzGateAnswers(f *testing.F) {
 	f.Add("not ready: \x1b[2J\nhint\u202e", 503)
 	f.Add("", 404)
 	f.Fuzz(func(t *testing.T, text string, code int) {
-		impersonate(t, impostor{code, map[string]string{"ready": text}})
-		flags := waitsyncFlags{maxError: time.Millisecond, url: &url.URL{Scheme: "http", Host: "127.0.0.1:9123"}}
+		flags := waitsyncFlags{
+			maxError: time.Millisecond,
+			tracker:  &trackerFlags{url: &url.URL{Scheme: "http", Host: "127.0.0.1:9123"}},
+			client:   &http.Client{Transport: impostor{code, map[string]string{"ready": text}}},
+		}
 		verdict, _, err := flags.lookAtTracker(t.Context())
 		if err == nil && (code != http.StatusOK || !strings.Contains(text, "ready: ") || strings.HasPrefix(text, "not ready")) {
 			t.Errorf("%d %q is a yes", code, text)
