@@ -345,3 +345,22 @@ func TestChartReadme(t *testing.T) {
 		t.Errorf("make docs would change the chart's README: %v %s", err, problems)
 	}
 }
+
+// TestProbes wants the probes to ask as the tracker serves. The kubelet has no password
+// and no client certificate.
+func TestProbes(t *testing.T) {
+	for values, want := range map[string]string{
+		"web.auth=true":                                     "map[httpGet:map[path:/-/healthy port:metrics]]",
+		"web.existingSecret=x":                              "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false":               "map[httpGet:map[path:/-/healthy port:metrics scheme:HTTPS]]",
+		"web.existingSecret=x,web.tls=false":                "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false,web.tls=false": "map[httpGet:map[path:/-/healthy port:metrics]]",
+	} {
+		daemonset := objects(t, "--set=image.repository=registry.example/x", "--set="+values)["DaemonSet"]
+		for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+			if got := fmt.Sprint(at(daemonset, "spec", "template", "spec", "containers", 0, probe)); got != want {
+				t.Errorf("%s: %s %s, want %s", values, probe, got, want)
+			}
+		}
+	}
+}
