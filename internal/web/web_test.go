@@ -22,7 +22,7 @@ func serve(t *testing.T, address string) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := tracker.New(tracker.Config{Client: client, Timeout: 300 * time.Millisecond})
+	tr := tracker.New(tracker.Config{Node: "node-<7>", Client: client, Timeout: 300 * time.Millisecond})
 	t.Cleanup(func() { tr.Close() })
 	mux := http.NewServeMux()
 	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: http.NotFoundHandler()})
@@ -77,6 +77,7 @@ func TestPage(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	response, text := get(t, serve(t, d.Address).URL)
 	for _, part := range []string{
+		`<title>synchronized · node-&lt;7&gt; · `, `<h1>Chrony Tracker on node-&lt;7&gt;</h1>`,
 		`<p class="verdict ok" id="verdict">[^<]* 2[56]\d ms [^<]*</p>`, `127\.0\.0\.1`, d.Address, `chrony-tracker 1\.2\.3`, `href="metrics"`,
 		`<rect class="offset" x="0\.000%" width="(9\d|100)\.\d+%"`, `<td class="number">(&gt; )?(9\d|100) %</td>`, `<tr class="source selected">`, `\d of 8`,
 	} {
