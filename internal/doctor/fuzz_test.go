@@ -24,7 +24,7 @@ func FuzzConf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, included, cmdline string) {
 		root := fstest.MapFS{"etc/chrony.conf": {Data: []byte(text)}, "etc/chrony/more.conf": {Data: []byte(included)}}
 		n := node{processes: []process{{id: 7, name: "chronyd", state: 'S', args: strings.Split(cmdline, "\x00")}}}
-		hasFlag(n.processes[0].args, 'x')
+		n.processes[0].controlsClock()
 		readConf(root, n.confPath(root))
 		c := readConf(root, "/etc/chrony.conf")
 		if c == nil {

@@ -269,7 +269,7 @@ func TestWindows(t *testing.T) {
 	for without, want := range map[float64]string{30.6e-9: "the largest bound", 2: "the largest known bound; it was unknown for 2 s"} {
 		watch := NewFull(&tracker.Snapshot{
 			Report:  &chrony.Report{Tracking: &chrony.Tracking{}},
-			Watched: &tracker.Watched{Interval: time.Second, Windows: []tracker.Window{{Length: time.Minute, Bound: 1e-3, Without: without}}},
+			Watched: &tracker.Watched{Interval: time.Second, StateSeconds: make([]float64, len(clockerror.States)), Windows: []tracker.Window{{Length: time.Minute, Bound: 1e-3, Without: without}}},
 		}).Watch
 		if got := watch.Rows()[0].Note; got != want || (watch.Windows[0].Without == 0) != (without < 1) {
 			t.Errorf("%v s: %q, %+v", without, got, watch.Windows)
