@@ -36,16 +36,13 @@ func (f *trackerFlags) client() (*http.Client, error) {
 	if f.config == "" {
 		return &http.Client{Transport: &http.Transport{}, Timeout: timeout}, nil
 	}
+	var client *http.Client
 	settings, _, err := config.LoadHTTPConfigFile(f.config)
 	if err == nil {
-		err = settings.Validate()
+		client, err = config.NewClientFromConfig(*settings, name)
 	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--url.config.file=%s: %w", f.config, err)}
-	}
-	client, err := config.NewClientFromConfig(*settings, name)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--url.config.file=%s: %w", f.config, err)}
+		return nil, hintedError{usageError{fmt.Errorf("--url.config.file=%s: %w", f.config, err)}, "check the file and those that it names; this user must be able to read them"}
 	}
 	client.Timeout = timeout
 	return client, nil
