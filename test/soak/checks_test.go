@@ -93,7 +93,9 @@ var paths = []string{
 // ask makes fifty requests a second.
 func (d *day) ask(stop <-chan struct{}) {
 	const atOnce = 100 // and no more: a machine that is too busy must not pile them up
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce}, Timeout: 20 * time.Second}
+	// A chronyd that hangs makes many requests wait, each on a connection. They must not
+	// stay open for that reason alone.
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce, IdleConnTimeout: 3 * time.Second}, Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
 	r, free := random(3), make(chan struct{}, atOnce)
 	ticker := time.NewTicker(time.Second / 50)
