@@ -66,7 +66,9 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 
 	collect.logPurposeless(logger)
 
-	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, ErrorLog: serverLog(logger)}
+	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+
+	server.ErrorLog = serverLog(logger)
 
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
