@@ -13,7 +13,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 )
 
-// seen is what the tracker on this node has seen. chronyd does not keep the past.
+// seen is what the tracker on this node has seen. chronyd keeps no history.
 type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
@@ -31,7 +31,7 @@ func askTracker(ctx context.Context, client *http.Client, base *url.URL, chronyd
 	defer cancel()
 	var now struct {
 		status.Full
-		State string `json:"state"` // a tracker of another version may know others
+		State string `json:"state"` // a tracker of another version may have other states
 	}
 	var past status.Events
 	s := &seen{url: base.Redacted()}
@@ -75,7 +75,8 @@ func (s *seen) past(w io.Writer, style terminal.Style) error {
 	return terminal.Past(w, s.url, s.watch, s.events, style)
 }
 
-// A statusDocument is the status with what a tracker has seen: null without one.
+// A statusDocument is the status with what a tracker has seen. Without a tracker, that
+// is null.
 type statusDocument struct {
 	status.Full
 	Tracker      *string        `json:"tracker"`

@@ -87,13 +87,13 @@ func askingHint(err error) string {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the tracker has no TLS: --url must begin with http://"
 	case !errors.As(err, &answer):
-		return "does the tracker run on this node? --url is its address"
+		return "check that the tracker runs, and that --url is its address"
 	case answer.code == http.StatusUnauthorized:
 		return "give its password in --url.config.file: basic_auth: {username: name, password_file: password}"
 	case answer.code == http.StatusBadRequest:
 		return "if the tracker has TLS, --url must begin with https://"
 	default:
-		return "is it a tracker? --url is its address"
+		return "check that --url is the address of a tracker"
 	}
 }
 

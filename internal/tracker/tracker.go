@@ -31,7 +31,7 @@ type Config struct {
 	Node    string         // name of the node that the clock belongs to; empty if unknown
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read in addition to those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to judged
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
@@ -73,9 +73,9 @@ type Tracker struct {
 	watchClient *chrony.Client
 
 	mu        sync.Mutex
-	readings  map[chrony.Want]*reading // those under way
+	readings  map[chrony.Want]*reading // the readings under way
 	health    Health
-	refused   []chrony.Want // by the chronyd that was read last
+	refused   []chrony.Want // by the last chronyd that answered
 	refusedBy string        // its address
 }
 

@@ -58,14 +58,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* Of the tracker's own server. */}}
+{{- /* Scheme of the tracker's own server. */}}
 {{- define "chrony-tracker.scheme" -}}
 {{- ternary "https" "http" (and (not (empty .Values.web.existingSecret)) .Values.web.tls) -}}
 {{- end }}
 
 {{- define "chrony-tracker.probe" -}}
 {{- if and .Values.web.existingSecret .Values.web.auth -}}
-tcpSocket: # a password or a client certificate guards every path
+tcpSocket: # a password or a client certificate protects every path
   port: {{ .Values.service.portName }}
 {{- else -}}
 httpGet:
@@ -77,7 +77,7 @@ httpGet:
 {{- end }}
 {{- end }}
 
-{{- /* What both monitors have in common, of the values .monitor. */}}
+{{- /* The common part of both monitors, from the values .monitor. */}}
 {{- define "chrony-tracker.limits" -}}
 {{- $azure := hasPrefix "azmonitoring.coreos.com" .apiVersion }}
 {{- with .sampleLimit }}
