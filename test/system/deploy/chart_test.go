@@ -263,9 +263,9 @@ func TestChartRules(t *testing.T) {
 // TestChartSet sets numbers on the command line. Helm turns numbers with a decimal
 // point into strings there.
 func TestChartSet(t *testing.T) {
-	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5,clock.maxWander=0.5")
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,prometheusRule.scrapeMinutes=4,clock.maxDrift=1.5,clock.maxWander=0.5")
 	spec := fmt.Sprint(made["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)"} {
+	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)", "[8m]", "[60m:1m]", "last 40 minutes"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
