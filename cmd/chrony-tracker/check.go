@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ type checkFlags struct {
 	warning, critical time.Duration
 	warningGiven      bool
 	format            string
-	url               *url.URL
+	tracker           *trackerFlags
 }
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
@@ -60,7 +59,7 @@ Examples:
 	clause.Flag("warning", "The check is a warning if the bound is above this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
 	clause.Flag("critical", "The check is critical if the bound is above this.").Short('c').Default("50ms").DurationVar(&f.critical)
 	clause.Flag("format", "plugin for Nagios and Icinga, npd for Kubernetes' node-problem-detector.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
-	trackerURL(clause.Flag("url", "Ask the tracker at this address instead of chronyd, such as http://127.0.0.1:9123."), &f.url)
+	f.tracker = addTrackerFlags(clause, "Ask the tracker at this address instead of chronyd, such as http://127.0.0.1:9123.")
 	return command{
 		clause: clause,
 		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
@@ -102,12 +101,16 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 
 // ask asks chronyd or a tracker. The problem is why chronyd gave no answer.
 func (f *checkFlags) ask(ctx context.Context, shared *sharedFlags) (now status.Status, problem, err error) {
-	if f.url != nil {
+	if f.tracker.url != nil {
+		client, err := f.tracker.client()
+		if err != nil {
+			return now, nil, err
+		}
 		ctx, cancel := context.WithTimeout(ctx, shared.timeout+seenPatience)
 		defer cancel()
-		answer, err := askNow(ctx, f.url)
+		answer, err := askNow(ctx, client, f.tracker.url)
 		if err != nil {
-			return now, nil, hintedError{err, "does the tracker run on this node? --url is its address"}
+			return now, nil, asking(err)
 		}
 		now, err = answer.forPrograms()
 		return now, nil, err

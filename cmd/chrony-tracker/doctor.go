@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
-	"net/url"
+	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -27,16 +28,21 @@ Examples:
   chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
 	asJSON := clause.Flag("json", "Print JSON.").Bool()
 	phc := phcFlag(clause)
-	var address *url.URL
-	trackerURL(clause.Flag("url", "The tracker that is asked for its witnesses.").Default(localTracker), &address)
+	source := addTrackerFlags(clause, "The tracker to ask for its witnesses.", localTracker)
 	keyFile := clause.Flag("witness.key-file", "The tracker's key file, to check that it can be read.").String()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})
 		if err != nil {
 			return err
 		}
-		before := askTracker(ctx, address, shared.timeout)
+		before, err := source.ask(ctx, shared.timeout)
+		if err != nil {
+			return err
+		}
 		tracked := doctor.Tracked{Answers: before.watch != nil, Witnesses: before.witnesses, KeyFile: *keyFile}
+		if !errors.Is(before.err, syscall.ECONNREFUSED) { // else there is none
+			tracked.Err = before.err
+		}
 		if *keyFile != "" {
 			_, tracked.KeyError = witness.ReadKeys(*keyFile)
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net/url"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -25,8 +24,7 @@ Examples:
   chrony-tracker explain --chrony.address=unix:///run/chrony/chronyd.sock   # with all reports it explains more
   chrony-tracker explain --json | jq '.parts[0]'`)
 	asJSON := clause.Flag("json", "Print JSON.").Bool()
-	var address *url.URL
-	trackerURL(clause.Flag("url", "The tracker to ask for its witnesses.").Default(localTracker), &address)
+	source := addTrackerFlags(clause, "The tracker to ask for its witnesses.", localTracker)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
 		if err != nil {
@@ -35,7 +33,11 @@ Examples:
 		t := tracker.New(config)
 		snapshot := t.Snapshot(ctx)
 		t.Close()
-		explanation := doctor.Explain(snapshot, config.Assume, askTracker(ctx, address, shared.timeout).witnesses)
+		before, err := source.ask(ctx, shared.timeout)
+		if err != nil {
+			return err
+		}
+		explanation := doctor.Explain(snapshot, config.Assume, before.witnesses)
 		if *asJSON {
 			err = terminal.JSON(out, explanation)
 		} else {

@@ -78,6 +78,8 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 
 	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
 
+	server.ErrorLog = serverLog(logger)
+
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
 		defer close(drained)

@@ -89,6 +89,7 @@ type facts struct {
 // Tracked is what the tracker on this node says.
 type Tracked struct {
 	Answers   bool
+	Err       error             // why a tracker that is there can't be asked, or nil
 	Witnesses *status.Witnesses // nil without
 	KeyFile   string            // of the tracker; empty if it is unknown
 	KeyError  error             // why the key file can't be read, or nil

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,6 +14,13 @@ import (
 func checkWitnesses(s *facts) (findings []Finding) {
 	if s.tracked.KeyFile != "" {
 		findings = append(findings, s.keys())
+	}
+	if err := s.tracked.Err; err != nil {
+		f := Finding{Verdict: Unchecked, Check: "tracker", Summary: "asking it failed: " + err.Error(), Impact: "it is unknown whether it has witnesses, and what they say"}
+		if hinted := interface{ Hint() string }(nil); errors.As(err, &hinted) {
+			f.Fix = hinted.Hint()
+		}
+		findings = append(findings, f)
 	}
 	w := s.tracked.Witnesses
 	if w == nil {

@@ -17,6 +17,7 @@ import (
 // a missing bound is null too, and the state shows why.
 type Status struct {
 	Time        time.Time         `json:"time"`
+	Node        string            `json:"node"` // empty if unknown
 	State       clockerror.State  `json:"state"`
 	Bound       *float64          `json:"bound_seconds"`
 	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
@@ -71,6 +72,7 @@ func New(s *tracker.Snapshot) Status {
 	e := s.Estimate
 	status := Status{
 		Time:        s.At.UTC(),
+		Node:        s.Node,
 		State:       e.State,
 		Bound:       finite(e.Bound),
 		Approximate: e.Approximate,

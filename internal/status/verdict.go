@@ -48,13 +48,13 @@ var termNotes = map[string]string{
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "added by chronyd's estimate or other sources",
+	"disagreement": "added by chronyd or other sources",
 }
 
 // termNote explains a term. It names witnesses only if there are any.
 func (s Status) termNote(term string) string {
 	if term == "disagreement" && s.Witnesses != nil {
-		return "added by chronyd's estimate, other sources or witnesses"
+		return "added by chronyd, other sources or witnesses"
 	}
 	return termNotes[term]
 }

@@ -279,6 +279,8 @@ func (w *Witnesses) peerText() string {
 		return "the DNS has no address of a peer"
 	case w.Actionable.Bound == nil:
 		return noBoundToCheck
+	case against > 0:
+		return fmt.Sprintf("%d of %d peers contradict the bound, but too few have answered to decide", against, asked)
 	case answering == 0:
 		return fmt.Sprintf("none of %d peers answers with a measurement", asked)
 	default:

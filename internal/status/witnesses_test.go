@@ -125,6 +125,10 @@ func TestWitnesses(t *testing.T) {
 			OK, "at most 1 ms off.", true, []string{"peers|unproven|2 of 8 peers answer: too few"},
 		},
 		{
+			"peers have yet to answer", false, witness.Findings{Peers: peers(witness.Unproven, 1, 3, 4)},
+			OK, "at most 1 ms off.", true, []string{"peers|unproven|3 of 8 peers contradict the bound, but too few"},
+		},
+		{
 			"no peer has an address", false, witness.Findings{Peers: &witness.PeerFindings{Verdict: witness.Unproven}},
 			OK, "at most 1 ms off.", true, []string{"peers|unproven|no address"},
 		},

@@ -324,6 +324,20 @@ func TestWindowFigure(t *testing.T) {
 	near(t, "the largest error", s.watched().Windows[0].Error, 0.501)
 }
 
+// TestSumOfSteps checks that a step and one back add up, where the last one alone would
+// hide the first.
+func TestSumOfSteps(t *testing.T) {
+	s := simulate(t)
+	s.sample()
+	for _, size := range []time.Duration{time.Second, -time.Second, 20 * time.Microsecond} {
+		s.step(size)
+		s.run(1)
+	}
+	if got := s.watched().Steps; got.Count != 3 || math.Abs(got.Sum-2) > 0.0001 {
+		t.Errorf("%d steps, in sum %v s", got.Count, got.Sum)
+	}
+}
+
 // TestStepAndSlew checks that steps and slews are distinguished.
 func TestStepAndSlew(t *testing.T) {
 	const step = 40 * time.Millisecond

@@ -102,8 +102,12 @@ func TestGateIgnoresStrangers(t *testing.T) {
 			Lookup: func(context.Context, string) ([]netip.Addr, error) {
 				return []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}, nil
 			},
-			Exchange: func(_ context.Context, _ netip.AddrPort, _ *witness.Key, timeout time.Duration) (*ntp.Response, error) {
-				return ntp.QueryWithOptions(source.Address, ntp.QueryOptions{Timeout: timeout})
+			Exchange: func(_ context.Context, to netip.AddrPort, _ *witness.Key, timeout time.Duration) (*ntp.Response, error) {
+				response, err := ntp.QueryWithOptions(source.Address, ntp.QueryOptions{Timeout: timeout})
+				if err == nil {
+					response.ReferenceID = witness.ReferenceID(to.String()) // each is another node
+				}
+				return response, err
 			},
 		}}
 		server, _ := serveWatch(t, d.Address, tracker.WatchConfig{Interval: 100 * time.Millisecond, Witness: config})
