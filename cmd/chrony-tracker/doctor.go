@@ -16,7 +16,7 @@ import (
 
 func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("doctor", "Find what is wrong with the clock, with chronyd or with reading it, and print the fix.")
-	clause.HelpLong(`Tries every way to reach chronyd, and every report. Inspects the sources, the PTP clocks, the kernel's clock, other time programs and its own permissions. If a tracker runs on this node, asks it how its witnesses are. If it can't see something, for example in a pod, it prints the command to run on the node.
+	clause.HelpLong(`Tries every way to reach chronyd, and every report. Inspects the sources, the PTP clocks, the kernel's clock, other time programs and its own permissions. If a tracker runs on this node, asks it about its witnesses. If it can't see something, for example in a pod, it prints the command to run on the node.
 
 Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
 

@@ -96,6 +96,7 @@ func TestWitnessChecks(t *testing.T) {
 			p.Disagreement = 3e-4
 			s.told(witness.Findings{Peers: p})
 		}, `note disagreement: .* 300 µs .* \| the clocks of the nodes' hosts differ.* PHC0 .* \| set --clock.reference-error`},
+		{"a tracker that wants a password", func(s *facts) { s.tracked.Err = errors.New("401 Unauthorized") }, `not checked tracker: asking it failed: 401 Unauthorized \| it is unknown whether it has witnesses`},
 		{"a key file", func(s *facts) { s.tracked.KeyFile = "/keys" }, `ok witness keys: /keys can be read`},
 		{"an unreadable key file", func(s *facts) { s.tracked.KeyFile, s.tracked.KeyError = "/keys", errors.New("permission denied") },
 			`wrong witness keys: permission denied \| .*does not start \| let user id 65532 .* \| ls -ln /keys`},
