@@ -30,9 +30,9 @@ type Now struct {
 	Err     error // why chronyd did not answer the latest sample, or nil
 }
 
-// longestLifetime is how long a sample is valid, even if samples are rare: chronyd
+// LongestLifetime is how long a sample is valid, even if samples are rare: chronyd
 // may change the clock a lot in between.
-const longestLifetime = 15 * time.Second
+const LongestLifetime = 15 * time.Second
 
 // unsampled is the answer if there is no sample.
 func unsampled(at time.Time) Now {
@@ -60,7 +60,7 @@ func (w *watch) now() Now {
 	answer.Stepped = w.detector.steppedAt > latest.Boot // a bound from before a step is not valid after it
 	answer.Present = w.present(estimate, age, answer.Stepped)
 
-	lifetime = min(lifetime, longestLifetime)
+	lifetime = min(lifetime, LongestLifetime)
 	answer.Until = at.time().Add(lifetime - age)
 	if age >= lifetime {
 		return answer
