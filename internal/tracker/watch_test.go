@@ -20,6 +20,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
@@ -754,5 +755,35 @@ func TestForeignStepInASnapshot(t *testing.T) {
 	near(t, "the bound", got.Estimate.Bound, 5.001)
 	if got.Report.Tracking.SystemTime != 0 {
 		t.Error("what chronyd said was changed")
+	}
+}
+
+// TestNoAnswerFromBeforeAStep shares no answer across a step of the clock, or a
+// suspension of the machine.
+func TestNoAnswerFromBeforeAStep(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330}, Sources: []chrony.Source{{Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 6}}}))
+	client, err := chrony.NewClient(fake.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Config{Client: client, MaxAge: time.Second})
+	t.Cleanup(func() { tr.Close() })
+	s := simulate(t)
+	if err := tr.Watch(WatchConfig{Interval: time.Hour, Clocks: s}); err != nil {
+		t.Fatal(err)
+	}
+	before := tr.Snapshot(t.Context())
+	for name, jump := range map[string]func(){
+		"step":       func() { s.time.Real += 1e9 },
+		"suspension": func() { s.time.Boot += 3600e9; s.time.Real += 3600e9 },
+	} {
+		s.mu.Lock()
+		jump()
+		s.mu.Unlock()
+		after := tr.Snapshot(t.Context())
+		if after == before || after.Err != nil {
+			t.Errorf("%s: %+v", name, after)
+		}
+		before = after
 	}
 }
