@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Connections limits the open connections of a server. Beyond the limit, each new one
@@ -56,16 +58,31 @@ func (c *Connections) end() {
 		}
 	}
 	delete(c.open, chosen)
-	tcpOf(chosen).Close() // that of TLS would wait for the client
+	tcp := tcpOf(chosen) // to close that of TLS would wait for the client
+	if tcp, ok := tcp.(*net.TCPConn); ok {
+		tcp.SetLinger(0) // drops what is not sent
+	}
+	tcp.Close()
 }
+
+// longestUnread is how long the kernel keeps data that the client does not take, also
+// after the program has closed the connection.
+const longestUnread = 10 * time.Second
 
 // shrink bounds the kernel's memory for a connection: unread answers count as this
 // program's memory.
 func shrink(conn net.Conn) {
+	tcp, ok := tcpOf(conn).(*net.TCPConn)
+	if !ok {
+		return
+	}
 	const sent, received = 64 << 10, 16 << 10 // bytes; the kernel doubles them
-	if tcp, ok := tcpOf(conn).(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(sent)
-		tcp.SetReadBuffer(received)
+	tcp.SetWriteBuffer(sent)
+	tcp.SetReadBuffer(received)
+	if raw, err := tcp.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(longestUnread.Milliseconds()))
+		})
 	}
 }
 

@@ -235,7 +235,7 @@ func (a *attack) read(n int) {
 }
 
 // send sends a text on a new connection and waits, without reading, until the other side
-// ends it or thirty seconds have passed.
+// ends it or five seconds have passed.
 func (a *attack) send(text string) {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := dialer.DialContext(a.ctx, "tcp", a.address)
@@ -249,7 +249,7 @@ func (a *attack) send(text string) {
 	if _, err := io.WriteString(conn, text); err != nil {
 		return
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(5 * time.Second)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
