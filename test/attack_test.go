@@ -62,8 +62,10 @@ func TestBigHistories(t *testing.T) {
 	}
 	wg.Wait()
 	const most = 48 << 20
-	if peak := peakMemory(t, s); peak > most || full.Load() == 0 {
-		t.Errorf("%d answers, %d have to come later, %d MiB", full.Load(), later.Load(), peak>>20)
+	peak := peakMemory(t, s)
+	t.Logf("%d answers, %d have to come later, %.1f MiB", full.Load(), later.Load(), float64(peak)/(1<<20))
+	if peak > most || full.Load() == 0 {
+		t.Error("too much memory, or no answer")
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Limits of the waiting for a place.
 const (
-	longestWait = 3 * time.Second
+	longestWait = 5 * time.Second // scrapers wait for ten
 	// longestStall is how long a client may leave its answer unread while others wait.
 	longestStall = 250 * time.Millisecond
 )
