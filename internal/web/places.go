@@ -10,8 +10,9 @@ import (
 // Limits of the waiting for a place.
 const (
 	longestWait = 5 * time.Second // scrapers wait for ten
-	// longestStall is how long a client may leave its answer unread while others wait.
-	longestStall = 250 * time.Millisecond
+	// longestStall is how long a client may leave its answer unread while others wait. It is
+	// long enough for a program that gets no CPU time for a moment.
+	longestStall = time.Second
 )
 
 // places limit how many answers are made at the same time: each needs memory for its
@@ -43,7 +44,7 @@ func (p *places) limit(h http.Handler) http.Handler {
 // take waits for a place. It makes those leave theirs who don't read their answers.
 func (p *places) take(a *answer, r *http.Request) bool {
 	begin := time.Now()
-	look := time.NewTicker(longestStall)
+	look := time.NewTicker(longestStall / 4)
 	defer look.Stop()
 	for {
 		select {
