@@ -29,7 +29,7 @@ const DefaultTimeout = time.Second
 type Config struct {
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read in addition to those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to judged
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
@@ -78,7 +78,7 @@ type Tracker struct {
 	readings  map[chrony.Want]*reading // the latest of each kind; it may be under way
 	next      time.Time                // when the next one may begin
 	health    Health
-	refused   []chrony.Want // by the chronyd that was read last
+	refused   []chrony.Want // by the last chronyd that answered
 	refusedBy string        // its address
 }
 
