@@ -36,18 +36,22 @@ Examples:
   chrony-tracker
   chrony-tracker serve --web.listen-address=127.0.0.1:9123
   chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --witness.ntp=time1.example.com --witness.ntp=time2.example.com
   chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
 	watch := addWatchFlags(clause)
-	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
+	witnesses := addWitnessFlags(clause)
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error {
+		return serve(ctx, shared, collect, watch, witnesses, flags)
+	}}
 }
 
 // sharedFor is how long an answer of chronyd is shared. So chronyd has at most twenty
 // exchanges a second, and the watch's, whatever the clients do.
 const sharedFor = 50 * time.Millisecond
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
@@ -62,13 +66,18 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		return err
 	}
 	limitMemory(logger)
+	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
+		return err
+	}
 	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc, MaxAge: sharedFor})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if err := t.Watch(watching); err != nil {
+	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
+		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
+	} else if err != nil {
 		return hintedError{fmt.Errorf("could not read the machine's clocks: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 

@@ -89,13 +89,18 @@ var watchMetrics = []metric{
 	{
 		name: "chrony_clock_events_total", kind: counter,
 		help: "Events of the clock, by event: chronyd_restarted, source_changed, leap_status_changed, state_changed, clock_stepped, suspended, " +
-			"foreign_discipline. /api/v1/events has the last 100 with their times.",
+			"foreign_discipline; with witnesses witness_contradicted, witness_disputed, witness_cleared. /api/v1/events has the last 100 with their times.",
 		labels: []string{"event"},
-		values: watched(func(w *tracker.Watched, f *family) {
-			for _, kind := range tracker.EventKinds {
-				f.add(float64(w.Events[kind]), string(kind))
+		values: func(v *view, f *family) {
+			if v.Watched == nil {
+				return
 			}
-		}),
+			for _, kind := range tracker.EventKinds {
+				if v.Witnesses != nil || !kind.FromWitnesses() {
+					f.add(float64(v.Watched.Events[kind]), string(kind))
+				}
+			}
+		},
 	},
 	{
 		name: "chrony_clock_steps_total", kind: counter,

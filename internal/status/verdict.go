@@ -49,7 +49,7 @@ var termNotes = map[string]string{
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "added by chronyd's estimate or other sources",
+	"disagreement": "added by chronyd, other sources or witnesses",
 }
 
 // Tone returns the color of the verdict.

@@ -7,7 +7,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// Now is the state of the clock at this instant.
+// Now is the state of the clock at this instant, for programs that act on it. It leaves
+// out peers that do not prove who they are, unless they are trusted.
 type Now struct {
 	At    time.Time // by the clock itself
 	State clockerror.State
@@ -53,7 +54,7 @@ func (w *watch) now() Now {
 	if w.latest == nil {
 		return answer
 	}
-	latest, estimate := w.latest, w.latest.estimate
+	latest, estimate := w.latest, w.latest.actionable
 	lifetime := w.interval + w.interval/2
 	age := time.Duration(at.Boot - latest.Boot)
 	answer.Current, answer.Err = age < lifetime, latest.err
@@ -69,8 +70,7 @@ func (w *watch) now() Now {
 	if answer.Stepped {
 		return answer
 	}
-	drift := max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
-	answer.Bound = estimate.Bound + drift + w.discipline.rate()*lifetime.Seconds()
+	answer.Bound = estimate.Bound + w.growth(estimate, lifetime.Seconds())
 	return answer
 }
 

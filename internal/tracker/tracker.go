@@ -55,6 +55,12 @@ type Snapshot struct {
 	Health   Health
 	PTP      PTP      // empty for [Tracker.Judge]
 	Watched  *Watched // nil without [Tracker.Watch]
+
+	Witnesses *Witnessed // nil if there are none
+
+	// Actionable is the estimate for programs that act on it. It leaves out peers that
+	// do not prove who they are, unless they are trusted.
+	Actionable clockerror.Estimate
 }
 
 // Health is how the exchanges with chronyd have gone since the start.
@@ -131,6 +137,9 @@ func (t *Tracker) Close() error {
 	t.cancel()
 	if t.watch != nil {
 		t.watch.clocks.Close()
+		if t.watch.responder != nil {
+			t.watch.responder.Close()
+		}
 	}
 	err := t.config.Client.Close()
 	if t.watchClient != nil {
@@ -157,9 +166,14 @@ func (t *Tracker) Watch(config WatchConfig) error {
 		config.Clocks.Close()
 		return err
 	}
+	if err := t.startWitnesses(w, config.Witness); err != nil {
+		config.Clocks.Close()
+		return err
+	}
 	t.watch, t.watchClient = w, client
 	t.work.Go(func() { w.run(t.ctx) })
 	t.work.Go(func() { w.await(t.ctx) })
+	t.runWitnesses(w)
 	return nil
 }
 
@@ -382,6 +396,7 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took t
 	if err == nil {
 		o = t.observe(report, began)
 	}
+	estimate, actionable, witnesses := t.judge(o)
 	t.health.Stats = t.config.Client.Stats()
 	if t.watch != nil {
 		t.health.Stats = t.health.Plus(t.watchClient.Stats())
@@ -392,10 +407,13 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took t
 		Took:     took,
 		Report:   report,
 		Err:      err,
-		Estimate: clockerror.Of(o, t.config.Assume),
+		Estimate: estimate,
 		Health:   t.health,
 		PTP:      ptp,
 		Watched:  t.Watched(),
+
+		Witnesses:  witnesses,
+		Actionable: actionable,
 	}
 }
 
