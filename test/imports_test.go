@@ -39,7 +39,7 @@ var rooms = map[string]room{
 	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/witness"}, but: []string{"golang.org/x/sys/unix"}, offline: true, asks: true}, // syscall lacks CLOCK_BOOTTIME and timerfd
 	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker", "/internal/witness"}, offline: true},
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
-	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip"}},
+	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip", "golang.org/x/sys/unix"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker", "/internal/witness"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},

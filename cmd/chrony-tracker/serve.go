@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
@@ -45,6 +47,10 @@ Examples:
 	}}
 }
 
+// sharedFor is how long an answer of chronyd is shared. So chronyd has at most twenty
+// exchanges a second, and the watch's, whatever the clients do.
+const sharedFor = 50 * time.Millisecond
+
 func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
@@ -59,10 +65,11 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
+	limitMemory(logger)
 	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
 		return err
 	}
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc, MaxAge: sharedFor})
 	if err != nil {
 		return err
 	}
@@ -76,7 +83,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 
 	collect.logPurposeless(logger)
 
-	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+	server := newServer(routes(ctx, t, collect, logger), shared.timeout)
 
 	server.ErrorLog = serverLog(logger)
 
@@ -96,6 +103,38 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	<-drained
 	return nil
+}
+
+// newServer returns a server that its clients can't exhaust. chronyd may take timeout to
+// answer.
+func newServer(handler http.Handler, timeout time.Duration) *http.Server {
+	const (
+		connections = 256 // the probes, scrapers and gates of a node need some tens
+		slowest     = 10 * time.Second
+		headers     = 16 << 10 // bytes
+	)
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: slowest / 2,
+		ReadTimeout:       timeout + slowest, // a shorter one would also end the answer
+		WriteTimeout:      timeout + slowest,
+		IdleTimeout:       5 * time.Minute, // scrapers come back that often
+		MaxHeaderBytes:    headers,
+		ConnState:         web.NewConnections(connections).Track,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 16},
+	}
+}
+
+// limitMemory makes Go collect garbage more often before the memory reaches the cgroup's
+// limit. The rest of the limit is for the kernel's buffers and the program's text.
+// GOMEMLIMIT overrides it.
+func limitMemory(logger *slog.Logger) {
+	const share = 0.7
+	if limit, err := memlimit.Set(memlimit.WithRatio(share)); err != nil {
+		logger.Debug("the cgroup's memory limit is unknown", "error", err)
+	} else if limit < math.MaxInt64 {
+		logger.Debug("Go keeps its memory below a limit", "bytes", limit)
+	}
 }
 
 // routes are the paths that are served.

@@ -36,6 +36,7 @@ type Status struct {
 	Witnesses   *Witnesses        `json:"witnesses"`
 
 	ownDoubt   bool // chronyd's own measurements contradict what it claims
+	stepped    bool // the clock was set since
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
@@ -69,25 +70,10 @@ type Problem struct {
 
 // New returns the status of a snapshot.
 func New(s *tracker.Snapshot) Status {
-	e := s.Estimate
-	status := Status{
-		Time:        s.At.UTC(),
-		Node:        s.Node,
-		State:       e.State,
-		Bound:       finite(e.Bound),
-		Approximate: e.Approximate,
-		Error:       finite(e.Error),
-		Untraced:    e.Untraced,
-		ServerLocal: e.ServerLocal,
-		Witnesses:   newWitnesses(s),
-		ownDoubt:    e.OwnState == clockerror.Contradicted,
-	}
-	if e.HasBound() {
-		growth := e.Growth * 1e6
-		status.Terms, status.Growth = &e.Terms, &growth
-	}
-	if e.HasSampleAge() {
-		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
+	status := newEstimate(s.At, s.Estimate)
+	status.Node = s.Node
+	if s.Witnesses != nil {
+		status.Witnesses = newWitnesses(s.Witnesses.Findings, s.At, s.Actionable)
 	}
 	if s.Report != nil {
 		status.Chronyd = newChronyd(s.Report)
@@ -104,6 +90,27 @@ func New(s *tracker.Snapshot) Status {
 	return status
 }
 
+func newEstimate(at time.Time, e clockerror.Estimate) Status {
+	status := Status{
+		Time:        at.UTC(),
+		State:       e.State,
+		Bound:       finite(e.Bound),
+		Approximate: e.Approximate,
+		Error:       finite(e.Error),
+		Untraced:    e.Untraced,
+		ServerLocal: e.ServerLocal,
+		ownDoubt:    e.OwnState == clockerror.Contradicted,
+	}
+	if e.HasBound() {
+		growth := e.Growth * 1e6
+		status.Terms, status.Growth = &e.Terms, &growth
+	}
+	if e.HasSampleAge() {
+		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
+	}
+	return status
+}
+
 // Heard returns the status of a snapshot that was taken without witnesses, with what
 // those of a tracker on the same node say. They may be nil.
 func Heard(s *tracker.Snapshot, w *Witnesses) Status {
@@ -114,16 +121,8 @@ func Heard(s *tracker.Snapshot, w *Witnesses) Status {
 	return status
 }
 
-// ForPrograms returns the status of a snapshot for programs that act on it: it leaves
-// out peers that do not prove who they are, unless they are trusted.
-func ForPrograms(s *tracker.Snapshot) Status {
-	acting := *s
-	acting.Estimate = s.Actionable
-	return New(&acting)
-}
-
-// Acting returns a status that a tracker has reported as [ForPrograms] does, except for
-// its state, which the report has as text.
+// Acting returns the part of a tracker's report that programs act on, as [Present] does.
+// Only its state stays as it is: the report has it as text.
 func (s Status) Acting() Status {
 	if s.Problem != nil && s.Problem.cause == "" {
 		problem := *s.Problem

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
-	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
@@ -62,15 +61,15 @@ type Actionable struct {
 }
 
 // newWitnesses returns nil without witnesses.
-func newWitnesses(s *tracker.Snapshot) *Witnesses {
-	if s.Witnesses == nil {
+func newWitnesses(found *witness.Findings, at time.Time, actionable clockerror.Estimate) *Witnesses {
+	if found == nil {
 		return nil
 	}
-	w := &Witnesses{Actionable: Actionable{s.Actionable.State.String(), finite(s.Actionable.Bound)}}
-	if f := s.Witnesses.UTC; f != nil {
-		w.UTC = newUTCWitnesses(f, s.At)
+	w := &Witnesses{Actionable: Actionable{actionable.State.String(), finite(actionable.Bound)}}
+	if f := found.UTC; f != nil {
+		w.UTC = newUTCWitnesses(f, at)
 	}
-	if f := s.Witnesses.Peers; f != nil {
+	if f := found.Peers; f != nil {
 		w.Peers = newPeerWitnesses(f)
 	}
 	w.reword()

@@ -146,7 +146,7 @@ func TestWitnesses(t *testing.T) {
 			if got := status.Tone(); got != test.tone {
 				t.Errorf("the tone is %s, want %s", got, test.tone)
 			}
-			if verdict, err := ForPrograms(s).Within(10 * time.Millisecond); (err == nil) != test.opens {
+			if verdict, err := forPrograms(s).Within(10 * time.Millisecond); (err == nil) != test.opens {
 				t.Errorf("the gate says %q, %v", verdict, err)
 			}
 			rows := append(status.Rows(), status.Witnesses.Rows()...)
@@ -209,10 +209,15 @@ func actsTheSame(t *testing.T, s *tracker.Snapshot, reported Status) {
 	if err := json.Unmarshal(text, &answer); err != nil {
 		t.Fatal(err)
 	}
-	got, want := answer.Acting(), ForPrograms(s)
+	got, want := answer.Acting(), forPrograms(s)
 	if answer.Witnesses.Actionable.State != want.State.String() || *got.Bound != *want.Bound || math.Abs(got.Terms.Sum()-*want.Bound) > 1e-12 {
 		t.Errorf("%+v, %v of %v; want %v, %v", answer.Witnesses.Actionable, got.Terms, *got.Bound, want.State, *want.Bound)
 	}
+}
+
+// forPrograms is what the gate acts on.
+func forPrograms(s *tracker.Snapshot) Status {
+	return Present(tracker.Now{At: s.At, Present: s.Actionable, Witnesses: s.Witnesses.Findings.Authentic()})
 }
 
 // TestWitnessResults wants words and a color for every way in which a probe can end.

@@ -295,11 +295,28 @@ func (w *watch) watched() *Watched {
 	return found
 }
 
-// records returns a copy of the history, the oldest first.
-func (w *watch) records() []record {
+// kept returns the numbers of the history's samples: from the oldest (inclusive) to the
+// latest (exclusive).
+func (w *watch) kept() (from, to uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tally.history.copy()
+	return w.tally.history.kept()
+}
+
+// records copies the history's samples from the given number on. It returns the number of
+// the next one, and how many it has copied.
+func (w *watch) records(from uint64, into []record) (next uint64, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tally.history.copy(from, into)
+}
+
+// jumps counts the steps of the clock and the suspensions so far.
+func (w *watch) jumps() uint64 {
+	w.look(false) // if the clocks can't be read, no new ones are known
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.detector.steps.Count + w.detector.sleeps.Count
 }
 
 func (w *watch) latestEvents() []Event {
