@@ -45,7 +45,10 @@ func TestWitnessCommands(t *testing.T) {
 	}
 	verdict := func(want string) {
 		t.Helper()
-		chronytest.Await(t, want, func() bool { return s.MustScrape(t)["chrony_witness_verdict/utc/"+want] == 1 })
+		chronytest.Await(t, want, func() bool { // the gate answers from the latest sample
+			scrape := s.MustScrape(t)
+			return scrape["chrony_witness_verdict/utc/"+want] == 1 && scrape["chrony_witness_state_seconds_total/utc/"+want] > 0
+		})
 	}
 	address := regexp.QuoteMeta(sources[0].Address)
 

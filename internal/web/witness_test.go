@@ -70,10 +70,12 @@ func TestWitnesses(t *testing.T) {
 	if s := w.UTC.Servers[0]; !s.Contradicts || *s.Offset > -0.25 || *w.UTC.Far < 0.25 || *w.Actionable.Bound < 0.25 {
 		t.Errorf("%+v", w)
 	}
-	response, text := get(t, server.URL+"/-/ready?max_error=100ms")
-	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get(status.Header) != "synchronized" || !strings.Contains(text, "UTC server") {
-		t.Errorf("the gate: %s %s", response.Status, text)
-	}
+	text := ""
+	chronytest.Await(t, "the gate to close", func() bool {
+		var response *http.Response
+		response, text = get(t, server.URL+"/-/ready?max_error=100ms")
+		return response.StatusCode == http.StatusServiceUnavailable && response.Header.Get(status.Header) == "synchronized" && strings.Contains(text, "UTC server")
+	}, func() any { return text })
 	if _, page := get(t, server.URL+"/"); !strings.Contains(page, `class="verdict warning"`) {
 		t.Error("the page says nothing of the doubt")
 	}
