@@ -51,7 +51,6 @@ func (w *watch) now() Now {
 	if w.detector.steppedAt > w.latest.Boot {
 		return answer // a bound from before a step is not valid after it
 	}
-	drift := max(estimate.Growth*lifetime.Seconds(), w.sampler.assume.Drift(lifetime.Seconds()))
-	answer.Bound = estimate.Bound + drift + w.discipline.rate()*lifetime.Seconds()
+	answer.Bound = estimate.Bound + w.growth(estimate)*lifetime.Seconds()
 	return answer
 }

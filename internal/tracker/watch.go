@@ -19,6 +19,7 @@ type WatchConfig struct {
 	History    time.Duration         // how long samples are kept; DefaultHistory if zero
 	Objectives []objective.Objective // with different names
 	Clocks     Clocks                // closed by the tracker; this machine's if nil
+	Publisher  Publisher             // nobody is told if nil
 }
 
 // The defaults of [WatchConfig].
@@ -51,6 +52,8 @@ type Watched struct {
 	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't report it
 	ForeignDiscipline bool    // another program steers the clock, or chronyd does not
 	Events            map[EventKind]uint64
+
+	Publication *Publication // nil without a Publisher
 }
 
 // A watch takes samples of the clock and summarizes them.
@@ -61,15 +64,18 @@ type watch struct {
 	sampler  *sampler
 	log      *slog.Logger
 
-	mu         sync.Mutex
-	detector   stepDetector
-	steps      foreignSteps
-	discipline foreignDiscipline
-	hasForeign bool         // another program disciplines the clock
-	latest     *observation // nil before the first
-	tally      tally
-	reference  reference
-	events     events
+	publisher Publisher // or nil
+
+	mu          sync.Mutex
+	detector    stepDetector
+	disruptedAt int64 // when the last step or suspension was seen, by CLOCK_BOOTTIME
+	steps       foreignSteps
+	discipline  foreignDiscipline
+	hasForeign  bool         // another program disciplines the clock
+	latest      *observation // nil before the first
+	tally       tally
+	reference   reference
+	events      events
 }
 
 func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *slog.Logger) (*watch, error) {
@@ -78,14 +84,15 @@ func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *
 		return nil, err
 	}
 	return &watch{
-		interval: config.Interval,
-		timeout:  timeout,
-		clocks:   config.Clocks,
-		sampler:  sampler,
-		log:      log,
-		detector: newStepDetector(now),
-		tally:    newTally(config, sampler.assume.ReferenceError),
-		events:   newEvents(),
+		interval:  config.Interval,
+		timeout:   timeout,
+		clocks:    config.Clocks,
+		sampler:   sampler,
+		log:       log,
+		publisher: config.Publisher,
+		detector:  newStepDetector(now),
+		tally:     newTally(config, sampler.assume.ReferenceError),
+		events:    newEvents(),
 	}, nil
 }
 
@@ -200,6 +207,7 @@ func (w *watch) look(set bool) (Instant, error) {
 	}
 	if stepped || slept {
 		w.reference.jumped = true
+		w.disrupt(now)
 	}
 	if stepped {
 		if size := w.detector.steps.Last; !w.steps.isLeapSecond(size, now.time()) {
@@ -260,6 +268,7 @@ func (w *watch) record(o *observation) {
 	w.tally.add(o, before, w.interval.Seconds())
 	w.compare(o)
 	w.latest = o
+	w.publish()
 }
 
 // watched returns a copy of what was found.
@@ -278,6 +287,10 @@ func (w *watch) watched() *Watched {
 	w.tally.tell(found, w.detector.first.Boot)
 	if w.latest != nil {
 		found.SampleAt, found.State, found.Kernel = w.latest.time(), w.latest.estimate.State, w.latest.kernel
+	}
+	if w.publisher != nil {
+		publication := w.publisher.Publication()
+		found.Publication = &publication
 	}
 	return found
 }

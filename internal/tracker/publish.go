@@ -1,0 +1,66 @@
+package tracker
+
+import (
+	"math"
+	"time"
+
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
+)
+
+// A Publisher hands what the watch knows of the clock to other programs. The watch calls
+// Publish for each sample, and at once when the clock was stepped or the machine was
+// suspended. It holds a lock: Publish must not block.
+type Publisher interface {
+	Publish(Published)
+	Publication() Publication
+}
+
+// Published is what is known of the clock from an instant on.
+type Published struct {
+	Instant
+	State  clockerror.State
+	Bound  float64 // at the instant, in seconds; +Inf if there is none
+	Growth float64 // the fastest growth of the bound until the next sample, in seconds per second
+
+	// Disrupted means that the clock was stepped, or the machine suspended. What was
+	// published before is not valid, and nothing is known until the next sample.
+	Disrupted bool
+}
+
+// Publication is what became of it.
+type Publication struct {
+	Path       string
+	Status     string
+	Age        time.Duration     // since the last write; negative if there was none
+	Generation uint16            // of the last write
+	Errors     map[string]uint64 // writes that failed, by reason: all reasons
+	Err        error             // why the last one failed, or nil
+}
+
+// growth is the fastest growth of the bound after a sample.
+func (w *watch) growth(e clockerror.Estimate) float64 {
+	const second = 1
+	return max(e.Growth, w.sampler.assume.Drift(second)) + w.discipline.rate()
+}
+
+// publish publishes the latest sample. The mutex is held.
+func (w *watch) publish() {
+	o := w.latest
+	if w.publisher == nil || w.disruptedAt > o.Boot {
+		return
+	}
+	w.publisher.Publish(Published{Instant: o.Instant, State: o.estimate.State, Bound: o.estimate.Bound, Growth: w.growth(o.estimate)})
+}
+
+// disrupt publishes that nothing is known of the clock. The mutex is held.
+func (w *watch) disrupt(now Instant) {
+	w.disruptedAt = now.Boot
+	if w.publisher == nil {
+		return
+	}
+	p := Published{Instant: now, State: clockerror.Unreachable, Bound: math.Inf(1), Disrupted: true}
+	if w.latest != nil {
+		p.State = w.latest.estimate.State
+	}
+	w.publisher.Publish(p)
+}
