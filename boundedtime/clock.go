@@ -134,13 +134,18 @@ func (c *Clock) Now() (earliest, latest time.Time, status Status, err error) {
 // local reads the memory. A record is tied to the clock's reading: if a newer one is
 // written meanwhile, such as after a step, the clock is read again.
 func (c *Clock) local() (now time.Time, bound time.Duration, status Status, err error) {
+	before := debug.SetPanicOnFault(true)
 	defer func() {
-		if recover() != nil { // the file was truncated
+		debug.SetPanicOnFault(before)
+		switch fault := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // the file was truncated
 			c.mapping.Store(nil)
-			err = ErrStale
+			now, bound, status, err = time.Time{}, 0, Unknown, ErrStale
+		default:
+			panic(fault)
 		}
 	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	mapping := c.mapping.Load()
 	if mapping == nil {
 		return time.Time{}, 0, Unknown, ErrStale

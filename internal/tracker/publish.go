@@ -30,7 +30,7 @@ type Published struct {
 // Publication is what became of it.
 type Publication struct {
 	Path       string
-	Status     string
+	Status     string            // as readers see it; empty while nothing is published
 	Age        time.Duration     // since the last write; negative if there was none
 	Generation uint16            // of the last write
 	Errors     map[string]uint64 // writes that failed, by reason: all reasons
