@@ -22,7 +22,13 @@ func (s Status) Rows() []Row {
 }
 
 // Facts are the rows about the state, the source and the age of what is known.
-func (f Full) Facts() []Row { return append([]Row{f.StateRow()}, f.factRows()...) }
+func (f Full) Facts() []Row {
+	rows := append([]Row{f.StateRow()}, f.factRows()...)
+	if f.Watch != nil && f.Watch.ClockBound != nil {
+		rows = append(rows, f.Watch.ClockBound.row())
+	}
+	return rows
+}
 
 // StateRow says for how long the state has lasted, if the watch has seen it too.
 func (f Full) StateRow() Row {
