@@ -331,6 +331,44 @@ func await(t *testing.T, is func() bool) {
 	}
 }
 
+// TestInspect looks at segments in every condition, as the doctor does.
+func TestInspect(t *testing.T) {
+	p, path := published(t)
+	p.Publish(good())
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				p.Publish(good())
+			}
+		}
+	}()
+	if i := Inspect(path); i.Err != nil || !i.Held || !i.Exists || !i.Written || i.Foreign() || i.Status != "synchronized" || i.Lasts != 5*time.Second {
+		t.Errorf("in use: %+v", i)
+	}
+	close(stop)
+	p.release(nil)
+	if i := Inspect(path); i.Err != nil || i.Held || !i.Exists || i.Written {
+		t.Errorf("left: %+v", i)
+	}
+	if i := Inspect(filepath.Dir(path) + "/none/shm0"); reasonOf(i.Err) != DirectoryMissing || i.Exists {
+		t.Errorf("no directory: %+v", i)
+	}
+	other := segment.Encode(segment.Record{})
+	other[12] = 3 // the version
+	os.WriteFile(path, other, 0o644)
+	if i := Inspect(path); reasonOf(i.Err) != ForeignFile || i.Exists {
+		t.Errorf("another version: %+v", i)
+	}
+	os.WriteFile(path, segment.Encode(segment.Record{VoidAfter: 1000 * time.Second}), 0o644)
+	if i := Inspect(path); !i.Foreign() {
+		t.Errorf("Amazon's: %+v", i)
+	}
+}
+
 // BenchmarkPublish is what a sample costs in addition.
 func BenchmarkPublish(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "shm0")

@@ -274,6 +274,9 @@ func distinct() *tracker.Snapshot {
 		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
 		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
 	}
+	s.Watched.Publication = &tracker.Publication{
+		Status: "free_running", Age: time.Duration(next()) * time.Second, Generation: uint16(next()), Errors: map[string]uint64{"another_writer": uint64(next())},
+	}
 	return s
 }
 
@@ -294,6 +297,7 @@ func snapshots() map[string]*tracker.Snapshot {
 		Steps:        tracker.Jumps{Count: 1},
 		Kernel:       &tracker.Kernel{},
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
+		Publication:  &tracker.Publication{},
 	}
 	return map[string]*tracker.Snapshot{
 		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},

@@ -2,7 +2,6 @@ package status
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -40,10 +39,10 @@ func newClockBound(p *tracker.Publication) *ClockBound {
 
 // clockBoundNotes say what the statuses mean to a program that reads them.
 var clockBoundNotes = map[string]string{
-	"synchronized": "programs on this node can use the bound",
-	"free_running": "programs on this node can use the bound; it grows until the next measurement",
-	"unknown":      "programs on this node get no bound: nothing confirms the clock, or measurements contradict it",
-	"disrupted":    "programs on this node get no bound: the clock was set, or the machine was suspended, and no good sample has come since",
+	"synchronized": "programs on this node read the bound",
+	"free_running": "no fresh measurement: programs on this node read a bound that grows",
+	"unknown":      "nothing confirms the clock, or measurements contradict it: programs on this node read no bound",
+	"disrupted":    "the clock was set or the machine was suspended, and no good sample has come since: programs on this node read no bound",
 }
 
 // row is the publication in words.
@@ -58,8 +57,8 @@ func (c *ClockBound) row() Row {
 	case c.Status == nil:
 		row.Note = "the tracker first makes sure that no other program writes to " + c.Path
 	default:
-		row.Value = fmt.Sprintf("%s, in %s", *c.Status, c.Path)
-		row.Note = clockBoundNotes[*c.Status]
+		row.Value = *c.Status
+		row.Note = clockBoundNotes[*c.Status] + " in " + c.Path
 	}
 	return row
 }
