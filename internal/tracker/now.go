@@ -51,6 +51,6 @@ func (w *watch) now() Now {
 	if w.detector.steppedAt > w.latest.Boot {
 		return answer // a bound from before a step is not valid after it
 	}
-	answer.Bound = estimate.Bound + w.growth(estimate)*lifetime.Seconds()
+	answer.Bound = estimate.Bound + leapSecond(w.latest) + w.growth(estimate)*lifetime.Seconds()
 	return answer
 }

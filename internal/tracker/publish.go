@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
@@ -43,13 +44,28 @@ func (w *watch) growth(e clockerror.Estimate) float64 {
 	return max(e.Growth, w.sampler.assume.Drift(second)) + w.discipline.rate()
 }
 
+// leapSecond is by how much the clock may be off, in seconds, in addition to a sample's
+// bound: chronyd may let the clock run through an announced leap second, and correct it
+// afterwards (leapsecmode slew).
+func leapSecond(o *observation) float64 {
+	if o.tracking == nil || o.tracking.Leap != chrony.LeapInsertSecond && o.tracking.Leap != chrony.LeapDeleteSecond {
+		return 0
+	}
+	const day, second = 24 * time.Hour, time.Second
+	at := o.time().Add(-second) // before a deleted second, the clock is at 23:59:58
+	if midnight := at.Truncate(day).Add(day); midnight.Sub(at) <= longestLifetime+2*second {
+		return 1
+	}
+	return 0
+}
+
 // publish publishes the latest sample. The mutex is held.
 func (w *watch) publish() {
 	o := w.latest
 	if w.publisher == nil || w.disruptedAt > o.Boot {
 		return
 	}
-	w.publisher.Publish(Published{Instant: o.Instant, State: o.estimate.State, Bound: o.estimate.Bound, Growth: w.growth(o.estimate)})
+	w.publisher.Publish(Published{Instant: o.Instant, State: o.estimate.State, Bound: o.estimate.Bound + leapSecond(o), Growth: w.growth(o.estimate)})
 }
 
 // disrupt publishes that nothing is known of the clock. The mutex is held.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
@@ -80,5 +81,30 @@ func TestPublishDisrupted(t *testing.T) {
 		if p := n.last(); p.Disrupted {
 			t.Errorf("%s during a sample, then a sample: %+v", name, p)
 		}
+	}
+}
+
+// TestPublishLeapSecond allows for an announced leap second that chronyd corrects only
+// after midnight (leapsecmode slew).
+func TestPublishLeapSecond(t *testing.T) {
+	midnight := begin.Truncate(24 * time.Hour).Add(24 * time.Hour)
+	for _, test := range []struct {
+		leap   chrony.LeapStatus
+		before time.Duration // midnight
+		more   float64       // seconds
+	}{
+		{chrony.LeapInsertSecond, time.Hour, 0},
+		{chrony.LeapInsertSecond, 15 * time.Second, 1},
+		{chrony.LeapInsertSecond, time.Second, 1},
+		{chrony.LeapDeleteSecond, 2 * time.Second, 1},
+		{chrony.LeapNormal, time.Second, 0},
+		{chrony.LeapInsertSecond, -10 * time.Second, 0},
+	} {
+		s, n := publishing(t)
+		s.pass(midnight.Add(-test.before).Sub(s.time.time()) - time.Second)
+		s.tracking.Leap = test.leap
+		s.run(1)
+		near(t, "the bound", n.last().Bound-s.bound(), test.more)
+		near(t, "the bound now", s.now().Bound-s.bound(), test.more+75e-6)
 	}
 }
