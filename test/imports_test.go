@@ -52,8 +52,9 @@ var rooms = map[string]room{
 		ours:       []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/segment", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web"},
 		thirdParty: true, asks: true,
 	},
-	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
-	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
+	"/deploy/kubernetes/bounded-time/example": {ours: []string{"/boundedtime"}},
+	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
+	"/deploy/prometheus/generate":             {thirdParty: true}, // makes files, and is no part of the program
 }
 
 // TestImports keeps the rules of docs/background/architecture.md.
