@@ -70,7 +70,7 @@ func explain(err error, file string) error {
 		return &Error{DirectoryMissing, err, fmt.Sprintf("create %s and let it belong to user id %d", dir, os.Geteuid())}
 	case errors.Is(err, syscall.EROFS):
 		return &Error{ReadOnly, err, "mount " + dir + " without readOnly for the tracker"}
-	case errors.Is(err, fs.ErrPermission) && ownerOf(file) >= 0 && ownerOf(file) != os.Geteuid():
+	case errors.Is(err, fs.ErrPermission) && unix.Access(dir, unix.W_OK|unix.X_OK) == nil && ownerOf(file) >= 0:
 		return foreign(fmt.Errorf("%w: the file belongs to user id %d", err, ownerOf(file)), file)
 	case errors.Is(err, fs.ErrPermission):
 		return &Error{Permission, fmt.Errorf("%w: %s belongs to user id %d, and this program runs as %d", err, dir, ownerOf(dir), os.Geteuid()),

@@ -27,8 +27,10 @@ const (
 	// patience is the same after another program has written to it.
 	patience = 10 * time.Second
 
-	// attention is the time between two looks at the file.
+	// attention is the time between two looks at the file while nothing is written, and
+	// calm the time between two while all is well.
 	attention = 250 * time.Millisecond
+	calm      = 5 * time.Second
 
 	// longest is for how long a record is valid, even if samples are rarer. chronyd may
 	// change the clock a lot in between.
@@ -179,41 +181,50 @@ func (p *Publisher) yield() {
 // Run opens the file, and keeps an eye on it, until the context ends.
 func (p *Publisher) Run(ctx context.Context) {
 	defer p.release(nil)
-	ticker := time.NewTicker(attention)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	logged := ""
 	for {
-		err := p.tend()
-		if text := describe(err); text != logged {
-			logged = text
-			p.log(err)
-		}
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
+		writing, err := p.tend()
+		if text := describe(writing, err); text != logged {
+			logged = text
+			p.log(text, err)
+		}
+		if writing {
+			timer.Reset(calm)
+		} else {
+			timer.Reset(attention)
+		}
 	}
 }
 
-func describe(err error) string {
-	if err == nil {
-		return "none"
+func describe(writing bool, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case writing:
+		return "publishing the bound"
+	default:
+		return "the bound is published once no other program writes to the file"
 	}
-	return err.Error()
 }
 
-func (p *Publisher) log(err error) {
+func (p *Publisher) log(text string, err error) {
 	if err != nil {
 		p.config.Logger.Error("the bound is not published", "path", p.config.Path, "error", err, "hint", hintOf(err))
 		return
 	}
-	p.config.Logger.Info("publishing the bound", "path", p.config.Path)
+	p.config.Logger.Info(text, "path", p.config.Path)
 }
 
 // tend opens the file if it is not open, and gives it up if it is no longer the one at
-// the path. It returns why nothing is written.
-func (p *Publisher) tend() error {
+// the path. It returns whether it is written, or why not.
+func (p *Publisher) tend() (writing bool, err error) {
 	p.mu.Lock()
 	c, latest := p.claim, p.latest
 	p.mu.Unlock()
@@ -230,7 +241,7 @@ func (p *Publisher) tend() error {
 	if p.claim != nil && !p.writing {
 		p.watchOthers()
 	}
-	return p.err
+	return p.writing, p.err
 }
 
 // take begins to use a file.
