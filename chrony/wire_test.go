@@ -93,7 +93,7 @@ func TestRefID(t *testing.T) {
 	}
 }
 
-// TestSelectStateCodes holds the codes to what dashboards and alerts know.
+// TestSelectStateCodes pins the codes that dashboards and alerts use.
 func TestSelectStateCodes(t *testing.T) {
 	const letters = "NMsrd~wSOTxWPUDL+*"
 	for want, letter := range letters {
@@ -106,8 +106,8 @@ func TestSelectStateCodes(t *testing.T) {
 	}
 }
 
-// TestDecodingAllocates bounds what each report costs: the value itself, which the
-// report then points to.
+// TestDecodingAllocates limits the allocations for each report to one: the value that
+// the report points to.
 func TestDecodingAllocates(t *testing.T) {
 	var r Report
 	var s Source
@@ -132,8 +132,8 @@ func TestDecodingAllocates(t *testing.T) {
 	}
 }
 
-// FuzzReply gives any packet to every kind of query. Nothing may panic, and
-// what is decoded must be fit to be shown.
+// FuzzReply passes any packet to every kind of query. Nothing may panic, and every
+// decoded value must be printable.
 func FuzzReply(f *testing.F) {
 	files, _ := filepath.Glob("testdata/chronyd-*.json")
 	for _, file := range files {

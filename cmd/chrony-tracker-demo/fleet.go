@@ -95,12 +95,10 @@ func (f *fleet) add(n *node) error {
 }
 
 // withTruth appends the simulated truth to the metrics. It requests plain text, because
-// OpenMetrics ends with a marker. It requests no compression, because the exporter would
-// keep a compressor of a megabyte for each node.
+// OpenMetrics ends with a marker.
 func (n *node) withTruth(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Accept")
-		r.Header.Del("Accept-Encoding")
 		metrics.ServeHTTP(w, r)
 		fmt.Fprintf(w, `# HELP chrony_demo_clock_error_seconds True error of the simulated clock, in seconds. Positive if it is ahead of UTC.
 # TYPE chrony_demo_clock_error_seconds gauge

@@ -12,7 +12,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
-// seen is what the tracker on this node has seen. chronyd does not keep the past.
+// seen is what the tracker on this node has seen. chronyd keeps no history.
 type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
@@ -29,7 +29,7 @@ func askTracker(ctx context.Context, base *url.URL, chronyd time.Duration) *seen
 	defer cancel()
 	var now struct {
 		status.Full
-		State string `json:"state"` // a tracker of another version may know others
+		State string `json:"state"` // a tracker of another version may have other states
 	}
 	var past status.Events
 	s := &seen{url: base.Redacted()}
@@ -56,7 +56,8 @@ func getJSON(ctx context.Context, address *url.URL, into any) error {
 	return json.NewDecoder(io.LimitReader(response.Body, most)).Decode(into)
 }
 
-// A statusDocument is the status with what a tracker has seen: null without one.
+// A statusDocument is the status with what a tracker has seen. Without a tracker, that
+// is null.
 type statusDocument struct {
 	status.Full
 	Tracker *string        `json:"tracker"`

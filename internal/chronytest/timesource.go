@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// A TimeSource is an NTP server that is wrong by as much as it is told to be. A
-// real one can't jump.
+// A TimeSource is an NTP server with an adjustable error. A real server can't jump.
 type TimeSource struct {
-	Line string // of chrony.conf, without a poll interval: it makes a chronyd follow it
+	Line string // line of chrony.conf that makes a chronyd follow it, without a poll interval
 
 	conn  net.PacketConn
 	error atomic.Int64 // nanoseconds
@@ -22,7 +21,7 @@ type TimeSource struct {
 // identifies sources by address.
 var timeSources atomic.Uint32
 
-// NewTimeSource starts a time source that is right.
+// NewTimeSource starts a time source without an error.
 func NewTimeSource(t TB) *TimeSource {
 	t.Helper()
 	n := timeSources.Add(1)
@@ -45,7 +44,7 @@ func NewTimeSource(t TB) *TimeSource {
 	return s
 }
 
-// SetError makes it wrong from now on: above zero, it is ahead.
+// SetError sets the error from now on. Above zero, the source is ahead.
 func (s *TimeSource) SetError(e time.Duration) { s.error.Store(int64(e)) }
 
 func (s *TimeSource) serve() {

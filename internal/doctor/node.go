@@ -31,13 +31,13 @@ type node struct {
 	udp       []udpSocket // in this network namespace, after chronyd was asked
 	sockets   []string    // paths of Unix sockets in this network namespace that programs hold
 	mounts    []mount
-	kernel    *tracker.Kernel // nil if it doesn't say
+	kernel    *tracker.Kernel // nil if the kernel doesn't report it
 	hyperv    string          // the device of Hyper-V's time service, if its driver has it
 	conf      *conf           // nil if chrony.conf can't be read
 	installed bool            // there is a chronyd that can be started
 
 	varRun      bool                  // /var/run is a link to /run, as on most machines
-	directories map[string]*directory // of chronyd's sockets; nil for one that isn't there
+	directories map[string]*directory // of chronyd's sockets; nil for one that doesn't exist
 }
 
 type directory struct {
@@ -84,7 +84,7 @@ func readNode(root fs.FS, address string) node {
 		// The kernel shows this one in the first network namespace only.
 		hostNetwork: exists(root, "proc/sys/net/core/netdev_budget"),
 	}
-	if k, err := tracker.ReadKernel(); err == nil { // a seccomp profile may forbid it
+	if k, err := tracker.ReadKernel(); err == nil { // it fails if a seccomp profile forbids it
 		n.kernel = &k
 	}
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
@@ -165,7 +165,7 @@ func readMounts(root fs.FS) (mounts []mount) {
 	return mounts
 }
 
-// unescape undoes what the kernel does to blanks in paths.
+// unescape reverts the kernel's escapes of blanks in paths.
 func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
@@ -242,7 +242,7 @@ func readProcesses(root fs.FS) (processes []process) {
 		dir := path.Join("proc", entry.Name())
 		stat, err := fs.ReadFile(root, path.Join(dir, "stat"))
 		if err != nil {
-			continue // it has ended, or is hidden
+			continue // the process has ended, or is hidden
 		}
 		p, ok := parseStat(string(stat))
 		if !ok {
@@ -258,8 +258,8 @@ func readProcesses(root fs.FS) (processes []process) {
 	return processes
 }
 
-// parseStat reads the beginning of proc_pid_stat(5): 1 (name) S …, where the name
-// may have any letters.
+// parseStat reads the beginning of proc_pid_stat(5): 1 (name) S …, where the name may
+// contain any characters.
 func parseStat(stat string) (p process, ok bool) {
 	begin, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if begin < 0 || end < begin || end+2 >= len(stat) {

@@ -30,7 +30,7 @@ const DefaultTimeout = time.Second
 type Config struct {
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read in addition to those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to judged
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
@@ -71,9 +71,9 @@ type Tracker struct {
 	watchClient *chrony.Client
 
 	mu        sync.Mutex
-	readings  map[chrony.Want]*reading // those under way
+	readings  map[chrony.Want]*reading // the readings under way
 	health    Health
-	refused   []chrony.Want // by the chronyd that was read last
+	refused   []chrony.Want // by the last chronyd that answered
 	refusedBy string        // its address
 }
 

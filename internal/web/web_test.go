@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
@@ -22,7 +21,7 @@ func serve(t *testing.T, address string) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := tracker.New(tracker.Config{Client: client, Timeout: 300 * time.Millisecond})
+	tr := tracker.New(tracker.Config{Client: client, Timeout: chronytest.Patience})
 	t.Cleanup(func() { tr.Close() })
 	mux := http.NewServeMux()
 	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: http.NotFoundHandler()})

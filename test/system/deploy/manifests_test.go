@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
-// These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
-// test/kubernetes.sh tries the manifests on a cluster.
+// These tests read what users apply, and check the promises of
+// docs/guides/kubernetes.md. test/kubernetes.sh tries the manifests on a cluster.
 
 type object = map[string]any
 
@@ -89,7 +89,7 @@ func at(o any, path ...any) any {
 	return o
 }
 
-// written is a value as a person would write it.
+// written formats a value as a person would write it.
 func written(t *testing.T, text string) (value any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
@@ -98,7 +98,7 @@ func written(t *testing.T, text string) (value any) {
 	return value
 }
 
-// TestPods compares everything that gives a pod rights, or takes them away.
+// TestPods compares all settings that give permissions to a pod, or take them away.
 func TestPods(t *testing.T) {
 	for variant, more := range map[string]string{
 		"host-network":       hostNetworkPod,
@@ -113,7 +113,7 @@ func TestPods(t *testing.T) {
 		want := written(t, commonPod+more).(object)
 		got := at(daemonset, "spec", "template", "spec").(object)
 		container := at(got, "containers", 0).(object)
-		for key, value := range container { // the one container's keys, beside the pod's
+		for key, value := range container { // the container's keys, in addition to the pod's
 			got["container."+key] = value
 		}
 		delete(got, "containers")
@@ -124,7 +124,7 @@ func TestPods(t *testing.T) {
 			delete(got, key)
 		}
 		if len(got) > 0 {
-			t.Errorf("%s: nobody said why there is %v", variant, got)
+			t.Errorf("%s: there is no reason for %v", variant, got)
 		}
 		if update := at(daemonset, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable"); update != "25%" {
 			t.Errorf("%s: %v pods are updated at once", variant, update)
@@ -208,8 +208,8 @@ container.volumeMounts: [{name: chronyd, mountPath: /run/chrony}]
 volumes: [{name: chronyd, hostPath: {path: /run/chrony, type: Directory}}]
 `
 
-// TestTrackerURL wants the commands, run in a pod, to ask that pod's tracker. Kubernetes
-// expands a variable only where it was defined before.
+// TestTrackerURL checks that commands in a pod ask that pod's tracker. Kubernetes
+// expands a variable only if it was defined before.
 func TestTrackerURL(t *testing.T) {
 	const listen = "--web.listen-address="
 	check := func(name, scheme string, daemonset object) {
@@ -285,7 +285,7 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestOneFile wants the single file to be what Kustomize makes.
+// TestOneFile compares the single file with the output of Kustomize.
 func TestOneFile(t *testing.T) {
 	text, err := os.ReadFile("../../../deploy/kubernetes/chrony-tracker.yaml")
 	if err != nil {
@@ -296,8 +296,8 @@ func TestOneFile(t *testing.T) {
 	}
 }
 
-// TestScraping reads the two ways for Azure Managed Prometheus: both must find
-// the pods that the manifests make, no others, and name the node.
+// TestScraping reads the two ways for Azure Managed Prometheus. Both must find exactly
+// the pods of the manifests, and set the label node.
 func TestScraping(t *testing.T) {
 	read := func(name string) object {
 		text, err := os.ReadFile(filepath.Join("../../../deploy/kubernetes/scrape", name))

@@ -66,14 +66,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{ ternary .Values.securityContext.runAsUser .Values.socket.userId .Values.hostNetwork }}
 {{- end }}
 
-{{- /* Of the tracker's own server. */}}
+{{- /* Scheme of the tracker's own server. */}}
 {{- define "chrony-tracker.scheme" -}}
 {{ ternary "https" "http" (not (empty .Values.web.existingSecret)) }}
 {{- end }}
 
 {{- define "chrony-tracker.probe" -}}
 {{- if .Values.web.existingSecret -}}
-tcpSocket: # a password would guard every path
+tcpSocket: # a password would protect every path
   port: {{ .Values.service.portName }}
 {{- else -}}
 httpGet:
@@ -82,7 +82,7 @@ httpGet:
 {{- end }}
 {{- end }}
 
-{{- /* What both monitors have in common, of the values .monitor. */}}
+{{- /* The common part of both monitors, from the values .monitor. */}}
 {{- define "chrony-tracker.limits" -}}
 {{- $azure := hasPrefix "azmonitoring.coreos.com" .apiVersion }}
 {{- with .sampleLimit }}
