@@ -91,8 +91,8 @@ test-system: ## run the other tests: containers, Prometheus, chart, faults, brow
 lint: ## check format, code and workflows, and dependencies for known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet -tags=system ./...
-	GOOS=darwin go build ./chrony ./clockerror
-	GOOS=windows go build ./chrony ./clockerror
+	GOOS=darwin go build ./boundedtime ./chrony ./clockerror
+	GOOS=windows go build ./boundedtime ./chrony ./clockerror
 	go run $(STATICCHECK) -tags=system ./...
 	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff
