@@ -159,6 +159,7 @@ func (c *claim) open() error {
 	}
 	c.mapping, err = segment.Map(file, true)
 	if err == nil {
+		file.Chmod(0o644) // readers may be any user; this fails on another user's file
 		c.file = file
 		return nil
 	}

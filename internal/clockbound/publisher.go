@@ -122,7 +122,8 @@ func (p *Publisher) record(known tracker.Published) segment.Record {
 }
 
 // statusOf returns what a state is called in the protocol. All other states mean that
-// nothing confirms the clock, or that measurements contradict it.
+// nothing confirms the clock, or that measurements contradict it. This is the only place
+// that decides which contradictions take the bound from applications.
 func statusOf(known tracker.Published) segment.Status {
 	switch known.State {
 	case clockerror.Synchronized:

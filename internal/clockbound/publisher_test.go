@@ -130,6 +130,7 @@ func TestRestart(t *testing.T) {
 	p.Publish(good())
 	generation := m.Generation()
 	p.release(nil)
+	os.Chmod(path, 0o600)
 	p = newPublisher(path)
 	defer p.release(nil)
 	begin := time.Now()
@@ -149,6 +150,9 @@ func TestRestart(t *testing.T) {
 	}
 	if r := record(t, m); r.Status != segment.Synchronized {
 		t.Errorf("%+v", r)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 
