@@ -170,6 +170,7 @@ func FuzzReply(f *testing.F) {
 			server    ServerStats
 			rtc       RTC
 			smoothing Smoothing
+			named     sourceReading
 		)
 		for _, q := range []query{
 			{command: &cmdTracking, decode: tracking.decode},
@@ -182,6 +183,7 @@ func FuzzReply(f *testing.F) {
 			{command: &cmdServerStats, decode: server.decode},
 			{command: &cmdRTC, decode: rtc.decode},
 			{command: &cmdSmoothing, decode: smoothing.decode},
+			{command: &cmdSourceName, decode: named.decodeName},
 			{command: &cmdNumSources, decode: func(_ uint16, b []byte) { wireUint32(b) }},
 		} {
 			q.sequence = header.sequence
@@ -210,7 +212,7 @@ func FuzzReply(f *testing.F) {
 		}
 		for _, s := range []string{
 			tracking.RefID.Name(), tracking.Address.String(), tracking.Leap.String(),
-			source.Name(), source.Mode.String(), source.State.String(), ntp.TxTimestamping.String(), auth.Mode.String(), selection.State.String(),
+			source.Name(), named.ConfiguredName, source.Mode.String(), source.State.String(), ntp.TxTimestamping.String(), auth.Mode.String(), selection.State.String(),
 		} {
 			if !utf8.ValidString(s) {
 				t.Errorf("%q", s)

@@ -62,6 +62,16 @@ type Observation struct {
 	// ServerLocal says that the followed server follows its own clock, according to its
 	// ntpdata.
 	ServerLocal bool
+
+	// Witnesses are those that contradict the clock, one entry for each kind.
+	Witnesses []Testimony
+}
+
+// A Testimony says that witnesses contradict the clock. Witnesses measure it without
+// chronyd.
+type Testimony struct {
+	Far     float64 // how far off the clock may be by them, in seconds
+	Settled bool    // they outvote the clock; otherwise nobody can tell who is wrong
 }
 
 // A Step is a setting of the clock by Low to High seconds. Above zero, the clock was
@@ -122,7 +132,7 @@ type Terms struct {
 	Dispersion   float64 `json:"dispersion"`   // the rest of the sample's own error
 	Drift        float64 `json:"drift"`        // how far the clock may have moved since the sample
 	Reference    float64 `json:"reference"`    // the error of the reference itself, as assumed
-	Disagreement float64 `json:"disagreement"` // what chrony's own terms or other sources require beyond these
+	Disagreement float64 `json:"disagreement"` // what chrony's own terms, other sources or witnesses require beyond these
 }
 
 // All iterates over the terms by name, always in the same order.
@@ -192,6 +202,11 @@ type Estimate struct {
 	SampleAge   float64
 	UpdateAge   float64
 	HoldoverAge float64
+
+	// OwnState and OwnBound are State and Bound without the witnesses. Witnesses
+	// judge these: a bound that they have raised would agree with them.
+	OwnState State
+	OwnBound float64
 }
 
 // HasBound reports whether there is a bound.
@@ -203,6 +218,29 @@ func (e Estimate) HasSampleAge() bool { return e.State.CanHaveBound() }
 
 // Of judges an observation.
 func Of(o Observation, assume Assumptions) Estimate {
+	e := own(o, assume)
+	e.OwnState, e.OwnBound = e.State, e.Bound
+	e.hear(o.Witnesses)
+	return e
+}
+
+// hear raises the bound to what witnesses say. If there is no bound, nothing is left
+// to contradict.
+func (e *Estimate) hear(witnesses []Testimony) {
+	if !e.HasBound() {
+		return
+	}
+	for _, w := range witnesses {
+		e.Terms.Disagreement += max(0, w.Far-e.Terms.Sum())
+		if w.Settled {
+			e.State = Contradicted
+		}
+	}
+	e.Bound = e.Terms.Sum()
+}
+
+// own judges an observation without the witnesses.
+func own(o Observation, assume Assumptions) Estimate {
 	e := Estimate{State: stateOf(o.Tracking), Bound: math.Inf(1), Error: math.Inf(1)}
 	if e.State != Synchronized {
 		return e

@@ -569,3 +569,76 @@ func ExampleOf() {
 	fmt.Printf("%v, at most %v off\n", e.State, Format(e.Bound))
 	// Output: synchronized, at most 251 ms off
 }
+
+// TestWitnesses checks what witnesses do to the estimate.
+func TestWitnesses(t *testing.T) {
+	plain := judge(following(), Assumptions{})
+	for _, test := range []struct {
+		name      string
+		change    func(*Observation)
+		witnesses []Testimony
+		state     State
+		bound     float64
+	}{
+		{"none", nil, nil, Synchronized, plain.Bound},
+		{"a dispute raises the bound", nil, []Testimony{{Far: 0.3}}, Synchronized, 0.3},
+		{"a settled one changes the state, too", nil, []Testimony{{Far: 0.3, Settled: true}}, Contradicted, 0.3},
+		{"the largest counts", nil, []Testimony{{Far: 0.3, Settled: true}, {Far: 0.5}}, Contradicted, 0.5},
+		{"none lowers the bound", nil, []Testimony{{Far: plain.Bound / 2, Settled: true}}, Contradicted, plain.Bound},
+		{"in holdover", func(o *Observation) { aged(o, 1000) }, []Testimony{{Far: 30, Settled: true}}, Contradicted, 30},
+		{"without a bound", func(o *Observation) { o.Tracking = nil }, []Testimony{{Far: 30, Settled: true}}, Unreachable, inf},
+		{"after a step of unknown size", func(o *Observation) { o.StepUnknown = true }, []Testimony{{Far: 30, Settled: true}}, Synchronized, inf},
+	} {
+		o := following()
+		if test.change != nil {
+			test.change(&o)
+		}
+		own := judge(o, Assumptions{})
+		o = following()
+		if test.change != nil {
+			test.change(&o)
+		}
+		o.Witnesses = test.witnesses
+		e := judge(o, Assumptions{})
+		if e.State != test.state || !near(e.Bound, test.bound) {
+			t.Errorf("%s: %v, bound %v; want %v, %v", test.name, e.State, e.Bound, test.state, test.bound)
+		}
+		if e.OwnState != own.State || e.OwnBound != own.Bound {
+			t.Errorf("%s: its own are %v, %v; want %v, %v", test.name, e.OwnState, e.OwnBound, own.State, own.Bound)
+		}
+		if e.HasBound() && !near(e.Terms.Sum(), e.Bound) {
+			t.Errorf("%s: the terms make %v", test.name, e.Terms.Sum())
+		}
+	}
+}
+
+// TestExcludes checks the ends of a measurement, and what contradicts a limit.
+func TestExcludes(t *testing.T) {
+	for _, test := range []struct {
+		offset, uncertainty, limit float64
+		near, far                  float64
+		excludes                   bool
+	}{
+		{0.3, 0.1, 0.1, 0.2, 0.4, true},
+		{-0.3, 0.1, 0.1, 0.2, 0.4, true},
+		{-0.3, 0.1, 0.2, 0.2, 0.4, false},
+		{0.1, 0.3, 0, 0, 0.4, false},
+		{0.3, 0.1, inf, 0.2, 0.4, false},
+	} {
+		m := Measured(test.offset, test.uncertainty)
+		if !near(m.Near, test.near) || !near(m.Far, test.far) || m.Excludes(test.limit+1e-12) != test.excludes {
+			t.Errorf("%+v: %+v", test, m)
+		}
+	}
+}
+
+func TestIsMajority(t *testing.T) {
+	for _, test := range []struct {
+		beyond, voters int
+		want           bool
+	}{{0, 0, false}, {1, 1, false}, {1, 2, false}, {2, 2, true}, {2, 3, true}, {2, 4, false}, {4, 8, false}, {5, 8, true}} {
+		if got := IsMajority(test.beyond, test.voters); got != test.want {
+			t.Errorf("%d of %d: %v", test.beyond, test.voters, got)
+		}
+	}
+}

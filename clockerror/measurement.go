@@ -10,21 +10,34 @@ import (
 // seconds off, in either direction.
 type Measurement struct{ Near, Far float64 }
 
+// Measured returns the measurement of an offset with its uncertainty, both in seconds.
+func Measured(offset, uncertainty float64) Measurement {
+	offset = math.Abs(offset)
+	return Measurement{Near: max(0, offset-uncertainty), Far: offset + uncertainty}
+}
+
+// Excludes reports whether the measurement contradicts a limit, in seconds: the clock is
+// further off than that. It is the one rule for sources and witnesses.
+func (m Measurement) Excludes(limit float64) bool { return m.Near > limit }
+
 // Outvotes reports whether measurements prove that the clock is off by more than a
-// limit, in seconds. It also returns how far off it may be by them. The near end of at
-// least two measurements must be beyond the limit. They must be more than half of all,
-// with the source that set the limit counted too. A single one, or a minority, may be
-// wrong itself.
+// limit, in seconds. It also returns how far off it may be by them. The source that set
+// the limit counts too.
 func Outvotes(voters []Measurement, limit float64) (far float64, proven bool) {
 	beyond := 0
 	for _, m := range voters {
-		if m.Near > limit {
+		if m.Excludes(limit) {
 			beyond++
 			far = max(far, m.Far)
 		}
 	}
-	return far, beyond >= 2 && 2*beyond > len(voters)+1
+	return far, IsMajority(beyond, len(voters)+1)
 }
+
+// IsMajority reports whether so many measurements beyond a limit outweigh the other
+// voters: at least two, and more than half of all. A single one, or a minority, may be
+// wrong itself.
+func IsMajority(beyond, voters int) bool { return beyond >= 2 && 2*beyond > voters }
 
 // Followed returns the source that the clock follows, or nil if it is not listed or has
 // no sample. If chronyd has selected none, it is the source that tracking names. Of

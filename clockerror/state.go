@@ -21,8 +21,8 @@ const (
 	// The clock drifts; the bound grows faster.
 	Holdover
 
-	// Contradicted: chronyd's own measurements exclude what it claims. The bound
-	// includes them.
+	// Contradicted: measurements exclude what chronyd claims: its own, or those of
+	// witnesses. The bound includes them.
 	Contradicted
 
 	// Local: chronyd follows the clock itself (the local directive). It reports a delay

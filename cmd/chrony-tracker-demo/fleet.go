@@ -82,14 +82,14 @@ func (f *fleet) add(n *node) error {
 		return err
 	}
 	const reports = chrony.WantTracking | chrony.WantActivity | chrony.WantSources | chrony.WantSourceStats | chrony.WantSelectData
-	t := tracker.New(tracker.Config{Client: client, Want: reports})
+	t := tracker.New(tracker.Config{Node: n.name, Client: client, Want: reports})
 	f.end = append(f.end, func() { t.Close() })
 	if err := t.Watch(tracker.WatchConfig{Interval: f.interval, History: historyKept, Objectives: f.objectives, Clocks: n}); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	metrics := exporter.NewHandler(exporter.Config{Tracker: t, Collect: reports, MaxSources: exporter.DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)})
-	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo " + n.name, Metrics: "/metrics", Handler: n.withTruth(metrics)})
+	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo", Metrics: "/metrics", Handler: n.withTruth(metrics)})
 	f.nodes, f.handlers[n.name] = append(f.nodes, n), mux
 	return nil
 }

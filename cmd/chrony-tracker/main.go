@@ -160,6 +160,15 @@ func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	return f
 }
 
+// nodeName is the name of this node. In a pod only the manifest knows it.
+func nodeName() string {
+	if name := os.Getenv("NODE_NAME"); name != "" {
+		return name
+	}
+	name, _ := os.Hostname()
+	return name
+}
+
 // newTracker returns the tracker that all commands use. The flags set what the
 // configuration leaves unset.
 func (f *sharedFlags) newTracker(config tracker.Config) (*tracker.Tracker, error) {
@@ -186,7 +195,7 @@ func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	if err != nil {
 		return config, hintedError{usageError{fmt.Errorf("--chrony.address: %w", err)}, tracker.Hint(err)}
 	}
-	config.Client, config.Timeout = client, f.timeout
+	config.Client, config.Timeout, config.Node = client, f.timeout, nodeName()
 	config.Assume = clockerror.Assumptions{MaxWander: f.maxWander, MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
 	return config, nil
 }

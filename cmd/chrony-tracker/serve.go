@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
@@ -35,14 +37,22 @@ Examples:
   chrony-tracker
   chrony-tracker serve --web.listen-address=127.0.0.1:9123
   chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --witness.ntp=time1.example.com --witness.ntp=time2.example.com
   chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
 	watch := addWatchFlags(clause)
-	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
+	witnesses := addWitnessFlags(clause)
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error {
+		return serve(ctx, shared, collect, watch, witnesses, flags)
+	}}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
+// sharedFor is how long an answer of chronyd is shared. So chronyd has at most twenty
+// exchanges a second, and the watch's, whatever the clients do.
+const sharedFor = 50 * time.Millisecond
+
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
@@ -56,7 +66,11 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	limitMemory(logger)
+	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
+		return err
+	}
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc, MaxAge: sharedFor})
 	if err != nil {
 		return err
 	}
@@ -67,13 +81,17 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		watching.Publisher = publisher
 		defer background(publisher.Run)()
 	}
-	if err := t.Watch(watching); err != nil {
+	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
+		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
+	} else if err != nil {
 		return hintedError{fmt.Errorf("could not read the machine's clocks: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	collect.logPurposeless(logger)
 
-	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+	server := newServer(routes(ctx, t, collect, logger), shared.timeout)
+
+	server.ErrorLog = serverLog(logger)
 
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
@@ -99,6 +117,38 @@ func background(work func(context.Context)) (stop func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); work(ctx) }()
 	return func() { cancel(); <-done }
+}
+
+// newServer returns a server that its clients can't exhaust. chronyd may take timeout to
+// answer.
+func newServer(handler http.Handler, timeout time.Duration) *http.Server {
+	const (
+		connections = 256 // the probes, scrapers and gates of a node need some tens
+		slowest     = 10 * time.Second
+		headers     = 16 << 10 // bytes
+	)
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: slowest / 2,
+		ReadTimeout:       timeout + slowest, // a shorter one would also end the answer
+		WriteTimeout:      timeout + slowest,
+		IdleTimeout:       5 * time.Minute, // scrapers come back that often
+		MaxHeaderBytes:    headers,
+		ConnState:         web.NewConnections(connections).Track,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 16},
+	}
+}
+
+// limitMemory makes Go collect garbage more often before the memory reaches the cgroup's
+// limit. The rest of the limit is for the kernel's buffers and the program's text.
+// GOMEMLIMIT overrides it.
+func limitMemory(logger *slog.Logger) {
+	const share = 0.7
+	if limit, err := memlimit.Set(memlimit.WithRatio(share)); err != nil {
+		logger.Debug("the cgroup's memory limit is unknown", "error", err)
+	} else if limit < math.MaxInt64 {
+		logger.Debug("Go keeps its memory below a limit", "bytes", limit)
+	}
 }
 
 // routes are the paths that are served.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 type statusFlags struct {
 	json, watch bool
 	interval    time.Duration
-	url         *url.URL // of the tracker that is also asked
+	tracker     *trackerFlags // that is also asked
 }
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
@@ -41,7 +40,7 @@ Examples:
 	clause.Flag("json", "Print JSON. A value that does not exist is null.").BoolVar(&f.json)
 	clause.Flag("watch", "Refresh the output in place until q or Ctrl-C.").Short('w').BoolVar(&f.watch)
 	clause.Flag("interval", "Time between two refreshes, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
-	trackerURL(clause.Flag("url", "The tracker to ask for what it has seen.").Default("http://127.0.0.1:9123"), &f.url)
+	f.tracker = addTrackerFlags(clause, "The tracker to ask for what it has seen.", "http://127.0.0.1:9123")
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return printStatus(ctx, shared, &f, out) }}
 }
 
@@ -54,6 +53,10 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	case f.interval < minInterval:
 		return usageError{fmt.Errorf("--interval=%v: must be at least %v", f.interval, minInterval)}
 	}
+	client, err := f.tracker.client()
+	if err != nil {
+		return err
+	}
 	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData | chrony.WantSelectData | chrony.WantSourceNames})
 	if err != nil {
 		return err
@@ -62,13 +65,12 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 		defer t.Close()
 		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
 			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
-			before := askTracker(ctx, f.url, shared.timeout)
-			terminal.Past(w, before.url, before.watch, before.events, style)
+			askTracker(ctx, client, f.tracker.url, shared.timeout).past(w, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close()                                        // before printing: a closed pipe ends this process
-	before := askTracker(ctx, f.url, shared.timeout) // it may not be running
+	t.Close()                                                        // before printing: a closed pipe ends this process
+	before := askTracker(ctx, client, f.tracker.url, shared.timeout) // it may not be running
 	style := terminal.StyleOf(out)
 	switch {
 	case f.json:
@@ -78,7 +80,7 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	default:
 		err = terminal.Status(out, status.New(snapshot), style)
 		if err == nil {
-			err = terminal.Past(out, before.url, before.watch, before.events, style)
+			err = before.past(out, style)
 		}
 	}
 	if err == nil {

@@ -20,7 +20,8 @@ import (
 // waitsyncFlags set what to wait for, and for how long.
 type waitsyncFlags struct {
 	maxError, timeout, interval time.Duration
-	url                         *url.URL
+	tracker                     *trackerFlags
+	client                      *http.Client
 }
 
 func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
@@ -39,7 +40,7 @@ Examples:
 	clause.Flag("max-error", "Wait until the bound is at most this, such as 10ms.").Required().DurationVar(&f.maxError)
 	clause.Flag("timeout", "How long to wait. 0 waits forever.").Default("0s").DurationVar(&f.timeout)
 	clause.Flag("interval", "Time between two checks.").Default("1s").DurationVar(&f.interval)
-	trackerURL(clause.Flag("url", "Ask the tracker at this address instead of chronyd, such as http://10.0.0.4:9123. Use this in pods that are not on the host's network."), &f.url)
+	f.tracker = addTrackerFlags(clause, "Ask the tracker at this address instead of chronyd, such as http://10.0.0.4:9123. Use this in pods that are not on the host's network.")
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
 }
 
@@ -107,13 +108,14 @@ func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) 
 		return nil, nil, usageError{fmt.Errorf("--timeout=%v: must not be below zero", f.timeout)}
 	case f.interval <= 0:
 		return nil, nil, usageError{fmt.Errorf("--interval=%v: must be above zero", f.interval)}
-	case f.url == nil:
+	case f.tracker.url == nil:
 		return f.lookAtChronyd(shared)
-	case f.url.Scheme != "http" && f.url.Scheme != "https" || f.url.Host == "":
-		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https:// and a host", f.url.Redacted())}
-	default:
-		return f.lookAtTracker, func() error { return nil }, nil
+	case f.tracker.url.Scheme != "http" && f.tracker.url.Scheme != "https" || f.tracker.url.Host == "":
+		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https:// and a host", f.tracker.url.Redacted())}
 	}
+	var err error
+	f.client, err = f.tracker.client()
+	return f.lookAtTracker, func() error { return nil }, err
 }
 
 func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, error) {
@@ -132,20 +134,17 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 	}, t.Close, nil
 }
 
-// client asks trackers. They run on this node, so it uses no proxy.
-var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
-
 // lookAtTracker asks a tracker's gate. The answer is a line, and possibly a hint.
 func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string, err error) {
-	gate := f.url.JoinPath("-/ready")
+	gate := f.tracker.url.JoinPath("-/ready")
 	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, gate.String(), nil)
 	if err != nil {
 		return "", "", err
 	}
-	response, err := client.Do(request)
+	response, err := f.client.Do(request)
 	if err != nil {
-		return "", "no tracker", hintedError{err, "check that the tracker runs, and that --url is its address"}
+		return "", "no tracker", asking(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<12))
@@ -163,6 +162,7 @@ func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string
 	case http.StatusServiceUnavailable:
 		return "", response.Header.Get(status.Header), hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
 	default:
-		return "", "", permanentError{fmt.Errorf("%s: %s: %s", gate.Redacted(), response.Status, line)}
+		answer := answerError{response.Status, response.StatusCode, line}
+		return "", "", permanentError{hintedError{fmt.Errorf("%s: %w", gate.Redacted(), answer), askingHint(answer)}}
 	}
 }

@@ -48,6 +48,7 @@ func TestWaitsync(t *testing.T) {
 		{"an old tracker", []string{"--max-error=10ms", gate(200, "ready\n")}, 1, `^$`, `is not a tracker's gate: .*"ready"`},
 		{"another program", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
 		{"no tracker", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--url=http://127.0.0.1:1"}, 1, `^waiting, \d+s: .*connection refused`, `hint: .*--url`},
+		{"no client configuration", []string{"--max-error=1s", "--url=https://127.0.0.1:1", "--url.config.file=nowhere.yml"}, 2, `^$`, `--url.config.file=nowhere.yml: .*no such file.*\n.*hint: check the file`},
 		{"no limit", nil, 2, `^$`, `max-error.*\n.*--help`},
 		{"no error at all", []string{"--max-error=0s"}, 2, `^$`, `--max-error=0s: must be above zero`},
 		{"negative timeout", []string{"--max-error=1s", "--timeout=-1s"}, 2, `^$`, `--timeout=-1s`},

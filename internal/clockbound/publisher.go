@@ -34,7 +34,7 @@ const (
 
 	// longest is for how long a record is valid, even if samples are rarer. chronyd may
 	// change the clock a lot in between.
-	longest = 15 * time.Second
+	longest = tracker.LongestLifetime
 
 	// noBound is published while there is no bound. A program that ignores the status
 	// must not take the clock for accurate, and must be able to add this to a time.
@@ -122,8 +122,7 @@ func (p *Publisher) record(known tracker.Published) segment.Record {
 }
 
 // statusOf returns what a state is called in the protocol. All other states mean that
-// nothing confirms the clock, or that measurements contradict it. This is the only place
-// that decides which contradictions take the bound from applications.
+// nothing confirms the clock, or that measurements contradict it.
 func statusOf(known tracker.Published) segment.Status {
 	switch known.State {
 	case clockerror.Synchronized:

@@ -261,19 +261,9 @@ func checkOffset(s *facts) []Finding {
 		Fix:     `step the clock now if the programs on this node tolerate that. To let chronyd step it whenever it is more than 1 s off, add "makestep 1.0 -1" to chrony.conf`,
 		Command: "chronyc makestep",
 	}
-	if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
+	if p := s.node.chronyd(); p != nil && !p.apart && !p.controlsClock() {
 		f.Summary = fmt.Sprintf("the clock is %s, and chronyd does not correct it: it runs with -x", side(offset))
 		f.Fix, f.Command = "start chronyd without -x", "systemctl cat chrony chronyd"
 	}
 	return []Finding{f}
-}
-
-// hasFlag reports whether a flag of one letter is among a program's arguments.
-func hasFlag(args []string, flag rune) bool {
-	for _, arg := range args[min(1, len(args)):] {
-		if strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.ContainsRune(arg, flag) {
-			return true
-		}
-	}
-	return false
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"net"
 	"net/netip"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -206,7 +208,7 @@ func TestChecks(t *testing.T) {
 		}, `wrong state: unsynchronized: .* its sources are offline .*\| chronyc online`},
 		{"a slow slew", func(s *facts) { s.Report.Tracking.SystemTime = -3; s.estimate(clockerror.Assumptions{}) }, `wrong offset: the clock is 3 s ahead.* 3[67] s .*\| chronyc makestep`},
 		{"more rights than needed", func(s *facts) { s.node.container, s.node.uid, s.node.capabilities = "a container", 0, 0b111 }, `note rights: user id 0, 3 capabilities.*runAsUser: 65532`},
-		{"from a pod", func(s *facts) { s.node.container, s.node.hostPID = "a Kubernetes pod", false }, `ok this program: it runs in a Kubernetes pod, in the machine's network namespace, with its own process namespace`},
+		{"from a pod", func(s *facts) { s.node.container, s.node.hostPID = "a Kubernetes pod", false }, `ok this program: it runs in a Kubernetes pod, in the machine's network namespace, with a process namespace that is not the machine's`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := healthy()
@@ -399,5 +401,67 @@ func TestLook(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 	if n := readNode(root, ""); n.container != "a Kubernetes pod" || n.conf != nil {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestOptions reads chronyd's arguments as chronyd does: a value may be attached to its
+// option, and several options may be in one argument.
+func TestOptions(t *testing.T) {
+	for _, test := range []struct {
+		args     string
+		controls bool
+		file     string
+	}{
+		{"chronyd", true, ""},
+		{"chronyd -x", false, ""},
+		{"chronyd -dxu root", false, ""},
+		{"chronyd -f/etc/x.conf", true, "/etc/x.conf"},
+		{"chronyd -f /etc/x.conf -F 1", true, "/etc/x.conf"},
+		{"chronyd -dxf /etc/my.conf", false, "/etc/my.conf"},
+		{"chronyd -u x -l xyz", true, ""},
+		{"chronyd -t 5 pool x.example -x", false, ""},
+		{"chronyd -- -x", true, ""},
+		{"chronyd --x -", true, ""},
+		{"chronyd -f", true, ""},
+	} {
+		p := process{id: 7, name: "chronyd", state: 'S', args: strings.Fields(test.args)}
+		n := node{processes: []process{p}}
+		if p.controlsClock() != test.controls || n.confPath(fstest.MapFS{}) != test.file {
+			t.Errorf("%s: controls %v, file %q", test.args, p.controlsClock(), n.confPath(fstest.MapFS{}))
+		}
+	}
+}
+
+// TestNetworks tells apart what is known of the network namespace. In a container that is
+// a node, the node's namespace is not the machine's first.
+func TestNetworks(t *testing.T) {
+	own, err := net.InterfaceAddrs()
+	if err != nil || len(own) == 0 {
+		t.Fatal(own, err)
+	}
+	address, _, _ := strings.Cut(own[0].String(), "/")
+	for _, test := range []struct {
+		hostIP, refused, place string
+	}{
+		{"", "either a Kubernetes pod has its own network.*or the node itself is a container", "in its own network namespace, or in that of a node"},
+		{"192.0.2.1", "either a Kubernetes pod has its own network", "in its own network namespace, or in that of a node"},
+		{address, "chronyd is not running", "in the node's network namespace"},
+	} {
+		t.Setenv("HOST_IP", test.hostIP)
+		t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+		s := healthy()
+		s.Report, s.Err = nil, syscall.ECONNREFUSED
+		s.Estimate = clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})
+		s.node = readNode(fstest.MapFS{}, "")
+		s.endpoints = []endpoint{{address: "127.0.0.1:323", used: true, err: syscall.ECONNREFUSED}}
+		var all string
+		for _, f := range s.judge().Findings {
+			all += f.Summary + " | " + f.Fix + "\n"
+		}
+		for _, want := range []string{test.refused, test.place} {
+			if !regexp.MustCompile(want).MatchString(all) {
+				t.Errorf("HOST_IP %q: no %s in\n%s", test.hostIP, want, all)
+			}
+		}
 	}
 }

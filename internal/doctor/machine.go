@@ -117,7 +117,7 @@ func checkKernel(s *facts) []Finding {
 		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), although chronyd is synchronized", status.Seconds(k.MaxError))
 		f.Impact = "programs that ask the kernel distrust the clock (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
 		f.Fix, f.Command = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
-		if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
+		if p := s.node.chronyd(); p != nil && !p.apart && !p.controlsClock() {
 			f.Fix, f.Command = "start chronyd without -x: with it, chronyd does not correct the clock", "systemctl cat chrony chronyd"
 		}
 	case !k.Synchronized || k.MaxError >= unsynchronizedError:
@@ -185,7 +185,7 @@ func checkPrograms(s *facts) (findings []Finding) {
 func (s *facts) secondChronyd() []Finding {
 	var steering []string
 	for _, p := range s.node.chronyds() {
-		if !hasFlag(p.args, 'x') {
+		if p.controlsClock() {
 			steering = append(steering, p.String())
 		}
 	}
@@ -226,15 +226,18 @@ func checkPlace(s *facts) (findings []Finding) {
 	if n.container != "" {
 		where = "in " + n.container
 	}
-	for _, space := range []struct {
-		name  string
-		nodes bool
-	}{{"network", n.hostNetwork}, {"process", n.hostPID}} {
-		if space.nodes {
-			where += fmt.Sprintf(", in the machine's %s namespace", space.name)
-		} else {
-			where += fmt.Sprintf(", with its own %s namespace", space.name)
-		}
+	switch {
+	case n.hostNetwork:
+		where += ", in the machine's network namespace"
+	case n.nodeNetwork:
+		where += ", in the node's network namespace"
+	default:
+		where += ", in its own network namespace, or in that of a node that is a container (kind, LXC)"
+	}
+	if n.hostPID {
+		where += ", in the machine's process namespace"
+	} else {
+		where += ", with a process namespace that is not the machine's"
 	}
 	findings = append(findings, Finding{Verdict: Fine, Check: "this program", Summary: "it runs " + where})
 

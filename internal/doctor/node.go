@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path"
@@ -25,6 +26,7 @@ type node struct {
 
 	container   string // kind of container, or empty
 	hostNetwork bool   // this is the machine's first network namespace
+	nodeNetwork bool   // this is known to be the network namespace of the Kubernetes node
 	hostPID     bool   // the same for the PID namespace: all processes are visible
 
 	processes []process
@@ -89,6 +91,7 @@ func readNode(root fs.FS, address string) node {
 	}
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
 	n.hostPID = pid == initialPID
+	n.nodeNetwork = hasAddress(os.Getenv("HOST_IP"))
 	n.capabilities = readCapabilities(root)
 	n.processes = readProcesses(root)
 	n.container = containerSign(root, &n)
@@ -120,6 +123,20 @@ func containerSign(root fs.FS, n *node) string {
 	default:
 		return ""
 	}
+}
+
+// hasAddress reports whether an address is one of this network namespace. If the node's
+// address is, the namespace is the node's. That shows it where the node is a container.
+func hasAddress(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	own, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == ip
+	})
 }
 
 func readDirectory(root fs.FS, dir string) *directory {
@@ -251,8 +268,8 @@ func readProcesses(root fs.FS) (processes []process) {
 		args, _ := fs.ReadFile(root, path.Join(dir, "cmdline"))
 		p.id, p.args = id, strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
 		// Without permission to inspect a process, its namespaces are unknown.
-		net, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
-		p.apart = net != "" && own != "" && net != own
+		namespace, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
+		p.apart = namespace != "" && own != "" && namespace != own
 		processes = append(processes, p)
 	}
 	return processes
@@ -325,3 +342,36 @@ func hypervTimeService(root fs.FS) string {
 }
 
 func (p process) String() string { return fmt.Sprintf("process %d", p.id) }
+
+// controlsClock reports whether a chronyd corrects the clock.
+func (p process) controlsClock() bool {
+	_, found := p.options()['x']
+	return !found
+}
+
+// options returns chronyd's options of one letter, with their values. Several may be in
+// one argument, and a value may be attached to its option, as in -xf/etc/chrony.conf.
+func (p process) options() map[byte]string {
+	const withValue = "fFlLPtu" // main.c, getopt
+	options := make(map[byte]string)
+	for i := 1; i < len(p.args) && p.args[i] != "--"; i++ {
+		letters, found := strings.CutPrefix(p.args[i], "-")
+		if !found || strings.HasPrefix(letters, "-") {
+			continue
+		}
+		for j := range len(letters) {
+			if strings.IndexByte(withValue, letters[j]) < 0 {
+				options[letters[j]] = ""
+				continue
+			}
+			value := letters[j+1:]
+			if value == "" && i+1 < len(p.args) {
+				i++
+				value = p.args[i]
+			}
+			options[letters[j]] = value
+			break
+		}
+	}
+	return options
+}

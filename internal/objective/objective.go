@@ -67,11 +67,57 @@ func profile(name string) (Objective, error) {
 	return Objective{}, fmt.Errorf("there is no such profile: choose one of %s, or set a limit, as in %s=500ms", strings.Join(names, ", "), name)
 }
 
+// A Class is what is known of the clock in a second.
+type Class int
+
+// The classes. Where several apply, the first one counts.
+const (
+	Contradicted Class = iota // measurements contradict what chronyd claims
+	Outside                   // the bound is above the limit, or there is none
+	Proven                    // the bound is within the limit, and so is what a UTC witness proves
+	Claimed                   // the bound is within the limit
+)
+
+// Classes lists all classes.
+var Classes = []Class{Contradicted, Outside, Proven, Claimed}
+
+var classNames = [...]string{"contradicted", "outside", "proven", "claimed"}
+
+// String returns the class's name, as in the label of chrony_objective_class_seconds_total.
+func (c Class) String() string {
+	if c < 0 || int(c) >= len(classNames) {
+		return "invalid"
+	}
+	return classNames[c]
+}
+
 // Progress is how long an objective was kept since the watch began.
 type Progress struct {
 	Objective
-	Good  float64 // seconds that had a bound within the limit
-	Total float64 // all seconds
+	Good    float64    // seconds that had a bound within the limit
+	Total   float64    // all seconds
+	Classes [4]float64 // observed seconds, by class: each is in one
+}
+
+// A Sample is what is known of the clock at one time.
+type Sample struct {
+	Bound        float64 // seconds; +Inf if there is none
+	Witness      float64 // what a UTC witness proves, in seconds; +Inf if there is none
+	Contradicted bool    // the state is contradicted
+}
+
+// class returns the class of a sample.
+func (o *Objective) class(s Sample) Class {
+	switch {
+	case s.Contradicted:
+		return Contradicted
+	case !(s.Bound <= o.Limit):
+		return Outside
+	case s.Witness <= o.Limit:
+		return Proven
+	default:
+		return Claimed
+	}
 }
 
 // Begin returns the progress of each objective before the first sample: zero.
@@ -84,9 +130,10 @@ func Begin(objectives []Objective) []Progress {
 }
 
 // Add counts the seconds that a sample covers, and the unobserved seconds before it.
-func (p *Progress) Add(bound, seconds, unobserved float64) {
-	if bound <= p.Limit {
+func (p *Progress) Add(s Sample, seconds, unobserved float64) {
+	if s.Bound <= p.Limit {
 		p.Good += seconds
 	}
+	p.Classes[p.class(s)] += seconds
 	p.Total += seconds + unobserved
 }

@@ -16,6 +16,10 @@ var eventTexts = map[tracker.EventKind]string{
 	tracker.ClockStepped:      "the clock was stepped",
 	tracker.Suspended:         "the machine was suspended",
 	tracker.ForeignDiscipline: "another program steers this clock, or chronyd does not",
+
+	tracker.WitnessContradicted: "witnesses contradict the clock: the verdict changed",
+	tracker.WitnessDisputed:     "the only witness contradicts the clock: the verdict changed",
+	tracker.WitnessCleared:      "witnesses no longer contradict the clock: the verdict changed",
 }
 
 // An Event is something that happened to the clock.

@@ -14,7 +14,7 @@ type Row struct {
 
 // Rows returns the status in words.
 func (s Status) Rows() []Row {
-	rows := slices.Concat(s.boundRows(), s.termRows(), s.factRows(), s.Chronyd.reportRows())
+	rows := slices.Concat(s.nodeRows(), s.boundRows(), s.termRows(), s.factRows(), s.Chronyd.reportRows())
 	if s.Problem != nil {
 		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
 	}
@@ -69,6 +69,13 @@ func (s Status) Parts() []Part {
 
 // Percent returns the part's share of the bound.
 func (p Part) Percent() string { return Percent(p.Size / 100) }
+
+func (s Status) nodeRows() []Row {
+	if s.Node == "" {
+		return nil
+	}
+	return []Row{{Label: "node", Value: s.Node}}
+}
 
 func (s Status) boundRows() []Row {
 	bound := Row{Label: "bound", Value: secondsOrUnknown(s.Bound)}

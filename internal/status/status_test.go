@@ -142,7 +142,7 @@ func TestJSON(t *testing.T) {
 					Select: &chrony.SelectData{State: '*'},
 				}},
 			}, clockerror.Assumptions{MaxWander: 1}),
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"synchronized","bound_seconds":1.250008,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"synchronized","bound_seconds":1.250008,` +
 				`"bound_terms_seconds":{"offset":0.75,"delay":0.125,"dispersion":0.375,"drift":0.000008,"reference":0,"disagreement":0},` +
 				`"bound_growth_ppm":1,"approximate":false,"error_seconds":0.5,` +
 				`"sample_age_seconds":7,"update_age_seconds":0.5,"holdover_age_seconds":258,"untraced":false,"server_local":false,` +
@@ -156,7 +156,7 @@ func TestJSON(t *testing.T) {
 			snapshot(chrony.Report{
 				Want: chrony.WantTracking, Given: chrony.WantTracking, At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
 			}, clockerror.Assumptions{}),
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":2,"untraced":true,"server_local":false,` +
 				`"source":{"name":"PHC0","refid":"50484330","stratum":1},"sources":null,` +
@@ -165,7 +165,7 @@ func TestJSON(t *testing.T) {
 		{
 			"no chronyd",
 			&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":null,"untraced":false,"server_local":false,` +
 				`"source":null,"sources":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
@@ -262,5 +262,18 @@ func TestWords(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(labels, ","), "traced to UTC") {
 		t.Errorf("a reference clock of unknown error is not reported: %v", labels)
+	}
+}
+
+// TestWindows wants no time without a bound where rounding leaves nanoseconds.
+func TestWindows(t *testing.T) {
+	for without, want := range map[float64]string{30.6e-9: "the largest bound", 2: "the largest known bound; it was unknown for 2 s"} {
+		watch := NewFull(&tracker.Snapshot{
+			Report:  &chrony.Report{Tracking: &chrony.Tracking{}},
+			Watched: &tracker.Watched{Interval: time.Second, StateSeconds: make([]float64, len(clockerror.States)), Windows: []tracker.Window{{Length: time.Minute, Bound: 1e-3, Without: without}}},
+		}).Watch
+		if got := watch.Rows()[0].Note; got != want || (watch.Windows[0].Without == 0) != (without < 1) {
+			t.Errorf("%v s: %q, %+v", without, got, watch.Windows)
+		}
 	}
 }

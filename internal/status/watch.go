@@ -151,7 +151,7 @@ func newWatch(found *tracker.Watched) *Watch {
 		w.Seconds[state.String()] = found.StateSeconds[state]
 	}
 	for _, f := range found.Windows {
-		w.Windows = append(w.Windows, Window{f.Length.Seconds(), finite(f.Bound), finite(f.Error), f.Without})
+		w.Windows = append(w.Windows, Window{f.Length.Seconds(), finite(f.Bound), finite(f.Error), w.lasting(f.Without)})
 	}
 	for _, p := range found.Objectives {
 		w.Objectives = append(w.Objectives, Objective{p.Name, p.Limit, p.Source, p.Good, p.Total})
@@ -160,6 +160,15 @@ func newWatch(found *tracker.Watched) *Watch {
 		w.Kernel = &Kernel{k.Frequency, k.MaxError, k.EstimatedError, k.Synchronized}
 	}
 	return w
+}
+
+// lasting is a time without a bound. Less than a sampling interval is none: it is left
+// over where the sum of the samples' times is rounded.
+func (w *Watch) lasting(seconds float64) float64 {
+	if seconds < w.Interval {
+		return 0
+	}
+	return seconds
 }
 
 func newDistribution(d tracker.Distribution) []Bucket {

@@ -5,6 +5,7 @@
 package terminal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -149,15 +150,22 @@ func (p *page) reason(s status.ListedSource) {
 // shownEvents is how many of the latest events are printed.
 const shownEvents = 10
 
-// Past prints what the tracker at an address has seen. Watch is nil if no tracker
-// answers.
+// NoPast says why it is not known what the tracker at an address has seen.
+func NoPast(w io.Writer, address string, err error, style Style) error {
+	p := newPage(style)
+	p.line()
+	p.flow(span{text: "What happened before is unknown. Asking the tracker at " + address + " failed: " + err.Error() + "."})
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		p.below(span{text: "hint: " + hinted.Hint()})
+	}
+	return p.print(w)
+}
+
+// Past prints what the tracker at an address has seen.
 func Past(w io.Writer, address string, watch *status.Watch, events []status.Event, style Style) error {
 	p := newPage(style)
 	p.line()
-	if watch == nil {
-		p.flow(span{text: "No tracker answers at " + address + ": what happened before is unknown."})
-		return p.print(w)
-	}
 	p.flow(span{text: "Seen by the tracker at " + address + " since " + status.Clock(watch.Since) + ":"})
 	p.rows(watch.Rows(), nil)
 	var rows []status.Row

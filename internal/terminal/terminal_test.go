@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"regexp"
@@ -70,7 +71,9 @@ var printers = map[string]func(io.Writer, Style) error{
 		watch, events := past()
 		return Past(w, "http://127.0.0.1:9123", watch, events, style)
 	},
-	"no past":     func(w io.Writer, style Style) error { return Past(w, "http://127.0.0.1:9123", nil, nil, style) },
+	"no past": func(w io.Writer, style Style) error {
+		return NoPast(w, "http://127.0.0.1:9123", errors.New("connect: connection refused"), style)
+	},
 	"examination": func(w io.Writer, style Style) error { return Examination(w, examination, style) },
 	"explanation": func(w io.Writer, style Style) error {
 		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}), style)

@@ -38,12 +38,6 @@ type Publication struct {
 	Err        error             // why the last one failed, or nil
 }
 
-// growth is the fastest growth of the bound after a sample.
-func (w *watch) growth(e clockerror.Estimate) float64 {
-	const second = 1
-	return max(e.Growth, w.sampler.assume.Drift(second)) + w.discipline.rate()
-}
-
 // leapSecond is by how much the clock may be off, in seconds, in addition to a sample's
 // bound: chronyd may let the clock run through an announced leap second, and correct it
 // afterwards (leapsecmode slew).
@@ -53,19 +47,21 @@ func leapSecond(o *observation) float64 {
 	}
 	const day, second = 24 * time.Hour, time.Second
 	at := o.time().Add(-second) // before a deleted second, the clock is at 23:59:58
-	if midnight := at.Truncate(day).Add(day); midnight.Sub(at) <= longestLifetime+2*second {
+	if midnight := at.Truncate(day).Add(day); midnight.Sub(at) <= LongestLifetime+2*second {
 		return 1
 	}
 	return 0
 }
 
-// publish publishes the latest sample. The mutex is held.
+// publish publishes the latest sample, without what a forger can fake. The mutex is held.
 func (w *watch) publish() {
 	o := w.latest
 	if w.publisher == nil || w.disruptedAt > o.Boot {
 		return
 	}
-	w.publisher.Publish(Published{Instant: o.Instant, State: o.estimate.State, Bound: o.estimate.Bound + leapSecond(o), Growth: w.growth(o.estimate)})
+	const second = 1
+	e := o.actionable
+	w.publisher.Publish(Published{Instant: o.Instant, State: e.State, Bound: e.Bound + leapSecond(o), Growth: w.growth(e, second)})
 }
 
 // disrupt publishes that nothing is known of the clock. The mutex is held.
@@ -76,7 +72,7 @@ func (w *watch) disrupt(now Instant) {
 	}
 	p := Published{Instant: now, State: clockerror.Unreachable, Bound: math.Inf(1), Disrupted: true}
 	if w.latest != nil {
-		p.State = w.latest.estimate.State
+		p.State = w.latest.actionable.State
 	}
 	w.publisher.Publish(p)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
 // An observation is the result of one look at the clock.
@@ -20,6 +21,10 @@ type observation struct {
 	kernel   *Kernel          // nil if the kernel doesn't report it
 	known    clockerror.Observation
 	estimate clockerror.Estimate
+
+	found      *witness.Findings   // nil without witnesses
+	actionable clockerror.Estimate // without what a forger can fake
+	moved      float64             // see steered
 }
 
 // sourcesFor is the longest time that a list of sources is used to judge the clock.

@@ -165,6 +165,7 @@ func TestTrackerGone(t *testing.T) {
 	chronytest.Must(t, s.Signal(syscall.SIGCONT))
 	p.await(t, "document.querySelector('#lost').hidden")
 	p.awaitText(t, "#announcement", "at most")
+	p.awaitText(t, ".legend", "unobserved") // while it hung
 }
 
 func wantLost(t *testing.T, p *tab) {

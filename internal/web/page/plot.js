@@ -90,7 +90,7 @@ export class Plot {
 		const key = JSON.stringify([since, events, raw || step, this.#zoom, this.#span]);
 		const more = key === this.#key && this.#rows.length > 0;
 		const query = new URLSearchParams({ start: more ? this.#last : Math.floor(from / step) * step, end: to + step });
-		if (!raw) query.set("step", step);
+		query.set("step", raw ? 0 : step);
 		const turn = ++this.#turn;
 		const [history, log] = await Promise.all([get(`api/v1/history?${query}`), more ? null : get("api/v1/events")]);
 		if (turn !== this.#turn) return false;
@@ -296,10 +296,13 @@ export class Plot {
 		const events = this.#events.filter((e) => e.at >= from && e.at <= to).length;
 		const text = [`From ${clock(from)} to ${clock(to)} UTC`];
 		text.push(bounds.length ? `the bound was from ${seconds(Math.min(...bounds))} to ${seconds(Math.max(...bounds))}` : "there was no bound");
-		if (bounds.length && without > 0) text.push(`there was none for ${seconds(without)}`);
+		// Less than a sampling interval is left over from rounding.
+		if (bounds.length && without >= Number(this.#page.interval)) text.push(`there was none for ${seconds(without)}`);
 		text.push(`${events || "no"} event${events === 1 ? "" : "s"}`);
 		this.#caption.textContent = text.join("; ") + ". Drag to zoom.";
-		const states = [...new Set(rows.map((r) => r.state))];
+		// With the states that are drawn where no sample was taken.
+		const drawn = this.#shown.filter((r, i) => r.time <= to && (this.#shown[i + 1]?.time ?? to) >= from);
+		const states = [...new Set(drawn.map((r) => r.state))];
 		this.#legend.replaceChildren(...states.map((state) => entry(state, state)), ...(events ? [entry("event", "event")] : []));
 	}
 }

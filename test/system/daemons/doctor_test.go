@@ -186,7 +186,7 @@ var scenarios = []scenario{
 		setUp:  func(*testing.T) {},
 		only:   "pod",
 		status: 1,
-		says:   []string{`^wrong 127.0.0.1:323.* this is a Kubernetes pod .* fix .*hostNetwork: true`},
+		says:   []string{`^wrong 127.0.0.1:323.* either a Kubernetes pod has its own network.* fix .*hostNetwork: true`},
 	},
 	{
 		name:   "hung, seen from the node",

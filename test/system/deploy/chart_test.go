@@ -267,9 +267,9 @@ func TestChartRules(t *testing.T) {
 // TestChartSet sets numbers on the command line. Helm turns numbers with a decimal
 // point into strings there.
 func TestChartSet(t *testing.T) {
-	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5,clock.maxWander=0.5")
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,prometheusRule.scrapeMinutes=4,clock.maxDrift=1.5,clock.maxWander=0.5")
 	spec := fmt.Sprint(made["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)"} {
+	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)", "[8m]", "[60m:1m]", "last 40 minutes"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
@@ -347,5 +347,24 @@ func TestChartReadme(t *testing.T) {
 	got, problems, err := run(t, "", helmDocs, "--dry-run", "--chart-search-root="+chart)
 	if err != nil || strings.TrimSpace(got) != strings.TrimSpace(string(want)) {
 		t.Errorf("make docs would change the chart's README: %v %s", err, problems)
+	}
+}
+
+// TestProbes wants the probes to ask as the tracker serves. The kubelet has no password
+// and no client certificate.
+func TestProbes(t *testing.T) {
+	for values, want := range map[string]string{
+		"web.auth=true":                                     "map[httpGet:map[path:/-/healthy port:metrics]]",
+		"web.existingSecret=x":                              "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false":               "map[httpGet:map[path:/-/healthy port:metrics scheme:HTTPS]]",
+		"web.existingSecret=x,web.tls=false":                "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false,web.tls=false": "map[httpGet:map[path:/-/healthy port:metrics]]",
+	} {
+		daemonset := objects(t, "--set=image.repository=registry.example/x", "--set="+values)["DaemonSet"]
+		for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+			if got := fmt.Sprint(at(daemonset, "spec", "template", "spec", "containers", 0, probe)); got != want {
+				t.Errorf("%s: %s %s, want %s", values, probe, got, want)
+			}
+		}
 	}
 }

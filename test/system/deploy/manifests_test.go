@@ -259,30 +259,75 @@ func TestTrackerURL(t *testing.T) {
 // TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
 // manifests.
 func TestOverlay(t *testing.T) {
-	guide, err := os.ReadFile("../../../docs/guides/kubernetes.md")
-	chronytest.Must(t, err)
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("%d blocks of YAML in the guide, want the overlay and the patch of its user id", len(blocks))
-	}
-	manifests, err := filepath.Abs("../../../deploy/kubernetes")
-	chronytest.Must(t, err)
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	chronytest.Must(t, err)
-	local, err := filepath.Rel(dir, filepath.Join(manifests, "socket"))
-	chronytest.Must(t, err)
-	overlay := regexp.MustCompile(`https://\S+`).ReplaceAllLiteralString(blocks[0][1]+blocks[1][1], local)
-	chronytest.Must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
-	variant, err := filepath.Rel(manifests, dir)
-	chronytest.Must(t, err)
-	daemonset, _ := render(t, variant)
-	pod := at(daemonset, "spec", "template", "spec")
+	blocks := yamlOf(t, "kubernetes.md", 2) // the overlay, and the patch of its user id
+	pod := overlaid(t, "socket", blocks[0]+blocks[1])
 	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
 		t.Errorf("image %v", image)
 	}
 	if user := at(pod, "securityContext", "runAsUser"); user != 995 {
 		t.Errorf("user %v", user)
 	}
+}
+
+// TestTLSOverlay builds the same overlay with the patch of docs/guides/tls.md, with the
+// probes for passwords and those without.
+func TestTLSOverlay(t *testing.T) {
+	overlay, patch := yamlOf(t, "kubernetes.md", 2)[0], yamlOf(t, "tls.md", 1)[0]
+	open := strings.NewReplacer("{httpGet: null, tcpSocket: {port: metrics}}", "{httpGet: {scheme: HTTPS}}").Replace(patch)
+	for patch, want := range map[string]string{
+		patch: "map[tcpSocket:map[port:metrics]]",
+		open:  "map[httpGet:map[path:/-/healthy port:metrics scheme:HTTPS]]",
+	} {
+		pod := overlaid(t, "host-network", overlay+patch)
+		for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+			if got := fmt.Sprint(at(pod, "containers", 0, probe)); got != want {
+				t.Errorf("%s %s, want %s", probe, got, want)
+			}
+		}
+		if args := fmt.Sprint(at(pod, "containers", 0, "args")); !strings.Contains(args, "--web.config.file=/etc/chrony-tracker/web-config.yml") {
+			t.Errorf("%s", args)
+		}
+		known := make(map[string]any)
+		for _, variable := range at(pod, "containers", 0, "env").([]any) {
+			v := variable.(map[string]any)
+			known[v["name"].(string)] = v["value"]
+		}
+		if known["CHRONY_TRACKER_URL"] != "https://[$(HOST_IP)]:$(PORT)" || known["CHRONY_TRACKER_URL_CONFIG_FILE"] != "/etc/chrony-tracker/client.yml" {
+			t.Errorf("%v", known)
+		}
+	}
+}
+
+// yamlOf returns the blocks of YAML in a guide.
+func yamlOf(t *testing.T, guide string, want int) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/guides/" + guide)
+	chronytest.Must(t, err)
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, block[1])
+	}
+	if len(blocks) != want {
+		t.Fatalf("%d blocks of YAML in %s, want %d", len(blocks), guide, want)
+	}
+	return blocks
+}
+
+// overlaid returns the pod that an overlay makes of a variant in this copy of the
+// manifests.
+func overlaid(t *testing.T, variant, overlay string) any {
+	t.Helper()
+	manifests, err := filepath.Abs("../../../deploy/kubernetes")
+	chronytest.Must(t, err)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	chronytest.Must(t, err)
+	local, err := filepath.Rel(dir, filepath.Join(manifests, variant))
+	chronytest.Must(t, err)
+	overlay = regexp.MustCompile(`https://github\S+`).ReplaceAllLiteralString(overlay, local)
+	chronytest.Must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
+	path, err := filepath.Rel(manifests, dir)
+	chronytest.Must(t, err)
+	daemonset, _ := render(t, path)
+	return at(daemonset, "spec", "template", "spec")
 }
 
 // TestOneFile compares the single file with the output of Kustomize.

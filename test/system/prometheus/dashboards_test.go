@@ -5,12 +5,14 @@ package prometheus
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,6 +62,12 @@ func testStates(t *testing.T, p *prometheus, expr map[string]string) {
 	chronytest.Await(t, "the states of the worst nodes", func() bool {
 		states := p.byNode(t, expr["Ten worst nodes, and why B"])
 		return states["node-0005"] == 5 && states["node-0007"] == 4 && states["node-0006"] == 3 && states["node-0012"] == 2 && has(states, "node-0008", 0)
+	})
+	chronytest.Await(t, "the number of nodes without a bound", func() bool { return has(p.byNode(t, expr["Worst node A"]), "3 nodes", math.Inf(1)) })
+	chronytest.Await(t, "the causes of the worst nodes", func() bool {
+		causes := slices.Sorted(maps.Keys(p.byNode(t, `label_join(`+expr["Ten worst nodes, and why L"]+`, "node", " ", "node", "cause")`)))
+		return strings.Contains(fmt.Sprint(causes), "node-0005 unreachable: ") && slices.Contains(causes, "node-0007 unsynchronized") &&
+			slices.Contains(causes, "node-0006 local") && strings.Contains(fmt.Sprint(causes), "node-0008 mostly ")
 	})
 	for node, state := range map[string]float64{"node-0005": 5, "node-0006": 3, "node-0012": 2, "node-0008": 0, "nobody": -1} {
 		for _, panel := range []string{"State A", "States A"} {

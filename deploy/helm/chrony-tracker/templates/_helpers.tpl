@@ -68,17 +68,20 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- /* Scheme of the tracker's own server. */}}
 {{- define "chrony-tracker.scheme" -}}
-{{ ternary "https" "http" (not (empty .Values.web.existingSecret)) }}
+{{- ternary "https" "http" (and (not (empty .Values.web.existingSecret)) .Values.web.tls) -}}
 {{- end }}
 
 {{- define "chrony-tracker.probe" -}}
-{{- if .Values.web.existingSecret -}}
-tcpSocket: # a password would protect every path
+{{- if and .Values.web.existingSecret .Values.web.auth -}}
+tcpSocket: # a password or a client certificate protects every path
   port: {{ .Values.service.portName }}
 {{- else -}}
 httpGet:
   path: /-/healthy
   port: {{ .Values.service.portName }}
+  {{- if eq (include "chrony-tracker.scheme" .) "https" }}
+  scheme: HTTPS
+  {{- end }}
 {{- end }}
 {{- end }}
 
