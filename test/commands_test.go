@@ -56,6 +56,12 @@ func TestCommands(t *testing.T) {
 			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { (*daemon(ts)).Kill() },
 			"await":       awaitPage,
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "root" {
+				return false, errors.New("unknown condition " + condition)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

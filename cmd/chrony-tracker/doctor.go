@@ -30,6 +30,7 @@ Examples:
 	phc := phcFlag(clause)
 	source := addTrackerFlags(clause, "The tracker to ask for its witnesses.", localTracker)
 	keyFile := clause.Flag("witness.key-file", "The tracker's key file, to check that it can be read.").String()
+	shm := shmFlag(clause).String()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})
 		if err != nil {
@@ -46,7 +47,7 @@ Examples:
 		if *keyFile != "" {
 			_, tracked.KeyError = witness.ReadKeys(*keyFile)
 		}
-		examination := doctor.Examine(ctx, shared.address, config, tracked)
+		examination := doctor.Examine(ctx, shared.address, *shm, config, tracked)
 		if *asJSON {
 			err = terminal.JSON(out, examination)
 		} else {

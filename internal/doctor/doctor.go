@@ -15,6 +15,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -84,6 +85,7 @@ type facts struct {
 	node              node
 	endpoints         []endpoint
 	tracked           Tracked
+	clockBound        *clockbound.Inspection // nil if the bound is not published
 }
 
 // Tracked is what the tracker on this node says.
@@ -118,13 +120,18 @@ var checks = []func(*facts) []Finding{
 	checkConfiguration,
 	checkKernel,
 	checkPrograms,
+	checkClockBound,
 	checkPlace,
 }
 
 // Examine reads everything and judges it. It takes the configuration of the examined
-// program, the address of its client, and what the tracker says. It closes the client.
-func Examine(ctx context.Context, address string, config tracker.Config, tracked Tracked) *Examination {
+// program, the address of its client, the file in which it publishes the bound, if it
+// does, and what the tracker says. It closes the client.
+func Examine(ctx context.Context, address, shm string, config tracker.Config, tracked Tracked) *Examination {
 	s := read(ctx, hostFiles{}, address, config)
+	if shm != "" {
+		s.clockBound = clockbound.Inspect(shm)
+	}
 	s.tracked = tracked
 	s.hear()
 	return s.judge()
