@@ -195,9 +195,6 @@ func (s *facts) outvoted() obstacle {
 		fix:     "compare both with a clock that you trust. If the virtual machine was paused, chronyd notices at its next poll. Else its source is wrong: use other sources, and step the clock",
 		command: "chronyc -n sources; chronyc makestep",
 	}
-	if w := s.tracked.Witnesses; w != nil && w.UTC == nil && s.Estimate.Untraced {
-		o.fix += ". If the hosts' clocks differ by more than --witness.tolerance, raise that, or set --clock.reference-error"
-	}
 	return o
 }
 

@@ -107,6 +107,7 @@ func (w *watch) reading(now Instant) witness.Reading {
 	if w.isCurrent(now) {
 		e := w.latest.estimate
 		r.State, r.Bound = e.OwnState, e.OwnBound+w.since(now)
+		r.Untraced = e.Untraced && !e.ServerLocal
 	}
 	return r
 }
