@@ -100,13 +100,13 @@ func (w *watch) reading(now Instant) witness.Reading {
 	r := witness.Reading{
 		Boot: now.Boot, Real: now.Real,
 		Jumps: w.detector.steps.Count + w.detector.sleeps.Count,
-		State: clockerror.Unreachable, Bound: math.Inf(1),
-		Leap: w.leapAt != 0 && now.Boot-w.leapAt < int64(24*time.Hour),
+		Bound: math.Inf(1),
+		Leap:  w.leapAt != 0 && now.Boot-w.leapAt < int64(24*time.Hour),
 	}
 	r.Moved = w.steered.moved
 	if w.isCurrent(now) {
 		e := w.latest.estimate
-		r.State, r.Bound = e.OwnState, e.OwnBound+w.since(now)
+		r.Bound = e.OwnBound + w.since(now)
 		r.Untraced = e.Untraced && !e.ServerLocal
 	}
 	return r
@@ -160,13 +160,14 @@ func (w *watch) ask() {
 }
 
 // isNews reports whether a sample claims something new, so that the witnesses should
-// judge it at once. The mutex is held.
+// judge it at once. They could not judge the clock while the latest sample was outdated,
+// as after a suspension. The mutex is held.
 func (w *watch) isNews(o *observation) bool {
-	if w.latest == nil {
+	if !w.isCurrent(o.Instant) {
 		return true
 	}
 	was, is := w.latest.estimate, o.estimate
-	return was.State != is.State || was.HasBound() != is.HasBound() || w.detector.steppedAt > w.latest.Boot
+	return was.State != is.State || was.HasBound() != is.HasBound()
 }
 
 // hear judges an observation with what the witnesses say. The second estimate is for
@@ -177,7 +178,7 @@ func (w *watch) hear(o clockerror.Observation) (all, actionable clockerror.Estim
 		return all, all, nil
 	}
 	now := w.reading(w.detector.last)
-	now.State, now.Bound = all.OwnState, all.OwnBound
+	now.Bound = all.OwnBound
 	found = w.witnesses.Findings(now)
 	if w.responder != nil {
 		found.Requests = w.responder.Requests()

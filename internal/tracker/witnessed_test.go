@@ -158,6 +158,26 @@ func TestPaused(t *testing.T) {
 	}
 }
 
+// TestSuspended wants the witnesses to judge a machine right after it was suspended, even
+// if the kernel reports that before there is a sample to judge.
+func TestSuspended(t *testing.T) {
+	for _, config := range []witness.Config{{Peers: "peers.example"}, {NTP: []string{"192.0.2.1", "192.0.2.2"}}} {
+		for _, asleep := range []time.Duration{2 * time.Second, time.Hour} {
+			synctest.Test(t, func(t *testing.T) {
+				s := simulateWitnessed(t, WitnessConfig{Config: config})
+				s.live(300)
+				s.sleep(asleep)
+				s.pause(28 * time.Second)
+				s.look(true)
+				synctest.Wait()
+				if took := s.await(t, clockerror.Contradicted); took > 8 || config.Peers != "" && took > 2 {
+					t.Errorf("%+v: contradicted %d s after %v", config, took, asleep)
+				}
+			})
+		}
+	}
+}
+
 // checkSeconds wants each observed second in one class and one verdict.
 func checkSeconds(t *testing.T, s *witnessedSimulation, undetected int, utc bool) {
 	t.Helper()

@@ -14,7 +14,6 @@ import (
 
 	"github.com/beevik/ntp"
 
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
@@ -56,7 +55,6 @@ func (w *world) Read() Reading {
 	boot := time.Since(w.began) + time.Second
 	return Reading{
 		Boot: int64(boot), Real: w.began.Add(boot + w.off).UnixNano(), Jumps: w.jumps, Moved: w.moved, Bound: w.bound,
-		State: clockerror.Synchronized,
 	}
 }
 

@@ -14,8 +14,6 @@ package witness
 
 import (
 	"time"
-
-	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
 // A Kind is a kind of witnesses.
@@ -212,9 +210,7 @@ type Reading struct {
 	// Moved is how far, in seconds, the clock was slewed so far, beyond its frequency.
 	Moved float64
 
-	// State and Bound are what is claimed without the witnesses. Bound is +Inf if there
-	// is none.
-	State clockerror.State
+	// Bound is what is claimed without the witnesses, in seconds. +Inf if there is none.
 	Bound float64
 
 	// Untraced says that the bound is relative to a reference clock whose own error is
