@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,38 +23,37 @@ const (
 	mostAddresses = 1 << 14
 )
 
-// A directory knows the addresses of the peers. Its times are those of the process.
+// A directory knows the addresses of the peers. It measures time since its beginning,
+// without the clock that may be wrong.
 type directory struct {
-	seen   map[netip.Addr]int64     // when an answer had the address last, in seconds since 1970
-	silent map[netip.Addr]time.Time // when a peer did not answer
+	began  time.Time
+	seen   map[netip.Addr]time.Duration // when an answer had the address last
+	silent map[netip.Addr]time.Duration // when a peer did not answer
 }
 
 func newDirectory() directory {
-	return directory{seen: make(map[netip.Addr]int64), silent: make(map[netip.Addr]time.Time)}
+	return directory{began: time.Now(), seen: make(map[netip.Addr]time.Duration), silent: make(map[netip.Addr]time.Duration)}
 }
 
 // add adds an answer of the DNS, without this node's own addresses.
 func (d *directory) add(now time.Time, answer, own []netip.Addr) {
+	passed := now.Sub(d.began)
 	for _, a := range answer {
 		a = a.Unmap()
-		if slices.Contains(own, a) || len(d.seen) >= mostAddresses {
-			continue
+		if _, known := d.seen[a]; known || len(d.seen) < mostAddresses {
+			d.seen[a] = passed
 		}
-		d.seen[a] = now.Unix()
 	}
 	for _, a := range own {
 		delete(d.seen, a)
 	}
-	for a, at := range d.seen {
-		if now.Unix()-at > int64(remembered/time.Second) {
-			delete(d.seen, a)
-		}
-	}
-	for a, at := range d.silent {
-		if now.Sub(at) > shunned {
-			delete(d.silent, a)
-		}
-	}
+	forget(d.seen, passed-remembered)
+	forget(d.silent, passed-shunned)
+}
+
+// forget deletes the entries from before a time.
+func forget(entries map[netip.Addr]time.Duration, before time.Duration) {
+	maps.DeleteFunc(entries, func(_ netip.Addr, at time.Duration) bool { return at < before })
 }
 
 // choose returns the peers of this node, by rendezvous hash. Each node asks others, and
@@ -64,7 +64,7 @@ func (d *directory) choose(seed uint64, most int) []netip.Addr {
 	for a := range d.seen {
 		c := candidate{a, 0, score(seed, a)}
 		if at, silent := d.silent[a]; silent {
-			c.silent = at.UnixNano() // the longest silent may be back
+			c.silent = max(1, at) // the longest silent may be back
 		}
 		if len(best) == most && best[most-1].compare(c) < 0 {
 			continue
@@ -82,7 +82,7 @@ func (d *directory) choose(seed uint64, most int) []netip.Addr {
 // A candidate is a possible peer.
 type candidate struct {
 	address netip.Addr
-	silent  int64 // since when; 0 if it is not
+	silent  time.Duration // since when; 0 if it is not
 	score   uint64
 }
 

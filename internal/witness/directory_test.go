@@ -47,7 +47,7 @@ func TestChoose(t *testing.T) {
 				changed++
 			}
 		}
-		d.seen[gone], d.seen[all[i]] = now.Unix(), now.Unix()
+		d.seen[gone], d.seen[all[i]] = 0, 0
 	}
 	if changed > 0 {
 		t.Errorf("%d others changed when one left", changed)
@@ -100,6 +100,19 @@ func TestDirectory(t *testing.T) {
 	if got := d.choose(1, mostPeers); len(got) != 0 {
 		t.Errorf("after more than an hour: %v", got)
 	}
+
+	// The memory is full, and a part of the fleet is gone.
+	d = newDirectory()
+	now = time.Now()
+	d.add(now, fleet(mostAddresses+100), nil)
+	live := fleet(1000)
+	for range 13 {
+		now = now.Add(lookupInterval)
+		d.add(now, live, nil)
+	}
+	if len(d.seen) != len(live) {
+		t.Errorf("%d addresses are known, of %d that are in each answer", len(d.seen), len(live))
+	}
 }
 
 // TestSilentPeers wants a silent peer to be replaced, unless there is no other.
@@ -108,7 +121,7 @@ func TestSilentPeers(t *testing.T) {
 	d := newDirectory()
 	d.add(now, fleet(20), nil)
 	first := d.choose(1, mostPeers)
-	d.silent[first[2]] = now
+	d.silent[first[2]] = 0
 	second := d.choose(1, mostPeers)
 	if slices.Contains(second, first[2]) || len(second) != mostPeers {
 		t.Errorf("%v is still asked", first[2])
@@ -118,7 +131,7 @@ func TestSilentPeers(t *testing.T) {
 		t.Errorf("it is not asked again: %v, before %v", got, first)
 	}
 	for _, a := range fleet(20) {
-		d.silent[a] = now
+		d.silent[a] = 0
 	}
 	if got := d.choose(1, mostPeers); len(got) != mostPeers {
 		t.Errorf("all are silent, and %d are asked", len(got))

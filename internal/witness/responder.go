@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math"
 	"net"
@@ -122,10 +123,10 @@ func (r *Responder) Run() {
 	for {
 		n, controlled, flags, from, err := r.conn.ReadMsgUDPAddrPort(in[:], control[:])
 		if err != nil {
-			if opErr, ok := err.(*net.OpError); ok && opErr.Temporary() {
-				continue // an ICMP error of an earlier answer
+			if errors.Is(err, net.ErrClosed) {
+				return
 			}
-			return
+			continue // the kernel reports other errors once, such as that of an earlier answer
 		}
 		at, reply := readControl(control[:controlled])
 		result := r.handle(in[:n], flags&unix.MSG_TRUNC == 0, from.Addr().Unmap(), at, out[:])

@@ -490,7 +490,7 @@ func (w *Witnesses) replaceSilent(i int, r *report) {
 	case r.result == Self:
 		delete(w.directory.seen, address)
 	case w.panel.members[i].silent >= patience:
-		w.directory.silent[address] = time.Now()
+		w.directory.silent[address] = time.Since(w.directory.began)
 	default:
 		delete(w.directory.silent, address)
 		return
