@@ -3,8 +3,11 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 
+	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/witness"
@@ -54,7 +57,13 @@ func (s *facts) utcServers(u *status.UTCWitnesses) (findings []Finding) {
 		lost = Wrong // nothing but chronyd confirms the clock
 	}
 	for _, server := range u.Servers {
-		findings = append(findings, utcServer(server, lost))
+		f := utcServer(server, lost)
+		if f.Verdict == Fine && s.follows(server) {
+			f.Verdict = Note
+			f.Impact = "chronyd follows it, too: it finds a paused machine, but not its own error"
+			f.Fix = "name a server that chronyd does not use"
+		}
+		findings = append(findings, f)
 	}
 	switch {
 	case u.Verdict == witness.Disputed.String():
@@ -73,6 +82,25 @@ func (s *facts) utcServers(u *status.UTCWitnesses) (findings []Finding) {
 	return findings
 }
 
+// follows reports whether chronyd follows a UTC server, as far as its name shows.
+func (s *facts) follows(server status.WitnessServer) bool {
+	if s.Report == nil {
+		return false
+	}
+	host := hostOf(server.Name)
+	return slices.ContainsFunc(s.Report.Sources, func(c chrony.Source) bool {
+		return (c.State == chrony.StateSelected || c.State == chrony.StateCombined) && (c.Name() == host || c.ConfiguredName == host)
+	})
+}
+
+// hostOf returns the host of HOST, HOST:PORT, [IPv6]:PORT or IPv6.
+func hostOf(name string) string {
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		return host
+	}
+	return name
+}
+
 // obstacles are the reasons why a server gives no measurement, by its last result.
 var obstacles = map[witness.Result]obstacle{
 	witness.NoAnswer: {fix: "let UDP port 123 out to it: check the firewall, the network security group and, on AKS, the outbound type of the cluster. A NetworkPolicy does not bind a pod on the host's network. Or use a server inside the network",
@@ -81,6 +109,7 @@ var obstacles = map[witness.Result]obstacle{
 	witness.RateLimited: {fix: "raise --witness.interval, or use a server of your own: all nodes behind one address share its limit"},
 	witness.Denied:      {fix: "use a server that answers this network, or let it through there (allow in chrony.conf)"},
 	witness.Unauthentic: {fix: "use a server that answers without a key"},
+	witness.Self:        {fix: "name a server on another machine, or the port of another server on this one"},
 	witness.Mismatched:  {fix: "find out who answers in its place", command: "tcpdump -ni any udp port 123 and host %s"},
 }
 
@@ -112,8 +141,7 @@ func utcServer(server status.WitnessServer, lost Verdict) Finding {
 		}
 		f.Verdict, f.Impact, f.Fix = lost, "it does not check this clock", o.fix
 		if o.command != "" {
-			host, _, _ := strings.Cut(server.Name, ":")
-			f.Command = fmt.Sprintf(o.command, host)
+			f.Command = fmt.Sprintf(o.command, hostOf(server.Name))
 		}
 	}
 	return f

@@ -55,6 +55,16 @@ func TestWitnessChecks(t *testing.T) {
 		{"one of two is silent", func(s *facts) {
 			s.told(servers(witness.Consistent, 0, utc("a.example", 0, witness.Agrees), lost("b.example:1123", witness.NoAnswer)))
 		}, `note UTC server b.example:1123: does not answer: the cause \| .* UDP port 123 .*NetworkPolicy.* \| chronyd -Q -t 5 'server b.example iburst'`},
+		{"an IPv6 address", func(s *facts) {
+			s.told(servers(witness.Consistent, 0, utc("a.example", 0, witness.Agrees), lost("[2001:db8::1]:1123", witness.NoAnswer)))
+		}, `note UTC server \[2001:db8::1\]:1123: .* \| chronyd -Q -t 5 'server 2001:db8::1 iburst'`},
+		{"this node's own chronyd", func(s *facts) {
+			s.told(servers(witness.Unproven, 0, lost("localhost", witness.Self)))
+		}, `wrong UTC server localhost: is this node itself: .* another machine`},
+		{"chronyd follows it", func(s *facts) {
+			s.Report.Sources[0].ConfiguredName = "time.example"
+			s.told(servers(witness.Consistent, 0, utc("time.example:123", 0, witness.Agrees)))
+		}, `note UTC server time.example:123: agrees .* \| chronyd follows it, too.* \| name a server that chronyd does not use`},
 		{"all are silent", func(s *facts) { s.told(servers(witness.Unproven, 0, lost("a.example", witness.NoAnswer))) }, `wrong UTC server a.example: does not answer`},
 		{"none counts without a bound", func(s *facts) {
 			s.Report.Tracking.Leap = chrony.LeapNotSynchronized

@@ -101,7 +101,7 @@ var witnessMetrics = []metric{
 		name: "chrony_witness_probes_total", kind: counter,
 		help: "Probes of witnesses, by result. consistent and contradicting are measurements. no_bound: a measurement, but there is no bound to judge. leap_second: a contradiction of at most 1 s around a leap second. " +
 			"All others are dropped and have no vote: no_answer, failed (DNS or network), malformed, mismatched (not the reply to this request: forged or replayed), unauthentic, unsynchronized, rate_limited (RATE), denied (DENY, RSTR), " +
-			"distant (uncertain by more than 1 s), other_era, impossible (a negative delay), jumped (this clock jumped during the exchange), self (the reply came from this tracker).",
+			"distant (uncertain by more than 1 s), other_era, impossible (a negative delay), jumped (this clock jumped during the exchange), self (this tracker, or chronyd on this node).",
 		labels: []string{"kind", "result"},
 		values: witnessed(func(w *tracker.Witnessed, f *family) {
 			for _, kind := range witness.Kinds {

@@ -309,7 +309,7 @@ var results = map[witness.Result]probed{
 	witness.OtherEra:       {"its time is in another era of NTP", Warning},
 	witness.Impossible:     {"its timestamps are impossible", Warning},
 	witness.Jumped:         {"this clock jumped during the exchange", Warning},
-	witness.Self:           {"this tracker itself answered", Warning},
+	witness.Self:           {"is this node itself", Warning},
 	witness.LeapSecond:     {"may smear a leap second: not counted", Warning},
 	witness.NoBound:        {"answers, but " + noBoundToCheck, Unknown},
 }

@@ -170,7 +170,7 @@ type bucket struct {
 	size  float64
 	every float64 // seconds until one more is allowed
 	used  float64
-	at    int64 // by CLOCK_BOOTTIME, in nanoseconds
+	at    int64 // nanoseconds
 }
 
 // take takes one, if there is one.

@@ -75,8 +75,10 @@ type Witnesses struct {
 	log     *slog.Logger
 	servers []*server
 	asks    chan struct{} // that the peers are asked at once
+	began   time.Time
 
 	mu        sync.Mutex
+	calls     bucket // in which all peers are asked at once because of Ask
 	panel     panel
 	addresses []netip.Addr // of the panel's members
 	directory directory
@@ -122,6 +124,8 @@ func New(config Config, clock Clock) (*Witnesses, error) {
 		drift:     clockerror.Assumptions{MaxDrift: config.MaxDrift}.Drift(1),
 		log:       config.Logger,
 		asks:      make(chan struct{}, 1),
+		began:     time.Now(),
+		calls:     bucket{size: 8, every: 16},
 		panel:     newPanel(),
 		directory: newDirectory(),
 		probes:    make(map[Kind]map[Result]uint64),
@@ -186,7 +190,8 @@ func (w *Witnesses) Run(ctx context.Context) {
 }
 
 // Ask asks all witnesses at once, because something has happened to the clock. It
-// returns immediately.
+// returns immediately. If it is called too often, the witnesses are asked at their
+// regular times only.
 func (w *Witnesses) Ask() {
 	for _, s := range w.servers {
 		select {
@@ -194,13 +199,16 @@ func (w *Witnesses) Ask() {
 		default:
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.calls.take(int64(time.Since(w.began))) {
+		return
+	}
+	w.panel.asking = len(w.addresses) > 0
 	select {
 	case w.asks <- struct{}{}:
 	default:
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.panel.asking = len(w.addresses) > 0
 }
 
 // runServer asks one UTC witness again and again.
@@ -280,7 +288,11 @@ func spread(d time.Duration, share float64) time.Duration {
 // askServer probes a UTC witness.
 func (w *Witnesses) askServer(ctx context.Context, s *server) report {
 	r := report{result: Failed}
-	if r.err = w.resolve(ctx, s); r.err == nil {
+	switch r.err = w.resolve(ctx, s); {
+	case r.err != nil:
+	case w.isOwn(s.address):
+		r.result, r.err = Self, errors.New("chronyd can't confirm its own clock")
+	default:
 		r = w.probe(ctx, UTC, s.address, nil, serverTimeout)
 	}
 	if ctx.Err() != nil {
@@ -292,6 +304,12 @@ func (w *Witnesses) askServer(ctx context.Context, s *server) report {
 	s.hear(&r, confirmations)
 	s.last, s.lastAt, s.err = r.result, time.Now(), r.err
 	return r
+}
+
+// isOwn reports whether chronyd on this node serves the time there. Another server on this
+// node has another port.
+func (w *Witnesses) isOwn(a netip.AddrPort) bool {
+	return a.Port() == ntpPort && (a.Addr().IsLoopback() || slices.Contains(w.config.Addresses(), a.Addr()))
 }
 
 // resolve looks up the server's address, and keeps it while it is in the answer.

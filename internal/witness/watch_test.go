@@ -30,6 +30,7 @@ type world struct {
 	asked   []probed
 	names   map[string][]netip.Addr
 	dns     error
+	own     []netip.Addr // the node's addresses
 }
 
 type fakeServer struct {
@@ -118,7 +119,7 @@ func (w *world) requests(to netip.Addr) (at []time.Duration) {
 func (w *world) start(t *testing.T, config Config) *Witnesses {
 	t.Helper()
 	config.Exchange, config.Lookup = w.exchange, w.lookup
-	config.Addresses = func() []netip.Addr { return nil }
+	config.Addresses = func() []netip.Addr { return w.own }
 	witnesses, err := New(config, w)
 	chronytest.Must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -368,6 +369,12 @@ func TestAsk(t *testing.T) {
 			time.Sleep(time.Second)
 			witnesses.Ask()
 		}
+		const rounds = 3600/16 + 8
+		w.change(func() {
+			if n := len(w.asked); n > mostPeers*rounds+3600/4+3600/64+10 {
+				t.Errorf("%d requests in an hour", n)
+			}
+		})
 		if n := len(w.requests(public1)); n > 3600/64+10 {
 			t.Errorf("a server is asked %d times in an hour", n)
 		}
@@ -502,6 +509,33 @@ func TestLeapSecond(t *testing.T) {
 			t.Error(v)
 		}
 	})
+}
+
+// TestOwnServer wants this node's own chronyd to be no witness.
+func TestOwnServer(t *testing.T) {
+	for _, test := range []struct {
+		server string
+		want   Result
+	}{
+		{"10.0.0.1", Self},
+		{"own.example", Self},
+		{"127.0.0.1", Self},
+		{"[::1]:123", Self},
+		{"10.0.0.1:124", Agrees}, // another server on this node
+		{"10.0.0.2", Agrees},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.names["own.example"] = []netip.Addr{private}
+			w.own = []netip.Addr{private}
+			witnesses := w.start(t, Config{NTP: []string{test.server}})
+			time.Sleep(time.Hour)
+			f := witnesses.Findings(w.Read()).UTC
+			if f.Servers[0].Last != test.want || math.IsInf(f.Bound, 1) != (test.want == Self) || (f.Verdict == Consistent) != (test.want == Agrees) {
+				t.Errorf("%s: %+v", test.server, f)
+			}
+		})
+	}
 }
 
 func TestNew(t *testing.T) {

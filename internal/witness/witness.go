@@ -83,7 +83,7 @@ const (
 	OtherEra       Result = "other_era"      // a time in another era of NTP
 	Impossible     Result = "impossible"     // timestamps that cannot be: a negative delay
 	Jumped         Result = "jumped"         // this clock jumped during the exchange
-	Self           Result = "self"           // the answer came from this tracker
+	Self           Result = "self"           // it is this tracker, or this node's own chronyd
 	LeapSecond     Result = "leap_second"    // a contradiction of at most 1 s around a leap second, which the server may smear
 	NoBound        Result = "no_bound"       // a measurement, but this clock has no bound to judge
 )
