@@ -66,7 +66,7 @@ var witnessMetrics = []metric{
 	{
 		name: "chrony_witness_bound_seconds", kind: gauge, unit: seconds,
 		help: "The least |offset| + uncertainty of all UTC witnesses, in seconds: a bound of the clock's error that needs no chronyd, if that witness is right. " +
-			"+Inf if none has answered since the last step. Absent without UTC witnesses.",
+			"+Inf if none has answered since the last step, or if half of them contradict the clock. Absent without UTC witnesses.",
 		values: witnessed(func(w *tracker.Witnessed, f *family) {
 			if w.UTC != nil {
 				f.add(w.UTC.Bound)

@@ -192,7 +192,7 @@ var kindNames = map[string]string{string(witness.UTC): "UTC servers", string(wit
 func (w *Witnesses) Disputes() bool { return w != nil && w.UTC != nil && w.UTC.Verdict == disputed }
 
 // Proof is what a UTC server proves without chronyd: "within 14 ms", and by whom. It is
-// empty if none does, and while servers contradict the clock or each other.
+// empty if none does, and while they dispute or contradict the clock.
 func (w *Witnesses) Proof() (within, by string) {
 	if w == nil || w.UTC == nil || w.UTC.Bound == nil || w.UTC.By == nil {
 		return "", ""
@@ -243,7 +243,7 @@ func (w *Witnesses) utcText() string {
 		return "the only UTC server that answers contradicts the bound: " + who + ". It is unknown which one is wrong"
 	case consistent:
 		if n > 0 {
-			return fmt.Sprintf("most UTC servers agree with the bound. A minority of %d contradicts it: %s", n, who)
+			return fmt.Sprintf("%d of %d UTC servers contradict the bound, which is no majority: %s", n, all, who)
 		}
 		return "the UTC servers that answer agree with the bound"
 	}

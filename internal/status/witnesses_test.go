@@ -98,7 +98,7 @@ func TestWitnesses(t *testing.T) {
 				server("a.example", 0, witness.Agrees), server("b.example", 0, witness.Agrees), server("liar.example", 1, witness.Contradicts),
 			}}},
 			OK, "at most 1 ms off.", true,
-			[]string{"UTC servers|consistent|minority of 1 contradicts it: liar.example"},
+			[]string{"UTC servers|consistent|1 of 3 UTC servers contradict the bound, which is no majority: liar.example"},
 		},
 		{
 			"peers agree", true,

@@ -36,6 +36,9 @@ func (w *Witnesses) serverFindings(now Reading) *ServerFindings {
 	}
 	f.Verdict, f.Far = judgeServers(now, w.drift, standings)
 	f.Bound = leastBound(now, w.drift, standings)
+	if against, all, _ := count(now, w.drift, 0, standings); against > 0 && 2*against == all {
+		f.Bound = math.Inf(1) // nobody can tell which half is right
+	}
 	if math.IsInf(now.Bound, 1) {
 		f.Verdict, f.Far = Unproven, 0
 	}

@@ -283,6 +283,10 @@ func TestSourceLies(t *testing.T) {
 			if against := test.want == Contradicted || test.want == Disputed; against && math.Abs(f.UTC.Far-0.3) > 0.002 || !against && f.UTC.Far != 0 {
 				t.Errorf("%d servers: up to %v s off", len(test.servers), f.UTC.Far)
 			}
+			isSplit := len(test.servers) == 2 && test.liars == 1
+			if math.IsInf(f.UTC.Bound, 1) != (isSplit || test.want == Unproven) {
+				t.Errorf("%d servers: they prove a bound of %v s", len(test.servers), f.UTC.Bound)
+			}
 			for _, s := range test.servers {
 				if n := len(w.requests(s)); n > confirmations {
 					t.Errorf("%d probes of one server", n)

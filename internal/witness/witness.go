@@ -118,7 +118,8 @@ type ServerFindings struct {
 	Far     float64 // how far off the clock may be by them, in seconds; 0 unless disputed or contradicted
 
 	// Bound is the least |offset| + uncertainty of all UTC witnesses, in seconds, grown
-	// since the measurement. It takes no chronyd. +Inf if none has answered.
+	// since the measurement. It takes no chronyd. +Inf if none has answered, or if half of
+	// them contradict the clock.
 	Bound float64
 
 	Servers []Server // in the order of the configuration
