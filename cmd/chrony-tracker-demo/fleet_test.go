@@ -40,11 +40,11 @@ func serveTest(t *testing.T, config fleetConfig) (*fleet, func(path string) *htt
 
 // TestFaults checks the state that the tracker shows for each fault.
 func TestFaults(t *testing.T) {
-	f, fetch := serveTest(t, fleetConfig{size: len(faults) + 2, clusters: 1})
+	f, fetch := serveTest(t, fleetConfig{size: len(faults) + 2, clusters: 1, witnesses: true})
 	states := map[string]clockerror.State{
 		"lost-source": clockerror.Holdover, "unreachable": clockerror.Unreachable,
 		"local": clockerror.Local, "unsynchronized": clockerror.Unsynchronized,
-		"paused": clockerror.Contradicted, "refused-updates": clockerror.Contradicted,
+		"lying-servers": clockerror.Contradicted, "paused": clockerror.Contradicted, "refused-updates": clockerror.Contradicted,
 	}
 	for _, n := range f.nodes {
 		t.Run(n.fault.name, func(t *testing.T) {
