@@ -99,7 +99,7 @@ type server struct {
 	ended  chan struct{}
 }
 
-// startServer starts a program and waits until it can be scraped.
+// startServer starts a program and waits until it serves /metrics.
 func startServer(cmd *exec.Cmd) (*server, error) {
 	port, err := chronytest.FreePort()
 	if err != nil {

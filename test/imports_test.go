@@ -23,14 +23,14 @@ const (
 // A room is a package, and what it may import.
 type room struct {
 	ours       []string // of this project's packages
-	thirdParty bool     // others than the standard library
-	but        []string // third-party packages that it may import all the same
-	offline    bool     // it knows nothing of HTTP and Prometheus, nor do the rooms it imports
-	asks       bool     // it makes clients of chronyd
+	thirdParty bool     // packages outside of the standard library
+	but        []string // third-party packages that it may import nevertheless
+	offline    bool     // it does not import HTTP or Prometheus, not even indirectly
+	asks       bool     // it creates clients of chronyd
 }
 
-// rooms are all packages. Data flows one way: what stands further down knows what
-// stands above it, never the reverse.
+// rooms lists all packages. Data flows one way: a package may import packages above it,
+// never the reverse.
 var rooms = map[string]room{
 	"/chrony":                  {offline: true, asks: true},
 	"/clockerror":              {ours: []string{"/chrony"}, offline: true},
@@ -51,10 +51,10 @@ var rooms = map[string]room{
 		thirdParty: true, asks: true,
 	},
 	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
-	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
+	"/deploy/prometheus/generate": {thirdParty: true}, // generates files, not part of the program
 }
 
-// TestImports keeps the rules of docs/background/architecture.md.
+// TestImports checks the rules of docs/background/architecture.md.
 func TestImports(t *testing.T) {
 	imports := make(map[string][]string) // of each package
 	for path, files := range parseModule(t) {
@@ -126,7 +126,8 @@ func parseModule(t *testing.T) map[string][]*ast.File {
 	return packages
 }
 
-// clientOf returns what a file makes a client of chronyd with, if it does.
+// clientOf returns the call with which a file creates a client of chronyd, or an empty
+// string.
 func clientOf(file *ast.File) (client string) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		if selector, ok := node.(*ast.SelectorExpr); ok {
@@ -140,7 +141,7 @@ func clientOf(file *ast.File) (client string) {
 	return client
 }
 
-// reachable is what a room imports, and what those of ours import that it imports.
+// reachable returns what a room imports, directly and through packages of this project.
 func reachable(imports map[string][]string, path string) (all []string) {
 	for _, imported := range imports[path] {
 		all = append(all, imported)

@@ -25,7 +25,7 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
-	clause.HelpLong(`Takes a sample of the clock each second, and serves /metrics, / (a page), /-/healthy (this process lives), /-/ready (chronyd answers) and, as JSON, /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events.
+	clause.HelpLong(`Takes a sample of the clock each second. Serves /metrics, / (a page), /-/healthy (this process runs) and /-/ready (chronyd answers). Serves /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events as JSON.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
 
@@ -51,7 +51,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	if file := *flags.WebConfigFile; file != "" {
 		if err := toolkit.Validate(file); err != nil {
-			return hintedError{fmt.Errorf("--web.config.file=%s: %w", file, err), "check the file and those that it names; this user must be able to read them"}
+			return hintedError{usageError{fmt.Errorf("--web.config.file=%s: %w", file, err)}, "check the file and the files that it names. This user must be able to read them"}
 		}
 	}
 	logger := promslog.New(shared.log)
@@ -69,14 +69,16 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
 	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
-		return hintedError{fmt.Errorf("can't answer peers: %w", err), "another program has the UDP port; choose one for all nodes with --witness.listen-address=:PORT"}
+		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
 	} else if err != nil {
-		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
+		return hintedError{fmt.Errorf("could not read the machine's clocks: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	collect.logPurposeless(logger)
 
 	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+
+	server.ErrorLog = serverLog(logger)
 
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
@@ -88,7 +90,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
+	go t.Snapshot(ctx) // logs which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}
@@ -111,10 +113,13 @@ func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logg
 func listenError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return hintedError{err, "another program has the port; choose one with --web.listen-address=:PORT"}
+		return hintedError{err, "another program uses the port: choose another one with --web.listen-address=:PORT"}
 	case errors.Is(err, fs.ErrPermission):
 		return hintedError{err, "choose a port above 1023 with --web.listen-address=:PORT"}
+	case errors.As(err, new(*net.AddrError)), errors.As(err, new(*net.DNSError)):
+		err = usageError{err}
+		fallthrough
 	default:
-		return hintedError{err, "check --web.listen-address: it is host:port, :port for all addresses, or [::1]:port"}
+		return hintedError{err, "check --web.listen-address: write host:port, :port for all addresses, or [::1]:port"}
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
-// kept are the names that break Prometheus' conventions, by the program that they are
-// compatible with.
+// kept are the names that break Prometheus' conventions, with the program that uses
+// them too.
 var kept = map[string]string{
 	"chrony_clock_error_ms":                        "Azure's chrony-tracker",
 	"chrony_clock_error_max_ms":                    "Azure's chrony-tracker: it is the maximum of chrony_clock_error_ms",

@@ -108,6 +108,11 @@ var watchMetrics = []metric{
 		values: watched(func(w *tracker.Watched, f *family) { f.add(float64(w.Steps.Count)) }),
 	},
 	{
+		name: "chrony_clock_stepped_seconds_total", kind: counter, unit: seconds,
+		help:   "Sizes of all steps of the system clock added up, without their signs, in seconds. It includes the steps between two scrapes.",
+		values: watched(func(w *tracker.Watched, f *family) { f.add(w.Steps.Sum) }),
+	},
+	{
 		name: "chrony_clock_last_step_seconds", kind: gauge, unit: seconds,
 		help: "Size of the last step of the system clock, in seconds. Positive if the clock was set forward. Absent if there was none since the start.",
 		values: watched(func(w *tracker.Watched, f *family) {

@@ -1,6 +1,6 @@
 // Package status turns a tracker's snapshots into everything that people and scripts
-// are told: JSON, verdicts, notes, reasons and events. Codes and their texts stand
-// side by side in tables. It decides nothing about the clock.
+// read: JSON, verdicts, notes, reasons and events. Codes and their texts are in the
+// same tables. It makes no decision about the clock.
 package status
 
 import (
@@ -13,10 +13,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A Status is a snapshot as JSON. What doesn't exist is null: JSON knows no
-// infinity, so a clock without a bound has a null beside its state.
+// A Status is a snapshot as JSON. What doesn't exist is null. JSON has no infinity, so
+// a missing bound is null too, and the state shows why.
 type Status struct {
 	Time        time.Time         `json:"time"`
+	Node        string            `json:"node"` // empty if unknown
 	State       clockerror.State  `json:"state"`
 	Bound       *float64          `json:"bound_seconds"`
 	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
@@ -36,14 +37,14 @@ type Status struct {
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
-// Source is what the clock follows.
+// Source is the source that the clock follows.
 type Source struct {
 	Name    string `json:"name"`
 	RefID   string `json:"refid"`
 	Stratum uint16 `json:"stratum"` // of this clock: one more than the source's
 }
 
-// Chronyd is who answered, and what can be read over this connection.
+// Chronyd is the chronyd that answered, and the reports that this connection can read.
 type Chronyd struct {
 	Address string    `json:"address"`
 	Reads   []string  `json:"reads"`
@@ -56,7 +57,7 @@ type Refusal struct {
 	Problem
 }
 
-// A Problem is an error and what to do about it.
+// A Problem is an error, with a hint that says what to do.
 type Problem struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint"`
@@ -64,11 +65,12 @@ type Problem struct {
 	cause string
 }
 
-// New returns a snapshot's status.
+// New returns the status of a snapshot.
 func New(s *tracker.Snapshot) Status {
 	e := s.Estimate
 	status := Status{
 		Time:        s.At.UTC(),
+		Node:        s.Node,
 		State:       e.State,
 		Bound:       finite(e.Bound),
 		Approximate: e.Approximate,
@@ -114,7 +116,7 @@ func newProblem(err error) Problem {
 	return Problem{Error: err.Error(), Hint: tracker.Hint(err), cause: Cause(err)}
 }
 
-// Cause is an error without the address and the request, for those who name these
+// Cause returns an error without its address and request, for callers that print these
 // themselves.
 func Cause(err error) string {
 	var op *chrony.OpError

@@ -143,7 +143,7 @@ type Window struct {
 // HasBound reports whether any sample in the window has a bound.
 func (w Window) HasBound() bool { return !math.IsInf(w.Bound, -1) }
 
-// windowLengths are those of the windows, in ascending order.
+// windowLengths are the lengths of the windows, in ascending order.
 var windowLengths = [...]time.Duration{time.Minute, 5 * time.Minute}
 
 // windows summarizes the samples. No window includes time before the beginning, by

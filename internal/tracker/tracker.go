@@ -28,9 +28,10 @@ const DefaultTimeout = time.Second
 
 // Config configures a [Tracker].
 type Config struct {
+	Node    string         // name of the node that the clock belongs to; empty if unknown
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read in addition to those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to judged
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
@@ -41,6 +42,7 @@ const judged = chrony.WantTracking | chrony.WantSources
 
 // A Snapshot is the state at one instant. It is immutable.
 type Snapshot struct {
+	Node     string         // of [Config]
 	At       time.Time      // when it was taken
 	Took     time.Duration  // to read from chronyd; zero if the caller stopped waiting
 	Report   *chrony.Report // nil if chronyd did not answer
@@ -77,9 +79,9 @@ type Tracker struct {
 	watchClient *chrony.Client
 
 	mu        sync.Mutex
-	readings  map[chrony.Want]*reading // those under way
+	readings  map[chrony.Want]*reading // the readings under way
 	health    Health
-	refused   []chrony.Want // by the chronyd that was read last
+	refused   []chrony.Want // by the last chronyd that answered
 	refusedBy string        // its address
 }
 
@@ -338,6 +340,7 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took t
 		t.health.Stats = t.health.Plus(t.watchClient.Stats())
 	}
 	return &Snapshot{
+		Node:     t.config.Node,
 		At:       time.Now(),
 		Took:     took,
 		Report:   report,

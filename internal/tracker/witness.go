@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
@@ -38,9 +39,9 @@ func (t *Tracker) startWitnesses(w *watch, config *WitnessConfig) error {
 	if config == nil {
 		return nil
 	}
-	config.MaxDrift = t.config.Assume.MaxDrift
-	config.Logger = t.log
-	witnesses, err := witness.New(config.Config, w)
+	asking := config.Config
+	asking.MaxDrift, asking.Logger = t.config.Assume.MaxDrift, t.log
+	witnesses, err := witness.New(asking, w)
 	if err != nil {
 		return err
 	}
@@ -53,6 +54,7 @@ func (t *Tracker) startWitnesses(w *watch, config *WitnessConfig) error {
 	}
 	w.witnesses, w.trustPeers = witnesses, config.TrustPeers
 	w.seconds = make(map[witness.Kind][]float64)
+	t.log.Info("witnesses check the clock", "ntp", strings.Join(config.NTP, " "), "peers", config.Peers)
 	return nil
 }
 

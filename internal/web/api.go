@@ -4,7 +4,9 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -17,10 +19,16 @@ var openAPI []byte
 
 func registerAPI(mux *http.ServeMux, t *tracker.Tracker) {
 	for path, answer := range map[string]func(*http.Request) (any, error){
-		"/api/v1/status":  func(r *http.Request) (any, error) { return status.NewFull(t.Snapshot(r.Context())), nil },
-		"/api/v1/now":     func(*http.Request) (any, error) { return status.NewNow(t.Now()), nil },
-		"/api/v1/events":  func(*http.Request) (any, error) { return status.NewEvents(t), nil },
-		"/api/v1/history": func(r *http.Request) (any, error) { return queryHistory(r.URL.Query(), t.History) },
+		"/api/v1/status": func(r *http.Request) (any, error) { return status.NewFull(t.Snapshot(r.Context())), nil },
+		"/api/v1/now":    func(*http.Request) (any, error) { return status.NewNow(t.Now()), nil },
+		"/api/v1/events": func(*http.Request) (any, error) { return status.NewEvents(t), nil },
+		"/api/v1/history": func(r *http.Request) (any, error) {
+			query, err := url.ParseQuery(r.URL.RawQuery)
+			if err != nil {
+				return nil, fmt.Errorf("the parameters can't be parsed: %w", err)
+			}
+			return queryHistory(query, t.History)
+		},
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			body, err := answer(r)

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
@@ -39,7 +40,10 @@ func serveReady(w http.ResponseWriter, r *http.Request, t *tracker.Tracker) {
 // maxError returns the limit in the request, or 0 if there is none. Unknown
 // parameters are errors, so that a typo does not disable the check.
 func maxError(r *http.Request) (time.Duration, error) {
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery) // unlike URL.Query, which drops what it can't parse
+	if err != nil {
+		return 0, fmt.Errorf("the parameters can't be parsed: %w", err)
+	}
 	for name := range query {
 		if name != "max_error" {
 			return 0, fmt.Errorf("unknown parameter %q: use max_error, such as max_error=10ms", name)

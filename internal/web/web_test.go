@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
@@ -22,7 +21,7 @@ func serve(t *testing.T, address string) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := tracker.New(tracker.Config{Client: client, Timeout: 300 * time.Millisecond})
+	tr := tracker.New(tracker.Config{Node: "node-<7>", Client: client, Timeout: chronytest.Patience})
 	t.Cleanup(func() { tr.Close() })
 	mux := http.NewServeMux()
 	web.Register(mux, tr, web.Config{Version: "chrony-tracker 1.2.3", Metrics: "/metrics", Handler: http.NotFoundHandler()})
@@ -77,6 +76,7 @@ func TestPage(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	response, text := get(t, serve(t, d.Address).URL)
 	for _, part := range []string{
+		`<title>synchronized · node-&lt;7&gt; · `, `<h1>Chrony Tracker on node-&lt;7&gt;</h1>`,
 		`<p class="verdict ok" id="verdict">[^<]* 2[56]\d ms [^<]*</p>`, `127\.0\.0\.1`, d.Address, `chrony-tracker 1\.2\.3`, `href="metrics"`,
 		`<rect class="offset" x="0\.000%" width="(9\d|100)\.\d+%"`, `<td class="number">(&gt; )?(9\d|100) %</td>`, `<tr class="source selected">`, `\d of 8`,
 	} {
@@ -117,6 +117,8 @@ func TestGate(t *testing.T) {
 		{right, "?max_error=-1s", 400, "", `^max_error=`},
 		{right, "?max_error=", 400, "", `^max_error=`},
 		{right, "?max_error=1s&max_error=1ms", 400, "", `^max_error=`},
+		{right, "?max_error=1ms;max_error=1s", 400, "", `invalid semicolon`},
+		{right, "?max_error=%zz", 400, "", `invalid URL escape`},
 		{right, "?maxerror=10ms", 400, "", `"maxerror"`},
 	} {
 		response, text := get(t, test.server.URL+"/-/ready"+test.query)

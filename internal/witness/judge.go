@@ -61,6 +61,7 @@ type standing struct {
 	streak int     // contradictions in a row
 	silent int     // probes in a row without an answer
 	excess float64 // max(|offset| - uncertainty - bound, 0) of the measurement, in seconds
+	node   uint32  // a peer's reference ID; 0 for UTC witnesses
 }
 
 // valid reports whether the witness has a vote: its last answer is from after the last
@@ -72,7 +73,8 @@ func (s *standing) valid(now Reading, since int64) bool {
 // A report is how one probe ended.
 type report struct {
 	result Result
-	err    error // why there is no measurement, or nil
+	node   uint32 // a peer's reference ID
+	err    error  // why there is no measurement, or nil
 	measurement
 	excess float64
 }
@@ -103,7 +105,7 @@ func (s *standing) hear(r *report, confirmations int) {
 		if r.jumps != s.jumps {
 			s.vote, s.streak = none, 0
 		}
-		s.measurement, s.excess = r.measurement, r.excess
+		s.measurement, s.excess, s.node = r.measurement, r.excess, r.node
 		if r.result == Agrees {
 			s.vote, s.streak = agrees, 0
 		} else if s.streak++; s.streak >= confirmations {
@@ -114,10 +116,12 @@ func (s *standing) hear(r *report, confirmations int) {
 	}
 }
 
-// count counts the votes, and returns how far off the clock may be by those against it.
+// count counts the votes, and returns how far off the clock may be by those against it. A
+// node with several addresses has one vote.
 func count(now Reading, drift float64, since int64, standings []*standing) (against, all int, far float64) {
-	for _, s := range standings {
-		if !s.valid(now, since) {
+	for i, s := range standings {
+		isSame := func(other *standing) bool { return other.node == s.node && other.valid(now, since) }
+		if !s.valid(now, since) || s.node != 0 && slices.ContainsFunc(standings[:i], isSame) {
 			continue
 		}
 		all++
@@ -222,10 +226,10 @@ func (p *panel) judge(now Reading, drift float64) {
 	against, all, far := count(now, drift, p.since, p.members)
 	need := min(quorum, max(2, len(p.members)))
 	switch {
-	case all < need:
-		p.verdict, p.far = Unproven, 0
-	case clockerror.IsMajority(against, all+p.waiting(now)):
+	case clockerror.IsMajority(against, all+p.waiting(now)) && all >= need:
 		p.verdict, p.far = Contradicted, far
+	case all < need, clockerror.IsMajority(against, all): // those that have not answered yet decide
+		p.verdict, p.far = Unproven, 0
 	default:
 		p.verdict, p.far = Consistent, 0
 	}

@@ -64,6 +64,22 @@ func TestJudgePeers(t *testing.T) {
 	}
 }
 
+// TestOneNodeOneVote wants a node with two addresses not to outvote this one.
+func TestOneNodeOneVote(t *testing.T) {
+	p := newPanel()
+	p.members = votes("ccaa")
+	for i, node := range []uint32{7, 7, 8, 9} {
+		p.members[i].node = node
+	}
+	if against, all, _ := count(Reading{Boot: 1}, 0, 0, p.members); against != 1 || all != 3 {
+		t.Errorf("%d of %d", against, all)
+	}
+	p.members = p.members[:2]
+	if p.judge(Reading{Boot: 1}, 0); p.verdict != Unproven {
+		t.Error(p.verdict)
+	}
+}
+
 // TestStanding plays what one UTC witness answers, and wants its vote after each.
 func TestStanding(t *testing.T) {
 	results := map[rune]Result{
@@ -145,6 +161,39 @@ func TestPanelAsksAll(t *testing.T) {
 	p.judge(Reading{Boot: 60}, 0)
 	if p.verdict != Consistent {
 		t.Error(p.verdict)
+	}
+}
+
+// TestLostAnswers wants lost packets neither to decide against the clock, nor to let old
+// answers speak for it.
+func TestLostAnswers(t *testing.T) {
+	for _, test := range []struct {
+		against, agree int // of eight that are asked again
+		want           Verdict
+	}{
+		{8, 0, Contradicted}, {5, 0, Contradicted}, {5, 3, Contradicted},
+		{4, 0, Unproven}, {2, 0, Unproven}, {1, 0, Unproven}, {3, 2, Unproven},
+		{1, 2, Consistent}, {4, 4, Consistent}, {0, 0, Unproven},
+	} {
+		p := newPanel()
+		p.members = votes("aaaaaaaa")
+		p.judge(Reading{Boot: 10}, 0)
+		if !p.hear(7, &report{result: Contradicts, measurement: measurement{offset: 28, boot: 20}}) {
+			t.Fatal("no news")
+		}
+		p.members[7].boot = 10 // it does not answer again, unless all do
+		round := map[int]*report{}
+		for i := range test.against + test.agree {
+			r := &report{result: Contradicts, measurement: measurement{offset: 28, boot: 30}}
+			if i >= test.against {
+				r.result = Agrees
+			}
+			round[i] = r
+		}
+		p.hearAll(25, round)
+		if p.judge(Reading{Boot: 30}, 0); p.verdict != test.want {
+			t.Errorf("%d against, %d agree: %v, want %v", test.against, test.agree, p.verdict, test.want)
+		}
 	}
 }
 

@@ -68,11 +68,13 @@ func (p *prober) probe(ctx context.Context, kind Kind, to netip.AddrPort, key *K
 	response, err := p.exchange(ctx, to, key, timeout)
 	after := p.clock.Read()
 	r := report{}
-	if r.result, r.err = failure(response, err); r.result != "" {
-		return r
+	if kind == Peer && err == nil {
+		if r.node = response.ReferenceID; r.node == p.self {
+			r.result = Self
+			return r
+		}
 	}
-	if kind == Peer && response.ReferenceID == p.self {
-		r.result = Self
+	if r.result, r.err = failure(response, err); r.result != "" {
 		return r
 	}
 	if r.result, r.err = r.measurement.read(response); r.result != "" {

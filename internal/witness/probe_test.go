@@ -231,6 +231,17 @@ func TestOwnClock(t *testing.T) {
 	}
 }
 
+// TestTolerance wants a measurement to contradict by more than the tolerance.
+func TestTolerance(t *testing.T) {
+	p := prober{tolerance: 1e-3}
+	for offset, want := range map[float64]Result{0.0029: Agrees, -0.0029: Agrees, 0.0031: Contradicts, -0.0031: Contradicts} {
+		r := report{measurement: measurement{offset: offset, uncertainty: 1e-3}}
+		if p.judge(&r, Peer, 1e-3, false); r.result != want || math.Abs(r.excess-(math.Abs(offset)-2e-3)) > 1e-9 {
+			t.Errorf("%v: %s, %v s", offset, r.result, r.excess)
+		}
+	}
+}
+
 // TestSign wants the offset of a clock that is ahead to be above zero.
 func TestSign(t *testing.T) {
 	server := badServer(t, func(_, b []byte) [][]byte { shift(b, -300*time.Millisecond); return [][]byte{b} })
