@@ -36,7 +36,7 @@ var blamed = []string{"paused", "refused-updates", "lying-reference", "lying-ser
 // clock, once witnesses had time to detect that. It also checks that they contradict
 // no other clock.
 func TestWitnesses(t *testing.T) {
-	seen := watchFleet(t, len(faults)+4)
+	seen := watchFleet(t, len(faults)+2)
 	for _, s := range seen {
 		switch {
 		case s.fault.split:
@@ -145,7 +145,7 @@ func watchFleet(t *testing.T, size int) []*watchedNode {
 			seen[i], trackers = &watchedNode{node: n.node}, append(trackers, tr)
 		}
 		time.Sleep(time.Second / 2)
-		for range simulated / time.Second {
+		for range cycle / time.Second { // one pause, and its end
 			for i, s := range seen {
 				now, at := trackers[i].Now(), time.Since(s.start)
 				if now.Observed && !s.isPaused(at) {
