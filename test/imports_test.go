@@ -50,7 +50,7 @@ var rooms = map[string]room{
 		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
 		thirdParty: true, asks: true,
 	},
-	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
+	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/witness"}},
 	"/deploy/prometheus/generate": {thirdParty: true}, // generates files, not part of the program
 }
 
