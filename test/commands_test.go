@@ -56,6 +56,12 @@ func TestCommands(t *testing.T) {
 			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { (*daemon(ts)).Kill() },
 			"await":       awaitPage,
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "root" {
+				return false, errors.New("unknown condition " + condition)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -101,8 +107,11 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(d.Close)
 	if follows {
 		ts.Check(d.WaitSynchronized(context.Background()))
-		// From now on, no update comes while a command reads the sources.
+		// From now on, no update comes while a command reads the sources. chronyd
+		// changes the poll interval with its next sample.
 		_, err := d.Chronyc("minpoll", "127.0.0.1", "6")
+		ts.Check(err)
+		_, err = d.Wait(func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Poll == 6 })
 		ts.Check(err)
 	} else {
 		_, err := d.Wait(func(r *chrony.Report) bool { return r.Tracking != nil })

@@ -46,8 +46,13 @@ func TestStartsBeforeChronyd(t *testing.T) {
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	if values := s.MustScrape(t); programtest.StateOf(values) != "unsynchronized" || values["chrony_up"] != 1 {
-		t.Errorf("state %s", programtest.StateOf(values))
+	var values map[string]float64
+	chronytest.Await(t, "an answer that is not shared with the scrape before", func() bool {
+		values = s.MustScrape(t)
+		return values["chrony_up"] == 1
+	})
+	if state := programtest.StateOf(values); state != "unsynchronized" {
+		t.Errorf("state %s", state)
 	}
 }
 

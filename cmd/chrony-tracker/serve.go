@@ -7,17 +7,20 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
@@ -45,6 +48,10 @@ Examples:
 	}}
 }
 
+// sharedFor is how long an answer of chronyd is shared. So chronyd has at most twenty
+// exchanges a second, and the watch's, whatever the clients do.
+const sharedFor = 50 * time.Millisecond
+
 func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
@@ -59,15 +66,21 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
+	limitMemory(logger)
 	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
 		return err
 	}
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc, MaxAge: sharedFor})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
+	if watch.shm != "" {
+		publisher := clockbound.New(clockbound.Config{Path: watch.shm, Interval: watching.Interval, MaxDrift: shared.maxDrift, Logger: logger})
+		watching.Publisher = publisher
+		defer background(publisher.Run)()
+	}
 	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
 		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
 	} else if err != nil {
@@ -76,7 +89,7 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 
 	collect.logPurposeless(logger)
 
-	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+	server := newServer(routes(ctx, t, collect, logger), shared.timeout)
 
 	server.ErrorLog = serverLog(logger)
 
@@ -96,6 +109,46 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	<-drained
 	return nil
+}
+
+// background runs a function in the background. Stop ends it, and waits for that.
+func background(work func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); work(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// newServer returns a server that its clients can't exhaust. chronyd may take timeout to
+// answer.
+func newServer(handler http.Handler, timeout time.Duration) *http.Server {
+	const (
+		connections = 256 // the probes, scrapers and gates of a node need some tens
+		slowest     = 10 * time.Second
+		headers     = 16 << 10 // bytes
+	)
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: slowest / 2,
+		ReadTimeout:       timeout + slowest, // a shorter one would also end the answer
+		WriteTimeout:      timeout + slowest,
+		IdleTimeout:       5 * time.Minute, // scrapers come back that often
+		MaxHeaderBytes:    headers,
+		ConnState:         web.NewConnections(connections).Track,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 16},
+	}
+}
+
+// limitMemory makes Go collect garbage more often before the memory reaches the cgroup's
+// limit. The rest of the limit is for the kernel's buffers and the program's text.
+// GOMEMLIMIT overrides it.
+func limitMemory(logger *slog.Logger) {
+	const share = 0.7
+	if limit, err := memlimit.Set(memlimit.WithRatio(share)); err != nil {
+		logger.Debug("the cgroup's memory limit is unknown", "error", err)
+	} else if limit < math.MaxInt64 {
+		logger.Debug("Go keeps its memory below a limit", "bytes", limit)
+	}
 }
 
 // routes are the paths that are served.

@@ -84,6 +84,9 @@ func startFake(network, address, prefix string, script Script) (*Fake, error) {
 	return f, nil
 }
 
+// Requests returns the number of requests so far.
+func (f *Fake) Requests() int { return int(f.requests.Load()) }
+
 // Close stops the fake. It does not call its script any more.
 func (f *Fake) Close() {
 	f.conn.Close()

@@ -125,6 +125,9 @@ func (s *Server) Launch(t testing.TB) {
 	chronytest.Await(t, "the program to serve", func() bool { return IsServed(s.URL + "/-/healthy") })
 }
 
+// PID returns its process ID.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Signal sends a signal to it.
 func (s *Server) Signal(signal os.Signal) error { return s.cmd.Process.Signal(signal) }
 

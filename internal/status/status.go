@@ -34,6 +34,7 @@ type Status struct {
 	Chronyd     *Chronyd          `json:"chronyd"`
 	Problem     *Problem          `json:"problem"`
 
+	stepped    bool // the clock was set since
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
@@ -67,10 +68,26 @@ type Problem struct {
 
 // New returns the status of a snapshot.
 func New(s *tracker.Snapshot) Status {
-	e := s.Estimate
+	status := newEstimate(s.At, s.Estimate)
+	status.Node = s.Node
+	if s.Report != nil {
+		status.Chronyd = newChronyd(s.Report)
+		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
+	}
+	if s.Err != nil {
+		problem := newProblem(s.Err)
+		status.Problem = &problem
+		return status
+	}
+	if t := s.Report.Tracking; t.SourceName() != "" {
+		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
+	}
+	return status
+}
+
+func newEstimate(at time.Time, e clockerror.Estimate) Status {
 	status := Status{
-		Time:        s.At.UTC(),
-		Node:        s.Node,
+		Time:        at.UTC(),
 		State:       e.State,
 		Bound:       finite(e.Bound),
 		Approximate: e.Approximate,
@@ -84,18 +101,6 @@ func New(s *tracker.Snapshot) Status {
 	}
 	if e.HasSampleAge() {
 		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
-	}
-	if s.Report != nil {
-		status.Chronyd = newChronyd(s.Report)
-		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
-	}
-	if s.Err != nil {
-		problem := newProblem(s.Err)
-		status.Problem = &problem
-		return status
-	}
-	if t := s.Report.Tracking; t.SourceName() != "" {
-		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
 	}
 	return status
 }

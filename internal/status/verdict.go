@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
 // A Tone is the meaning of a color.
@@ -103,6 +104,8 @@ func (s Status) cause() string {
 	switch {
 	case !s.State.CanHaveBound():
 		return states[s.State].note
+	case s.stepped:
+		return "it was set after the latest sample"
 	case s.SampleAge != nil:
 		return "another program has set it, and chronyd has not updated it since"
 	default:
@@ -163,4 +166,24 @@ func (s Status) Within(limit time.Duration) (verdict string, err error) {
 		text += "; " + states[s.State].note
 	}
 	return "", errors.New(text)
+}
+
+// Present is the status of the latest sample, aged. It has neither sources nor chronyd's
+// address.
+func Present(n tracker.Now) Status {
+	s := newEstimate(n.At, n.Present)
+	s.stepped = n.Stepped
+	if n.Err != nil {
+		problem := newProblem(n.Err)
+		s.Problem = &problem
+	}
+	return s
+}
+
+// NotSampled says why nothing is known of a clock whose sample is too old, or missing.
+func NotSampled(n tracker.Now) error {
+	if n.Current {
+		return fmt.Errorf("the latest sample is older than %v, so the bound is unknown: set --sample.interval to 10s or less", tracker.LongestLifetime)
+	}
+	return errors.New("there is no recent sample of the clock")
 }

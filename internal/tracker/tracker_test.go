@@ -519,3 +519,49 @@ func TestScrapeKeepsTheReports(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedAnswer asks a hundred times, one after the other. An answer that is not too
+// old is shared, also with those who want less.
+func TestSharedAnswer(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	tr := start(t, fake.Address, tracker.Config{MaxAge: time.Hour, Want: chrony.WantActivity})
+	first := tr.Snapshot(background)
+	want(t, first, clockerror.Synchronized)
+	requests := fake.Requests()
+	for range 100 {
+		for _, s := range []*tracker.Snapshot{tr.Snapshot(background), tr.Scrape(background), tr.Judge(background)} {
+			if s != first || s.Report.At.After(s.At) {
+				t.Fatal("another answer")
+			}
+		}
+	}
+	if again := fake.Requests(); again != requests {
+		t.Errorf("%d requests for shared answers", again-requests)
+	}
+}
+
+// TestFewExchanges asks for different reports in turns, for a chronyd that answers, and for
+// one that does not. At most one exchange begins in the time of MaxAge.
+func TestFewExchanges(t *testing.T) {
+	gone := chronytest.NewFake(t, chronytest.Truthful(known))
+	gone.Close()
+	for address, state := range map[string]clockerror.State{
+		chronytest.NewFake(t, chronytest.Truthful(known)).Address: clockerror.Synchronized,
+		gone.Address: clockerror.Unreachable,
+	} {
+		const maxAge = 50 * time.Millisecond
+		tr := start(t, address, tracker.Config{MaxAge: maxAge, Want: chrony.WantActivity})
+		begin := time.Now()
+		exchanges := uint64(0)
+		for range 10 {
+			for _, ask := range []func(context.Context) *tracker.Snapshot{tr.Judge, tr.Scrape, tr.Snapshot, tr.Scrape, tr.Judge} {
+				s := ask(background)
+				want(t, s, state)
+				exchanges = max(exchanges, s.Health.Exchanges)
+			}
+		}
+		if most := uint64(1 + time.Since(begin)/maxAge); exchanges > most {
+			t.Errorf("%v: %d exchanges, want %d at most", state, exchanges, most)
+		}
+	}
+}

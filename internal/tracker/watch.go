@@ -19,6 +19,7 @@ type WatchConfig struct {
 	History    time.Duration         // how long samples are kept; DefaultHistory if zero
 	Objectives []objective.Objective // with different names
 	Clocks     Clocks                // closed by the tracker; this machine's if nil
+	Publisher  Publisher             // nobody is told if nil
 	Witness    *WitnessConfig        // nil if nobody else checks the clock
 }
 
@@ -52,6 +53,8 @@ type Watched struct {
 	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't report it
 	ForeignDiscipline bool    // another program steers the clock, or chronyd does not
 	Events            map[EventKind]uint64
+
+	Publication *Publication // nil without a Publisher
 }
 
 // A watch takes samples of the clock and summarizes them.
@@ -62,15 +65,18 @@ type watch struct {
 	sampler  *sampler
 	log      *slog.Logger
 
-	mu         sync.Mutex
-	detector   stepDetector
-	steps      foreignSteps
-	discipline foreignDiscipline
-	hasForeign bool         // another program disciplines the clock
-	latest     *observation // nil before the first
-	tally      tally
-	reference  reference
-	events     events
+	publisher Publisher // or nil
+
+	mu          sync.Mutex
+	detector    stepDetector
+	disruptedAt int64 // when the last step or suspension was seen, by CLOCK_BOOTTIME
+	steps       foreignSteps
+	discipline  foreignDiscipline
+	hasForeign  bool         // another program disciplines the clock
+	latest      *observation // nil before the first
+	tally       tally
+	reference   reference
+	events      events
 	witnessing
 }
 
@@ -80,14 +86,15 @@ func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *
 		return nil, err
 	}
 	return &watch{
-		interval: config.Interval,
-		timeout:  timeout,
-		clocks:   config.Clocks,
-		sampler:  sampler,
-		log:      log,
-		detector: newStepDetector(now),
-		tally:    newTally(config, sampler.assume.ReferenceError),
-		events:   newEvents(),
+		interval:  config.Interval,
+		timeout:   timeout,
+		clocks:    config.Clocks,
+		sampler:   sampler,
+		log:       log,
+		publisher: config.Publisher,
+		detector:  newStepDetector(now),
+		tally:     newTally(config, sampler.assume.ReferenceError),
+		events:    newEvents(),
 	}, nil
 }
 
@@ -202,6 +209,7 @@ func (w *watch) look(set bool) (Instant, error) {
 	}
 	if stepped || slept {
 		w.reference.jumped = true
+		w.disrupt(now)
 	}
 	if slept {
 		w.ask()
@@ -273,6 +281,7 @@ func (w *watch) record(o *observation) {
 	}
 	w.latest = o
 	w.tallyWitnesses(o, stood)
+	w.publish()
 }
 
 // watched returns a copy of what was found.
@@ -292,14 +301,35 @@ func (w *watch) watched() *Watched {
 	if w.latest != nil {
 		found.SampleAt, found.State, found.Kernel = w.latest.time(), w.latest.estimate.State, w.latest.kernel
 	}
+	if w.publisher != nil {
+		publication := w.publisher.Publication()
+		found.Publication = &publication
+	}
 	return found
 }
 
-// records returns a copy of the history, the oldest first.
-func (w *watch) records() []record {
+// kept returns the numbers of the history's samples: from the oldest (inclusive) to the
+// latest (exclusive).
+func (w *watch) kept() (from, to uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tally.history.copy()
+	return w.tally.history.kept()
+}
+
+// records copies the history's samples from the given number on. It returns the number of
+// the next one, and how many it has copied.
+func (w *watch) records(from uint64, into []record) (next uint64, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tally.history.copy(from, into)
+}
+
+// jumps counts the steps of the clock and the suspensions so far.
+func (w *watch) jumps() uint64 {
+	w.look(false) // if the clocks can't be read, no new ones are known
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.detector.steps.Count + w.detector.sleeps.Count
 }
 
 func (w *watch) latestEvents() []Event {

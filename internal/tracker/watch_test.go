@@ -20,6 +20,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
@@ -37,7 +38,9 @@ type simulation struct {
 	manual   bool          // chronyd updates the clock when the test says so, not at each poll
 	err      error         // of chronyd
 	takes    time.Duration // chronyd to answer
-	asked    []chrony.Want
+
+	whileAsked func(*simulation) // happens while chronyd is asked; nothing if nil
+	asked      []chrony.Want
 }
 
 var begin = time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC)
@@ -74,6 +77,9 @@ func (s *simulation) Close() error            { close(s.set); return nil }
 func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report, error) {
 	s.asked = append(s.asked, want)
 	s.pass(s.takes)
+	if s.whileAsked != nil {
+		s.whileAsked(s)
+	}
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -618,12 +624,14 @@ func TestHistory(t *testing.T) {
 	}
 	s.tracking.SystemTime, s.tracking.RootDelay, s.tracking.LastOffset = -0.1, 0.02, 0.3
 	s.run(5000)
-	records := s.records()
+	tr := &Tracker{watch: s.watch}
+	tr.watch.tally.history.reference = 0.5
+	everything := func() []Sample { return slices.Collect(tr.History(time.Time{}, begin.Add(24*time.Hour))) }
+	records := everything()
 	if len(records) != len(s.tally.history.records) || len(records) < 3600 {
 		t.Fatalf("%d samples", len(records))
 	}
-	for i, r := range records {
-		got := r.sample(0.5)
+	for i, got := range records {
 		if want := begin.Add(time.Duration(5000-len(records)+1+i) * time.Second); !got.At.Equal(want) {
 			t.Fatalf("sample %d is of %v, want %v", i, got.At, want)
 		}
@@ -635,9 +643,24 @@ func TestHistory(t *testing.T) {
 	}
 	s.err = errRefused
 	s.run(1)
-	last := s.records()[len(records)-1].sample(0)
+	last := everything()[len(records)-1]
 	if !math.IsInf(last.Bound, 1) || last.Terms != (clockerror.Terms{}) || last.State != clockerror.Unreachable {
 		t.Errorf("%+v", last)
+	}
+
+	// Samples are taken while somebody reads slowly. He misses the dropped ones, reads
+	// none twice, and comes to an end.
+	read := time.Time{}
+	n := 0
+	for sample := range tr.History(time.Time{}, begin.Add(24*time.Hour)) {
+		if n++; !sample.At.After(read) {
+			t.Fatalf("after %v comes %v", read, sample.At)
+		}
+		read = sample.At
+		s.run(3)
+	}
+	if n < len(records)/4 || n > len(records)/2 {
+		t.Errorf("read %d of %d samples", n, len(records))
 	}
 }
 
@@ -753,5 +776,35 @@ func TestForeignStepInASnapshot(t *testing.T) {
 	near(t, "the bound", got.Estimate.Bound, 5.001)
 	if got.Report.Tracking.SystemTime != 0 {
 		t.Error("what chronyd said was changed")
+	}
+}
+
+// TestNoAnswerFromBeforeAStep shares no answer across a step of the clock, or a
+// suspension of the machine.
+func TestNoAnswerFromBeforeAStep(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330}, Sources: []chrony.Source{{Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 6}}}))
+	client, err := chrony.NewClient(fake.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Config{Client: client, MaxAge: time.Second})
+	t.Cleanup(func() { tr.Close() })
+	s := simulate(t)
+	if err := tr.Watch(WatchConfig{Interval: time.Hour, Clocks: s}); err != nil {
+		t.Fatal(err)
+	}
+	before := tr.Snapshot(t.Context())
+	for name, jump := range map[string]func(){
+		"step":       func() { s.time.Real += 1e9 },
+		"suspension": func() { s.time.Boot += 3600e9; s.time.Real += 3600e9 },
+	} {
+		s.mu.Lock()
+		jump()
+		s.mu.Unlock()
+		after := tr.Snapshot(t.Context())
+		if after == before || after.Err != nil {
+			t.Errorf("%s: %+v", name, after)
+		}
+		before = after
 	}
 }

@@ -124,7 +124,7 @@ func (w *watch) frequency() float64 {
 // seen since. The mutex is held.
 func (w *watch) isCurrent(now Instant) bool {
 	const intervals = 3 // a few samples may be late
-	lifetime := max(longestLifetime, intervals*w.interval)
+	lifetime := max(LongestLifetime, intervals*w.interval)
 	return w.latest != nil && now.Boot < w.latest.Boot+int64(lifetime) && w.detector.steppedAt <= w.latest.Boot
 }
 
@@ -133,9 +133,6 @@ func (w *watch) isCurrent(now Instant) bool {
 func (w *watch) since(now Instant) float64 {
 	return w.growth(w.latest.estimate, now.since(w.latest.Instant)) + math.Abs(w.steered.moved-w.latest.moved)
 }
-
-// lifetime is how long a sample is valid: until the next one has been taken.
-func (w *watch) lifetime() time.Duration { return min(w.interval+w.interval/2, longestLifetime) }
 
 // growth is by how much a bound has grown since the sample, in seconds.
 func (w *watch) growth(e clockerror.Estimate, elapsed float64) float64 {

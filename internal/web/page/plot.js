@@ -90,7 +90,7 @@ export class Plot {
 		const key = JSON.stringify([since, events, raw || step, this.#zoom, this.#span]);
 		const more = key === this.#key && this.#rows.length > 0;
 		const query = new URLSearchParams({ start: more ? this.#last : Math.floor(from / step) * step, end: to + step });
-		if (!raw) query.set("step", step);
+		query.set("step", raw ? 0 : step);
 		const turn = ++this.#turn;
 		const [history, log] = await Promise.all([get(`api/v1/history?${query}`), more ? null : get("api/v1/events")]);
 		if (turn !== this.#turn) return false;
