@@ -312,8 +312,12 @@ func TestTrackerURL(t *testing.T) {
 // TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
 // manifests.
 func TestOverlay(t *testing.T) {
-	blocks := yamlOf(t, "kubernetes.md", 2) // the overlay, and the patch of its user id
-	pod := overlaid(t, "socket", blocks[0]+blocks[1])
+	blocks := yamlOf(t, "kubernetes.md", 3) // the overlay, and the patches of its witnesses and of its user id
+	witnessed := overlaid(t, "witnesses", blocks[0]+blocks[1])
+	if args := fmt.Sprint(at(witnessed, "containers", 0, "args")); !strings.Contains(args, "--witness.ntp=time1.example.com") || !strings.Contains(args, "--witness.peers=") {
+		t.Errorf("args %s", args)
+	}
+	pod := overlaid(t, "socket", blocks[0]+blocks[2])
 	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
 		t.Errorf("image %v", image)
 	}
@@ -325,7 +329,7 @@ func TestOverlay(t *testing.T) {
 // TestTLSOverlay builds the same overlay with the patch of docs/guides/tls.md, with the
 // probes for passwords and those without.
 func TestTLSOverlay(t *testing.T) {
-	overlay, patch := yamlOf(t, "kubernetes.md", 2)[0], yamlOf(t, "tls.md", 1)[0]
+	overlay, patch := yamlOf(t, "kubernetes.md", 3)[0], yamlOf(t, "tls.md", 1)[0]
 	open := strings.NewReplacer("{httpGet: null, tcpSocket: {port: metrics}}", "{httpGet: {scheme: HTTPS}}").Replace(patch)
 	for patch, want := range map[string]string{
 		patch: "map[tcpSocket:map[port:metrics]]",
