@@ -48,13 +48,13 @@ var rooms = map[string]room{
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
 	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
-	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web", "/internal/witness"}, thirdParty: true, asks: true},
 	"/cmd/chrony-tracker": {
 		ours:       []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/segment", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
 		thirdParty: true, asks: true,
 	},
 	"/deploy/kubernetes/bounded-time/example": {ours: []string{"/boundedtime"}},
-	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
+	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/witness"}},
 	"/deploy/prometheus/generate":             {thirdParty: true}, // generates files, not part of the program
 }
 
