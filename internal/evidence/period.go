@@ -93,36 +93,45 @@ func latest(before, points map[string][]point) map[string][]point {
 	return found
 }
 
-// lookAround looks for points up to six hours before and after the period, for nodes
-// that have none at its edge: the store had a gap there, and the trackers counted on.
+// lookAround reads the points around the period's edges. A counter says what happened up
+// to an edge only if there is a scrape on either side. For nodes without one nearby it
+// looks up to six hours away: the store had a gap there, and the trackers counted on.
 func (r *reader) lookAround(ctx context.Context, d *day, atBegin, atEnd bool) {
 	const reach = 6 * time.Hour
-	look := func(edge float64, q query) {
+	add := func(found []point3) {
+		for _, p := range found {
+			d.Points[p.key] = append(d.Points[p.key], p.point)
+		}
+	}
+	search := func(w span, q query) {
 		var keys []string
 		for key, points := range d.Points {
-			near := func(p point) bool { return p.At <= edge && p.At > edge-lookback }
-			if !slices.ContainsFunc(points, near) {
+			if !slices.ContainsFunc(points, func(p point) bool { return p.At > w.From && p.At <= w.To }) {
 				keys = append(keys, key)
 			}
 		}
 		for _, nodes := range refMatchers(d.refs(keys)) {
 			var found []point3
 			r.run(ctx, d, r.pointTasks(d, q, nodes, &found)...)
-			for _, p := range found {
-				d.Points[p.key] = append(d.Points[p.key], p.point)
-			}
+			add(found)
 		}
 	}
+	begin, end := fromUnix(d.Span.From), fromUnix(d.Span.To)
 	if atBegin {
-		look(d.Span.From, query{from: fromUnix(d.Span.From).Add(-reach), to: fromUnix(d.Span.From - 1), step: 5 * time.Minute})
+		search(span{d.Span.From - lookback, d.Span.From}, query{from: begin.Add(-reach), to: begin.Add(-time.Second), step: 5 * time.Minute})
 	}
-	if after := fromUnix(d.Span.To).Add(reach); atEnd && after.Before(time.Now()) {
-		look(d.Span.To, query{from: fromUnix(d.Span.To + 300), to: after, step: 5 * time.Minute})
+	if after := end.Add(lookback * time.Second); atEnd && after.Before(time.Now()) {
+		var found []point3
+		r.run(ctx, d, r.boundary(d, after, &found)...)
+		add(found)
+		if far := end.Add(reach); far.Before(time.Now()) {
+			search(span{d.Span.To, d.Span.To + lookback}, query{from: after, to: far, step: 5 * time.Minute})
+		}
 	}
 }
 
 // lookback is how old a sample may be that Prometheus returns for a time, in seconds.
-const lookback = 300.0
+const lookback = 300
 
 // spacing is the usual time between two samples, in seconds; 0 if there are none.
 func spacing(all []series) float64 {
