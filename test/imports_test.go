@@ -39,6 +39,7 @@ var rooms = map[string]room{
 	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, offline: true},
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip"}},
+	"/internal/evidence":       {ours: []string{"/internal/objective", "/internal/status"}, but: []string{"github.com/prometheus/common/config"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
@@ -46,7 +47,7 @@ var rooms = map[string]room{
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
 	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
 	"/cmd/chrony-tracker": {
-		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web"},
+		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/evidence", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web"},
 		thirdParty: true, asks: true,
 	},
 	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
