@@ -60,12 +60,13 @@ func sumInto(to map[string]float64, key string, s series) {
 	}
 }
 
-// largest keeps the largest value of each node.
+// largest keeps the largest value of each node. An infinite one means that there was no
+// bound for a time.
 func largest(to map[string]float64, all []series) {
 	for _, s := range all {
 		for _, v := range s.samples {
-			if old, known := to[s.labels.key()]; !known || v.value > old {
-				to[s.labels.key()] = min(v.value, math.MaxFloat64) // JSON has no infinity
+			if old, known := to[s.labels.key()]; (!known || v.value > old) && !math.IsInf(v.value, 0) {
+				to[s.labels.key()] = v.value
 			}
 		}
 	}

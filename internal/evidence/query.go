@@ -42,9 +42,9 @@ func (r *reader) fetchShard(ctx context.Context, q query, s shard) ([]series, er
 	if err == nil || !errors.As(err, &problem) || !problem.limit {
 		return found, err
 	}
-	if steps := q.to.Sub(q.from) / q.step1(); q.step > 0 && steps >= 2 {
+	if q.step > 0 && q.to.Sub(q.from) >= 2*q.step {
 		first, second := q, q
-		first.to = q.from.Add(steps / 2 * q.step)
+		first.to = q.from.Add(q.to.Sub(q.from) / q.step / 2 * q.step)
 		second.from = first.to.Add(q.step)
 		return r.fetchParts(ctx, []query{first, second}, []shard{s, s})
 	}
@@ -54,8 +54,6 @@ func (r *reader) fetchShard(ctx context.Context, q query, s shard) ([]series, er
 	}
 	return r.fetchParts(ctx, slices.Repeat([]query{q}, len(shards)), shards)
 }
-
-func (q query) step1() time.Duration { return max(q.step, 1) }
 
 func (r *reader) fetchParts(ctx context.Context, queries []query, shards []shard) ([]series, error) {
 	var all []series
@@ -82,16 +80,25 @@ const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
 const longestEnding = 3
 
 func (s shard) matchers() string {
+	ending := ""
+	for _, letter := range s.ending {
+		ending += anyCase(string(letter))
+	}
 	switch {
 	case s == shard{}:
 		return ""
-	case s.others && s.ending == "":
+	case s.others && ending == "":
 		return `,node!~".*[0-9a-zA-Z]"`
 	case s.others:
-		return fmt.Sprintf(`,node=~".*%s",node!~".*[0-9a-zA-Z]%[1]s"`, s.ending)
+		return fmt.Sprintf(`,node=~".*%s",node!~".*[0-9a-zA-Z]%[1]s"`, ending)
 	default:
-		return fmt.Sprintf(`,node=~".*[%s%s]%s"`, s.letters, strings.ToUpper(strings.TrimLeft(s.letters, "0123456789")), s.ending)
+		return fmt.Sprintf(`,node=~".*%s%s"`, anyCase(s.letters), ending)
 	}
+}
+
+// anyCase matches one of some letters.
+func anyCase(letters string) string {
+	return "[" + letters + strings.ToUpper(strings.TrimLeft(letters, "0123456789")) + "]"
 }
 
 // split returns smaller shards that are the same nodes together, or nil if it is as
