@@ -65,7 +65,10 @@ func livesOf(points []point, from float64) []*life {
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.At, b.At) })
 	var lives []*life
 	for _, q := range points {
-		l := lifeOf(lives, q)
+		l, possible := lifeOf(lives, q)
+		if !possible {
+			continue
+		}
 		if l == nil {
 			l = &life{ids: make(map[string]bool)}
 			if start := q.start(); start >= from && q.Up > 0 {
@@ -78,21 +81,34 @@ func livesOf(points []point, from float64) []*life {
 	return lives
 }
 
-// lifeOf returns the life that a later point belongs to, or nil if it began a new one.
-func lifeOf(lives []*life, q point) *life {
+// lifeOf returns the life that a later point belongs to, or nil if it began a new one. A
+// point is impossible if two scrapers disagree about a restart: the largest values of
+// both are from two lives.
+func lifeOf(lives []*life, q point) (l *life, possible bool) {
+	if q.counted() > q.Up+jitter {
+		return nil, false
+	}
 	for _, l := range slices.Backward(lives) {
 		if l.last().follows(q) {
-			return l
+			return l, true
 		}
 	}
 	// A machine that was paused counts less than has passed. But the same tracker cannot
 	// have begun anew before it was last seen.
 	for _, l := range slices.Backward(lives) {
-		if p := l.last(); l.ids[q.ID] && q.start() < p.At-jitter && q.Up >= p.Up-jitter {
-			return l
+		if p := l.last(); l.ids[q.ID] && q.start() < p.At-jitter {
+			return l, q.Up >= p.Up-jitter
 		}
 	}
-	return nil
+	return nil, true
+}
+
+// counted is the time in all classes.
+func (p point) counted() (seconds float64) {
+	for _, v := range p.Class {
+		seconds += v
+	}
+	return seconds
 }
 
 func (l *life) last() point  { return l.points[len(l.points)-1] }
