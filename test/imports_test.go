@@ -42,6 +42,7 @@ var rooms = map[string]room{
 	"/internal/evidence":       {ours: []string{"/internal/objective", "/internal/status"}, but: []string{"github.com/prometheus/common/config"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
+	"/internal/storetest":      {},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
 	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},

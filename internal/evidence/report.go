@@ -293,7 +293,7 @@ func (r *Report) judge(h *history) {
 		}
 	}
 	if short := r.Counts.Insufficient - untraced; short > 0 {
-		insufficient("%s less than %s of their time recorded.", count(short, "node has", "nodes have"), percent(r.MinCoverage))
+		insufficient("%s less than %s of the time recorded.", count(short, "node has", "nodes have"), percent(r.MinCoverage))
 	}
 	if untraced > 0 {
 		text := "%s not traced to UTC, and no witness confirmed them long enough."

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
+	"github.com/chrony-tracker/chrony-tracker/internal/storetest"
 )
 
 // TestReportOfLargeFleet reports on 5,000 nodes in 30 days, within 500 MB and a minute
@@ -21,7 +22,8 @@ import (
 func TestReportOfLargeFleet(t *testing.T) {
 	const nodes, days = 5000, 30
 	begin := time.Date(2025, 11, 1, 0, 0, 0, 0, time.UTC)
-	_, url := newStandIn(t, nodes, days, float64(begin.Unix()))
+	store := &storetest.Store{Nodes: nodes, Begin: begin, Rollout: 10, BadEvery: 500, RestartEvery: 250}
+	url := store.Serve(t)
 	dir := t.TempDir()
 	args := []string{"report", "--prometheus.url=" + url, "--objective=finra-cat", "--from=2025-11-01", "--to=2025-12-01"}
 	cmd := programtest.Tool(t, programtest.Path, append(args, "--output="+filepath.Join(dir, "one"))...)
@@ -52,22 +54,19 @@ func TestReportOfLargeFleet(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, "one", "report.json"))
 	chronytest.Must(t, err)
 	chronytest.Must(t, json.Unmarshal(text, &report))
-	if len(report.Nodes) != nodes || len(report.Excursions) != nodes/badEvery*days {
+	if len(report.Nodes) != nodes || len(report.Excursions) != nodes/store.BadEvery*days {
 		t.Errorf("%d nodes, %d excursions", len(report.Nodes), len(report.Excursions))
 	}
 	for i, n := range report.Nodes {
-		want, gone := 0.0, 10.0
-		if i%badEvery == 0 {
-			want = noonSeconds * days
+		want, gone, slack := 0.0, storetest.ReplaceSeconds, 31.0
+		if store.IsBad(i) {
+			want = storetest.NoonSeconds * days
 		}
-		if i%restartEvery == 1 {
-			gone += 5 * days
-		}
-		slack := 31.0
-		if i%restartEvery == 1 {
+		if store.Restarts(i) {
+			gone += storetest.RestartSeconds * days
 			slack *= days + 1
 		}
-		if math.Abs(n.Outside-want) > 1e-3 || math.Abs(n.Claimed-(days*daySeconds-want-gone)) > slack {
+		if math.Abs(n.Outside-want) > 1e-3 || math.Abs(n.Claimed-(days*86400-want-gone)) > slack {
 			t.Errorf("%s: %.3f s outside, %.3f s claimed", n.Node, n.Outside, n.Claimed)
 		}
 	}

@@ -1,6 +1,6 @@
-//go:build system
-
-package prometheus
+// Package storetest is for tests: it answers the queries of the evidence report for a
+// fleet that is too large for a real Prometheus in a test.
+package storetest
 
 import (
 	"bufio"
@@ -12,71 +12,92 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
+	"time"
 )
 
-// A standIn answers the report's queries for a fleet that is too large for a real
-// Prometheus in a test. It computes every value from the time.
+// A Store is a stand-in for Prometheus. It computes every value from the time. It knows
+// the queries of package evidence, not PromQL.
 //
-// All trackers are replaced on one day, one every two seconds. Some clocks are outside
-// for ten seconds at noon of each day. Some trackers restart in place each day at 17:00.
-type standIn struct {
-	nodes, days int
-	begin       float64 // seconds since 1970
-	names       map[string]int
+// Node 0 is the first one, and so on.
+type Store struct {
+	Nodes        int
+	Begin        time.Time // midnight UTC of day 0
+	Rollout      int       // the day on which all trackers are replaced, one every two seconds; or 0
+	BadEvery     int       // one in so many clocks is outside for NoonSeconds at each noon; or 0
+	RestartEvery int       // one in so many trackers restarts in place each day at 17:00; or 0
+	Troubled     bool      // now, the last clock has no bound, and one more node has no tracker
+
+	names map[string]int
 }
 
 const (
-	standInScrape = 30.0
-	daySeconds    = 86400.0
-	noonSeconds   = 10.0
-	rolloutDay    = 10
-	badEvery      = 500
-	restartEvery  = 250
+	scrape     = 30.0
+	daySeconds = 86400.0
+
+	// NoonSeconds is how long a bad clock is outside each day.
+	NoonSeconds = 10.0
+
+	// RestartSeconds is how long a restart takes, and ReplaceSeconds how long the
+	// replacement of a tracker.
+	RestartSeconds = 5.0
+	ReplaceSeconds = 10.0
+
+	longest = 400 // days
 )
 
-func newStandIn(t *testing.T, nodes, days int, begin float64) (s *standIn, url string) {
-	s = &standIn{nodes: nodes, days: days, begin: begin, names: make(map[string]int)}
-	for i := range nodes {
-		s.names[s.name(i)] = i
+// Serve serves the store until the test ends, and returns its URL.
+func (s *Store) Serve(t interface{ Cleanup(func()) }) (url string) {
+	s.names = make(map[string]int)
+	for i := range s.Nodes {
+		s.names[s.Name(i)] = i
 	}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return s, server.URL
+	return server.URL
 }
 
-func (s *standIn) name(i int) string { return fmt.Sprintf("aks-pool-12345678-vmss%06x", i) }
+func (s *Store) begin() float64 { return float64(s.Begin.Unix()) }
 
-// bad reports whether the clock is outside at noon.
-func (s *standIn) bad(i int) bool { return i%badEvery == 0 }
+// Name is the name of a node.
+func (s *Store) Name(i int) string { return fmt.Sprintf("aks-pool-12345678-vmss%06x", i) }
+
+// IsBad reports whether the clock is outside at noon.
+func (s *Store) IsBad(i int) bool { return s.BadEvery > 0 && i%s.BadEvery == 0 }
+
+// Restarts reports whether the tracker restarts each day.
+func (s *Store) Restarts(i int) bool { return s.RestartEvery > 0 && i%s.RestartEvery == 1 }
 
 // noon is how many seconds outside a node has had until a time.
-func (s *standIn) noon(i int, t float64) float64 {
-	if !s.bad(i) {
+func (s *Store) noon(i int, t float64) float64 {
+	if !s.IsBad(i) {
 		return 0
 	}
-	days, rest := math.Floor((t-s.begin)/daySeconds), math.Mod(t-s.begin+1000*daySeconds, daySeconds)
-	return days*noonSeconds + min(max(rest-daySeconds/2, 0), noonSeconds)
+	days, rest := math.Floor((t-s.begin())/daySeconds), math.Mod(t-s.begin()+1000*daySeconds, daySeconds)
+	return days*NoonSeconds + min(max(rest-daySeconds/2, 0), NoonSeconds)
 }
 
-// A standInLife is one run of a tracker.
-type standInLife struct {
+// A life is one run of a tracker.
+type life struct {
 	pod      string
 	from, to float64
 }
 
-func (s *standIn) lives(i int) []standInLife {
-	rollout := s.begin + rolloutDay*daySeconds + 3*3600 + 2*float64(i)
-	all := []standInLife{{"old", s.begin - 5*daySeconds, rollout}, {"new", rollout + 10, s.begin + float64(s.days+9)*daySeconds}}
-	if i%restartEvery != 1 {
+func (s *Store) lives(i int) []life {
+	end := s.begin() + longest*daySeconds
+	all := []life{{"old", s.begin() - 5*daySeconds, end}}
+	if s.Rollout > 0 {
+		all[0].to = s.begin() + float64(s.Rollout)*daySeconds + 3*3600 + 2*float64(i)
+		all = append(all, life{"new", all[0].to + ReplaceSeconds, end})
+	}
+	if !s.Restarts(i) {
 		return all
 	}
-	var cut []standInLife
+	var cut []life
 	for _, l := range all {
-		for day := range s.days {
-			if at := s.begin + float64(day)*daySeconds + 17*3600; at > l.from && at < l.to {
-				cut = append(cut, standInLife{l.pod, l.from, at})
-				l.from = at + 5
+		for day := range longest {
+			if at := s.begin() + float64(day)*daySeconds + 17*3600; at > l.from && at < l.to {
+				cut = append(cut, life{l.pod, l.from, at})
+				l.from = at + RestartSeconds
 			}
 		}
 		cut = append(cut, l)
@@ -86,9 +107,9 @@ func (s *standIn) lives(i int) []standInLife {
 
 // scraped is the latest scrape of a life at a time: when, how many seconds it had counted,
 // and how many of them outside.
-func (s *standIn) scraped(i int, l standInLife, t float64) (at, up, outside float64, ok bool) {
-	phase := float64(i % int(standInScrape))
-	at = math.Floor((min(t, l.to)-phase)/standInScrape)*standInScrape + phase
+func (s *Store) scraped(i int, l life, t float64) (at, up, outside float64, ok bool) {
+	phase := float64(i % int(scrape))
+	at = math.Floor((min(t, l.to)-phase)/scrape)*scrape + phase
 	if at < l.from || at < t-300 || t < l.from || t > l.to+5 {
 		return 0, 0, 0, false // Prometheus marks the end of a series
 	}
@@ -101,7 +122,7 @@ var (
 	windowShape = regexp.MustCompile(`\[(\d+)([sh])\]`)
 )
 
-func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.FormValue("query")
 	number := func(name string) float64 { v, _ := strconv.ParseFloat(r.FormValue(name), 64); return v }
 	times := []float64{number("time")}
@@ -118,7 +139,7 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out.w.Flush()
 }
 
-func (s *standIn) answer(out *answerWriter, query string, times []float64) {
+func (s *Store) answer(out *answerWriter, query string, times []float64) {
 	nodes := s.chosen(query)
 	window := windowShape.FindStringSubmatch(query)
 	has := func(text string) bool { return strings.Contains(query, text) }
@@ -126,13 +147,39 @@ func (s *standIn) answer(out *answerWriter, query string, times []float64) {
 	case has("chrony_objective_limit_seconds"):
 		out.series(`"objective":"finra-cat"`, times, func(float64) (float64, bool) { return 0.05, true })
 	case has("chrony_tracker_build_info"):
-		out.series(`"version":"1.0","revision":"abc"`, times, func(float64) (float64, bool) { return float64(s.nodes), true })
+		out.series(`"version":"1.0","revision":"abc"`, times, func(float64) (float64, bool) { return float64(s.Nodes), true })
 	case has("chrony_tracking_info"):
-		out.series(`"tracking_name":"PHC0","tracking_refid":"50484330"`, times, func(float64) (float64, bool) { return float64(s.nodes), true })
+		out.series(`"tracking_name":"PHC0","tracking_refid":"50484330"`, times, func(float64) (float64, bool) { return float64(s.Nodes), true })
 	case has("kube_node_info") && has("by (cluster) "):
 		out.series(`"cluster":"prod"`, times, func(float64) (float64, bool) { return 1, true })
 	case has("kube_node_info"):
+		if s.Troubled && (len(nodes) == s.Nodes || has("silent")) {
+			out.series(`"cluster":"prod","node":"silent"`, times, func(float64) (float64, bool) { return 1, true })
+		}
 		s.each(out, nodes, times, func(int, float64) (float64, bool) { return 1, true })
+	case has("chrony_clock_error_bound_seconds"):
+		s.each(out, nodes, times, func(i int, _ float64) (float64, bool) {
+			if s.Troubled && i == s.Nodes-1 {
+				return math.Inf(1), true
+			}
+			return 0.001 * float64(i+1), true
+		})
+	case has("chrony_clock_error_bound_term_seconds"):
+		for _, i := range nodes {
+			for term, share := range map[string]float64{"delay": 0.75, "drift": 0.25} {
+				if !s.Troubled || i < s.Nodes-1 {
+					out.series(`"cluster":"prod","node":"`+s.Name(i)+`","term":"`+term+`"`, times, func(float64) (float64, bool) { return 0.001 * share * float64(i+1), true })
+				}
+			}
+		}
+	case has("chrony_clock_state{") && !has("!="):
+		for _, i := range nodes {
+			state := "synchronized"
+			if s.Troubled && i == s.Nodes-1 {
+				state = "unreachable"
+			}
+			out.series(`"cluster":"prod","node":"`+s.Name(i)+`","state":"`+state+`"`, times, func(float64) (float64, bool) { return 1, true })
+		}
 	case has("chrony_clock_untraced"):
 		s.each(out, nodes, times, func(int, float64) (float64, bool) { return 0, true })
 	case has("chrony_clock_error_bound_max_seconds"):
@@ -174,29 +221,30 @@ func countOf(class string, up, outside float64) float64 {
 	}
 }
 
-func (s *standIn) chosen(query string) (nodes []int) {
+func (s *Store) chosen(query string) (nodes []int) {
 	if m := chosenNodes.FindStringSubmatch(query); m != nil {
-		for name := range strings.SplitSeq(strings.ReplaceAll(m[1], `\\`, ""), "|") {
+		list := strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(m[1], `\\`, ""), "(?i:"), ")")
+		for name := range strings.SplitSeq(list, "|") {
 			if i, ok := s.names[name]; ok {
 				nodes = append(nodes, i)
 			}
 		}
 		return nodes
 	}
-	for i := range s.nodes {
+	for i := range s.Nodes {
 		nodes = append(nodes, i)
 	}
 	return nodes
 }
 
-func (s *standIn) each(out *answerWriter, nodes []int, times []float64, value func(int, float64) (float64, bool)) {
+func (s *Store) each(out *answerWriter, nodes []int, times []float64, value func(int, float64) (float64, bool)) {
 	for _, i := range nodes {
-		out.series(`"cluster":"prod","node":"`+s.name(i)+`"`, times, func(t float64) (float64, bool) { return value(i, t) })
+		out.series(`"cluster":"prod","node":"`+s.Name(i)+`"`, times, func(t float64) (float64, bool) { return value(i, t) })
 	}
 }
 
-func (s *standIn) labels(i int, pod, class string) string {
-	text := `"cluster":"prod","node":"` + s.name(i) + `","instance":"10.0.0.` + strconv.Itoa(i) + `:9123","pod":"` + pod + strconv.Itoa(i) + `"`
+func (s *Store) labels(i int, pod, class string) string {
+	text := `"cluster":"prod","node":"` + s.Name(i) + `","instance":"10.0.0.` + strconv.Itoa(i) + `:9123","pod":"` + pod + strconv.Itoa(i) + `"`
 	if class != "" {
 		text += `,"class":"` + class + `"`
 	}
@@ -204,7 +252,7 @@ func (s *standIn) labels(i int, pod, class string) string {
 }
 
 // counters writes a series for each node, pod and class.
-func (s *standIn) counters(out *answerWriter, nodes []int, classes []string, times []float64, value func(class string, at, up, outside float64) float64) {
+func (s *Store) counters(out *answerWriter, nodes []int, classes []string, times []float64, value func(class string, at, up, outside float64) float64) {
 	for _, i := range nodes {
 		lives := s.lives(i)
 		for _, pod := range []string{"old", "new"} {
@@ -224,7 +272,7 @@ func (s *standIn) counters(out *answerWriter, nodes []int, classes []string, tim
 	}
 }
 
-func (s *standIn) alive(out *answerWriter, nodes []int, t float64) {
+func (s *Store) alive(out *answerWriter, nodes []int, t float64) {
 	for _, i := range nodes {
 		var pods []string
 		for _, l := range s.lives(i) {
@@ -237,7 +285,7 @@ func (s *standIn) alive(out *answerWriter, nodes []int, t float64) {
 }
 
 // raw writes each scrape of an hour.
-func (s *standIn) raw(out *answerWriter, nodes []int, byClass bool, t float64) {
+func (s *Store) raw(out *answerWriter, nodes []int, byClass bool, t float64) {
 	classes := []string{""}
 	if byClass {
 		classes = []string{"claimed", "contradicted", "outside", "proven"}
@@ -246,7 +294,7 @@ func (s *standIn) raw(out *answerWriter, nodes []int, byClass bool, t float64) {
 	for _, i := range nodes {
 		for _, l := range s.lives(i) {
 			var at []float64
-			for x := math.Ceil((t-3600-float64(i%30))/standInScrape)*standInScrape + float64(i%30); x <= t; x += standInScrape {
+			for x := math.Ceil((t-3600-float64(i%30))/scrape)*scrape + float64(i%30); x <= t; x += scrape {
 				if x >= l.from && x <= l.to {
 					at = append(at, x)
 				}
