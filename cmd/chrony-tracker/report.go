@@ -74,8 +74,8 @@ Examples:
 	f := &reportFlags{storeFlags: addStoreFlags(clause)}
 	clause.Flag("from", "Begin of the period: 2026-10-01 (UTC) or 2026-10-01T08:00:00Z.").NoEnvar().StringVar(&f.from)
 	clause.Flag("to", "End of the period, which is not part of it.").NoEnvar().StringVar(&f.to)
-	clause.Flag("objective", "The objective to report on: its name in the trackers' --objective.").NoEnvar().StringVar(&f.objective)
-	clause.Flag("output", "The directory to write to. It must not exist or be empty.").NoEnvar().StringVar(&f.output)
+	clause.Flag("objective", "The objective to report on, by the name that the trackers have it.").NoEnvar().StringVar(&f.objective)
+	clause.Flag("output", "The directory to write to. It must not exist or be empty. {from} is replaced by the first day.").NoEnvar().StringVar(&f.output)
 	clause.Flag("format", "What to write: html, csv or json. Repeatable. Without it, all.").NoEnvar().EnumsVar(&f.formats, evidence.Formats...)
 	clause.Flag("site-info", "A text file about the timestamping point and the components, to be part of the report.").NoEnvar().ExistingFileVar(&f.siteInfo)
 	clause.Flag("target", "The fraction of the time in which each clock must be within the limit.").Default("1").Float64Var(&f.target)
@@ -182,6 +182,7 @@ func (f *reportFlags) request(now time.Time) (evidence.Request, error) {
 	if r.From, r.To, err = period(f.from, f.to, now); err != nil {
 		return r, usageError{err}
 	}
+	f.output = strings.ReplaceAll(f.output, "{from}", r.From.Format(time.DateOnly))
 	for _, fraction := range []struct {
 		flag  string
 		value float64

@@ -117,7 +117,7 @@ func (r *Report) heatmap() heatmap {
 		h.Height = max(h.Height, s.Y+s.Height)
 		h.Strips = append(h.Strips, s)
 		for _, day := range slices.Compact([]int{0, len(spans) - 1}) {
-			h.Days = append(h.Days, label{s.X + day*(s.Width)/max(1, len(spans)), topMargin - 4, fromUnix(spans[day].From).Format("2.1.")})
+			h.Days = append(h.Days, label{s.X + day*(s.Width)/max(1, len(spans)), topMargin - 4, fromUnix(spans[day].From).Format("2 Jan")})
 		}
 	}
 	return h
