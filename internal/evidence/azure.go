@@ -89,7 +89,7 @@ func (a *azureTransport) current(ctx context.Context) (string, error) {
 		Error   string `json:"error"` // a code. Its description may quote the assertion
 	}
 	if err := json.NewDecoder(response.Body).Decode(&granted); err != nil || granted.Token == "" {
-		return "", hinted{fmt.Errorf("Microsoft Entra gave no token: %s %s", response.Status, excerpt([]byte(granted.Error))),
+		return "", hinted{fmt.Errorf("no token from Microsoft Entra: %s %s", response.Status, excerpt([]byte(granted.Error))),
 			"check the federated credential of the managed identity: issuer, namespace and service account"}
 	}
 	a.token = granted.Token

@@ -144,14 +144,11 @@ func (m *minutes) excursions(key string, lives []*life, w span) (all []Excursion
 		for c, samples := range both {
 			slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(a.at, b.at) })
 			for i, s := range samples {
-				from, was := s.at-minute, 0.0
-				if i > 0 {
-					from, was = samples[i-1].at, samples[i-1].value
-					if s.value < was {
-						was = 0 // a new tracker
-					}
-				} else {
+				var from, was float64
+				if i == 0 {
 					from, was = beforeFirst(lives, s, c, w)
+				} else if from = samples[i-1].at; s.value >= samples[i-1].value { // else it is a new tracker
+					was = samples[i-1].value
 				}
 				if s.value-was > countable {
 					rises = append(rises, rise{from: from, to: s.at})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -18,9 +19,8 @@ import (
 // A fakeStore evaluates the few shapes of PromQL that the report asks for, over series
 // in memory, as Prometheus does: with a lookback of five minutes and stale markers.
 type fakeStore struct {
-	series  map[string][]fakeSeries // by metric
-	queries []string
-	before  func(w http.ResponseWriter, r *http.Request) (done bool) // faults
+	series map[string][]fakeSeries                                  // by metric
+	before func(w http.ResponseWriter, r *http.Request) (done bool) // faults
 }
 
 type fakeSeries struct {
@@ -172,13 +172,14 @@ func matches(text string, labels map[string]string) bool {
 	return true
 }
 
-var regexps = make(map[string]*regexp.Regexp)
+var regexps sync.Map // by text
 
 func cachedRegexp(text string) *regexp.Regexp {
-	if regexps[text] == nil {
-		regexps[text] = regexp.MustCompile(text)
+	compiled, known := regexps.Load(text)
+	if !known {
+		compiled, _ = regexps.LoadOrStore(text, regexp.MustCompile(text))
 	}
-	return regexps[text]
+	return compiled.(*regexp.Regexp)
 }
 
 func apply(function string, all []fakeSeries) []fakeSeries {

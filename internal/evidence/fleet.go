@@ -16,7 +16,7 @@ import (
 // Now asks the store about the clocks of all nodes, and the most of the worst with
 // their terms.
 func (s *Store) Now(ctx context.Context, r Request, most int) (*status.Fleet, error) {
-	reader := &reader{Request: r, store: s, selection: selection(r.Cluster, r.Nodes)}
+	reader := &reader{Request: r, store: s.quick(), selection: selection(r.Cluster, r.Nodes)}
 	f := &status.Fleet{Time: time.Now().UTC(), States: make(map[string]int), Worst: []status.FleetNode{}, Pairs: []status.Pair{}, Silent: []status.FleetNode{}, Excluded: []status.FleetNode{}}
 	nodes := make(map[string]*status.FleetNode)
 	refs := make(map[string]nodeRef)

@@ -455,7 +455,7 @@ func (r *reader) readRaw(ctx context.Context, d *day, w span, nodes string) {
 
 // Objectives lists the objectives that the store has data for in a period.
 func (s *Store) Objectives(ctx context.Context, r Request) ([]string, error) {
-	reader := &reader{Request: r, store: s, selection: selection(r.Cluster, nil)}
+	reader := &reader{Request: r, store: s.quick(), selection: selection(r.Cluster, nil)}
 	var names []string
 	for _, w := range days(r.From, r.To) {
 		found, err := reader.fetch(ctx, query{

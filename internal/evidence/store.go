@@ -32,12 +32,13 @@ type Store struct {
 	timeout time.Duration
 	turns   chan struct{} // limits the queries in flight
 	pause   func(context.Context, time.Duration) error
-	useGET  bool // the store refuses POST
+	tries   int
 }
 
 const (
 	inFlight     = 4
-	attempts     = 6
+	attempts     = 6 // in a minute: a store may be restarting
+	fewAttempts  = 2 // before anything is known of the store, and while somebody waits
 	longestPause = 2 * time.Minute
 	largestBody  = 512 << 20 // bytes
 )
@@ -71,12 +72,20 @@ func NewStore(c StoreConfig) (*Store, error) {
 		timeout: c.Timeout,
 		turns:   make(chan struct{}, inFlight),
 		pause:   pause,
+		tries:   attempts,
 		client: &http.Client{
 			Transport: transport,
 			// The transport would send its credentials to any address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// quick returns the same store for queries that somebody waits for.
+func (s *Store) quick() *Store {
+	quick := *s
+	quick.tries = fewAttempts
+	return &quick
 }
 
 // Address is the store's URL without passwords and parameters.
@@ -145,7 +154,7 @@ func (s *Store) ask(ctx context.Context, path string, form url.Values) ([]series
 	for attempt := 1; ; attempt++ {
 		found, err := s.askOnce(ctx, path, form)
 		var problem *Problem
-		if err == nil || ctx.Err() != nil || !errors.As(err, &problem) || !problem.again || problem.limit || attempt == attempts {
+		if err == nil || ctx.Err() != nil || !errors.As(err, &problem) || !problem.again || problem.limit || attempt == s.tries {
 			return found, err
 		}
 		wait := time.Second << (attempt - 1)
@@ -189,22 +198,18 @@ func (s *Store) send(ctx context.Context, path string, form url.Values) (*http.R
 	for name, values := range form {
 		parameters[name] = values
 	}
-	if !s.useGET {
-		post := *address
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, post.String(), strings.NewReader(form.Encode()))
-		if err != nil {
-			return nil, err
-		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		response, err := s.client.Do(request)
-		if err != nil || response.StatusCode != http.StatusMethodNotAllowed && response.StatusCode != http.StatusNotImplemented {
-			return response, err
-		}
-		response.Body.Close()
-	}
-	address.RawQuery = parameters.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), strings.NewReader(form.Encode()))
 	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := s.client.Do(request)
+	if err != nil || response.StatusCode != http.StatusMethodNotAllowed && response.StatusCode != http.StatusNotImplemented {
+		return response, err
+	}
+	response.Body.Close() // it takes GET only
+	address.RawQuery = parameters.Encode()
+	if request, err = http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil); err != nil {
 		return nil, err
 	}
 	return s.client.Do(request)

@@ -115,10 +115,23 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
+// TestGET wants a store that takes no POST to be asked in the other way.
+func TestGET(t *testing.T) {
+	found, _, err := asked(t, StoreConfig{}, answers(405, ""), func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Query().Get("query") != "up" {
+			t.Errorf("%s %s", r.Method, r.URL)
+		}
+		fmt.Fprint(w, good)
+	})
+	if err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
 // TestUnreachable wants the error for a store that is not there to have no parameters.
 func TestUnreachable(t *testing.T) {
 	s := newTestStore(t, "http://me:secret@127.0.0.1:1/?token=secret")
-	_, err := s.instant(t.Context(), "up", time.Unix(1, 0))
+	_, err := s.quick().instant(t.Context(), "up", time.Unix(1, 0))
 	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Error(err)
 	}
