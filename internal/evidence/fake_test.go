@@ -85,6 +85,12 @@ type evaluation struct {
 	store *fakeStore
 	text  string
 	raw   bool
+
+	// What does not depend on the time.
+	found  bool
+	chosen []fakeSeries
+	length float64 // of the range or of the lookback, in seconds
+	ranged bool
 }
 
 var (
@@ -120,22 +126,11 @@ func (e *evaluation) eval(text string, t float64) []fakeSeries {
 
 // selected returns the samples of a range, or of the lookback.
 func (e *evaluation) selected(text string, t float64) (found []fakeSeries) {
-	m := selectorShape.FindStringSubmatch(text)
-	if m == nil {
-		panic("the fake store does not know " + text)
+	if !e.found { // a query has one selector
+		e.choose(text)
 	}
-	length := float64(lookback)
-	if m[3] != "" {
-		length, _ = strconv.ParseFloat(m[3], 64)
-		if m[4] == "h" {
-			length *= 3600
-		}
-	}
-	for _, s := range e.store.series[m[1]] {
-		if !matches(m[2], s.labels) {
-			continue
-		}
-		first, _ := slices.BinarySearchFunc(s.samples, t-length, func(v sample, t float64) int { return int(math.Copysign(1, v.at-t)) })
+	for _, s := range e.chosen {
+		first, _ := slices.BinarySearchFunc(s.samples, t-e.length, func(v sample, t float64) int { return int(math.Copysign(1, v.at-t)) })
 		last, _ := slices.BinarySearchFunc(s.samples, t, func(v sample, t float64) int {
 			if v.at <= t {
 				return -1
@@ -146,7 +141,7 @@ func (e *evaluation) selected(text string, t float64) (found []fakeSeries) {
 			continue
 		}
 		samples := s.samples[first:last]
-		if m[3] == "" && math.IsNaN(samples[len(samples)-1].value) {
+		if !e.ranged && math.IsNaN(samples[len(samples)-1].value) {
 			continue
 		}
 		samples = slices.DeleteFunc(slices.Clone(samples), func(v sample) bool { return math.IsNaN(v.value) })
@@ -155,6 +150,26 @@ func (e *evaluation) selected(text string, t float64) (found []fakeSeries) {
 		}
 	}
 	return found
+}
+
+// choose finds the series of the query's selector.
+func (e *evaluation) choose(text string) {
+	m := selectorShape.FindStringSubmatch(text)
+	if m == nil {
+		panic("the fake store does not know " + text)
+	}
+	e.found, e.length = true, lookback
+	if e.ranged = m[3] != ""; e.ranged {
+		e.length, _ = strconv.ParseFloat(m[3], 64)
+		if m[4] == "h" {
+			e.length *= 3600
+		}
+	}
+	for _, s := range e.store.series[m[1]] {
+		if matches(m[2], s.labels) {
+			e.chosen = append(e.chosen, s)
+		}
+	}
 }
 
 func matches(text string, labels map[string]string) bool {
