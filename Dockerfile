@@ -1,10 +1,10 @@
-# For those who have Docker, Podman or Buildah:
+# For Docker, Podman or Buildah:
 #
 #   docker build --platform=linux/amd64 -t <tag> .
 #
-# --build-arg VERSION=… --build-arg REVISION=… set the labels. The program takes both
-# from git otherwise. Without an engine, `make image` writes an image with the same
-# files as an archive. docs/guides/kubernetes.md says when to use which.
+# --build-arg VERSION=… --build-arg REVISION=… set the labels. Otherwise the program
+# takes both from git. Without an engine, `make image` writes an image with the same
+# files as an archive. docs/guides/kubernetes.md compares the two.
 
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 ARG TARGETOS=linux
@@ -23,7 +23,7 @@ FROM scratch
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="chrony-tracker" \
-      org.opencontainers.image.description="How wrong can this node's clock be right now?" \
+      org.opencontainers.image.description="How far off can this node's clock be right now?" \
       org.opencontainers.image.source="https://github.com/chrony-tracker/chrony-tracker" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \

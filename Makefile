@@ -5,6 +5,9 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 CREATED  ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PORT     ?= 9123
 NODES    ?= 5
+FUZZTIME ?= 1m
+DURATION ?= 5m
+SEED     ?= 0
 IMAGE    ?= ghcr.io/chrony-tracker/chrony-tracker:$(subst +,-,$(VERSION))
 
 # A release needs a semantic version, even without a tag.
@@ -87,13 +90,17 @@ test-system: ## run the other tests: containers, Prometheus, chart, faults, brow
 	$(GOTEST) -- $(RACE) -tags=system -timeout=40m ./test/system/... ./deploy/prometheus/generate
 	cd test/browser && $(GOTEST) -- $(RACE) -timeout=20m ./...
 
+.PHONY: soak
+soak: ## run the program with a real chronyd, faults every few seconds and 50 requests a second (DURATION=1h, SEED=number)
+	go test -tags=soak -count=1 -timeout=0 -v ./test/soak -run '^TestSoak$$' -duration $(DURATION) -seed $(SEED)
+
 .PHONY: lint
 lint: ## check format, code and workflows, and dependencies for known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
-	go vet -tags=system ./...
+	go vet -tags=system,soak ./...
 	GOOS=darwin go build ./chrony ./clockerror
 	GOOS=windows go build ./chrony ./clockerror
-	go run $(STATICCHECK) -tags=system ./...
+	go run $(STATICCHECK) -tags=system,soak ./...
 	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff
 	cd deploy/docker/image && go vet . && go mod tidy -diff
@@ -115,8 +122,9 @@ bench-peers: build ## compare this program with its peers; takes minutes (CHRONY
 	@cd bench && go run . -exporter '$(abspath $(CHRONY_EXPORTER))' $(BENCHFLAGS)
 
 .PHONY: fuzz
-fuzz: ## fuzz the decoder for one minute
-	go test -run '^$$' -fuzz FuzzReply -fuzztime 1m ./chrony
+fuzz: ## fuzz everything that others send: FUZZTIME=1m for each of the targets
+	@for target in $$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed -E 's,/[^/]+:func ,:,'); do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) "$${target%:*}" || exit 1; done
 
 .PHONY: docs
 docs: ## generate docs/reference/metrics.md and the chart's README

@@ -19,7 +19,7 @@ type constants struct {
 	descs    []*prometheus.Desc
 }
 
-// serveConstants runs in a separate process. It reads series and serves those of chrony
+// serveConstants runs in a separate process. It reads series and serves the chrony ones
 // with promhttp.
 func serveConstants() error {
 	flags := flag.NewFlagSet("constants", flag.ContinueOnError)

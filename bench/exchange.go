@@ -50,19 +50,19 @@ func measureExchanges(ctx context.Context, s setting, rounds, times int) (exchan
 
 	self := func() time.Duration { return cpuOf(0) }
 	peers := []peer{
-		{ours, func() error { _, err := client.Report(ctx, s.want); return err }, self},
-		{floor, bare(conn, packets), self},
+		{ours, func() error { _, err := client.Report(ctx, s.want); return err }, self, 0},
+		{floor, bare(conn, packets), self, 0},
 	}
 	if s.forExporter() {
 		theirs := &facebook.Client{Connection: conn}
-		peers = append(peers, peer{"facebook/time", func() error { return readWith(theirs, s.want) }, self})
+		peers = append(peers, peer{"facebook/time", func() error { return readWith(theirs, s.want) }, self, 0})
 	}
 	if s.want == chrony.WantTracking {
 		chronyc, err := newChronyc(s.address)
 		if err != nil {
 			return nil, err
 		}
-		peers = append(peers, peer{"chronyc", chronyc.tracking, func() time.Duration { return cpuOf(0) + chronyc.used }})
+		peers = append(peers, peer{"chronyc", chronyc.tracking, func() time.Duration { return cpuOf(0) + chronyc.used }, 0})
 	}
 
 	costs, err := takeTurns(ctx, peers, rounds, times)

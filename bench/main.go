@@ -39,7 +39,7 @@ func bench() error {
 	flag.StringVar(&p.exporter, "exporter", "", "path of chrony_exporter's `program`")
 	list := flag.String("sources", "4,20,50", "`numbers` of sources of chronyd, separated by commas")
 	rounds := flag.Int("rounds", 20, "number of rounds in which the peers take turns")
-	times := flag.Int("times", 1000, "number of exchanges and scrapes of each peer in each setting")
+	times := flag.Int("times", 1000, "number of exchanges of each peer in each setting, and five times the number of scrapes")
 	flag.Parse()
 	var counts []int
 	for count := range strings.SplitSeq(*list, ",") {

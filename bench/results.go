@@ -21,23 +21,24 @@ func (r *result) print(exchanges, scrapes *table) {
 	for i, e := range r.exchanges {
 		mine := &r.exchanges[0]
 		exchanges.row(append(where[:3:3], strconv.Itoa(e.requests), e.peer,
-			number(e.median), beside(i, mine.median/e.median),
-			number(e.cpu), beside(i, mine.cpu/e.cpu),
+			number(e.median), ratioTo(i, mine.median/e.median),
+			number(e.cpu), ratioTo(i, mine.cpu/e.cpu),
 			strconv.Itoa(e.allocs))...)
 	}
 	for i, s := range r.scrapes {
 		mine := &r.scrapes[0]
 		scrapes.row(append(where[:3:3], strconv.Itoa(s.series), strconv.Itoa(s.bytes), s.peer,
-			number(s.cpu/1000), beside(i, mine.cpu/s.cpu),
+			number(s.cpu/1000), ratioTo(i, mine.cpu/s.cpu),
 			number(s.cpu/float64(s.series)),
-			number(s.median/1000), beside(i, mine.median/s.median),
-			number(s.p99/1000), beside(i, mine.p99/s.p99),
-			number(s.rss/1024), beside(i, mine.rss/s.rss), number(s.peak/1024))...)
+			number(s.median/1000), ratioTo(i, mine.median/s.median),
+			number(s.p99/1000), ratioTo(i, mine.p99/s.p99),
+			number(s.rss/1024), ratioTo(i, mine.rss/s.rss), number(s.peak/1024))...)
 	}
 }
 
-// beside returns the ratio of our figure, which is the first, to a peer's.
-func beside(i int, ratio float64) string {
+// ratioTo returns our figure divided by a peer's. Our figure is the first and has no
+// ratio.
+func ratioTo(i int, ratio float64) string {
 	if i == 0 {
 		return ""
 	}

@@ -24,6 +24,10 @@ const (
 	constant = "promhttp"
 )
 
+// unshared is how long our program gives an answer of chronyd to other scrapes, too. After
+// it, each scrape asks chronyd. All peers rest that long, so that all wake up alike.
+const unshared = 51 * time.Millisecond
+
 // A scrape is the cost and the size of a scrape of one peer.
 type scrape struct {
 	cost
@@ -52,7 +56,7 @@ func (p programs) measureScrapes(ctx context.Context, s setting, rounds, times i
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		servers = append(servers, server)
-		peers = append(peers, peer{name, server.scrape, func() time.Duration { return cpuOf(server.cmd.Process.Pid) }})
+		peers = append(peers, peer{name, server.scrape, func() time.Duration { return cpuOf(server.cmd.Process.Pid) }, unshared})
 		return server, nil
 	}
 
@@ -75,7 +79,7 @@ func (p programs) measureScrapes(ctx context.Context, s setting, rounds, times i
 		return nil, err
 	}
 
-	costs, err := takeTurns(ctx, peers, rounds, times)
+	costs, err := takeTurns(ctx, peers, rounds, max(rounds, times/5)) // they rest in between
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +103,7 @@ type server struct {
 	ended  chan struct{}
 }
 
-// startServer starts a program and waits until it can be scraped.
+// startServer starts a program and waits until it serves /metrics.
 func startServer(cmd *exec.Cmd) (*server, error) {
 	port, err := chronytest.FreePort()
 	if err != nil {

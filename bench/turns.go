@@ -14,6 +14,7 @@ type peer struct {
 	name string
 	once func() error
 	cpu  func() time.Duration // CPU time that the peer has used so far
+	rest time.Duration        // before each operation; not measured
 }
 
 // A cost is the cost of one operation, in microseconds.
@@ -36,6 +37,7 @@ func takeTurns(ctx context.Context, peers []peer, rounds, times int) ([]cost, er
 			}
 			before := p.cpu()
 			for range times / rounds {
+				time.Sleep(p.rest)
 				start := time.Now()
 				if err := p.once(); err != nil {
 					return nil, fmt.Errorf("%s: %w", p.name, err)

@@ -23,8 +23,7 @@ func (a *Activity) decode(_ uint16, b []byte) {
 }
 
 // Activity reads the activity report.
-func (c *Client) Activity(ctx context.Context) (Activity, error) {
-	var a Activity
-	err := c.ask(ctx, &cmdActivity, a.decode)
+func (c *Client) Activity(ctx context.Context) (a Activity, err error) {
+	err = c.ask(ctx, &cmdActivity, a.decode)
 	return a, err
 }

@@ -20,7 +20,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{
 		line,
-		"server 127.0.0.77 port 9", // nobody is there
+		"server 127.0.0.77 port 9", // no server is there
 		"refclock SOCK " + filepath.Join(t.TempDir(), "gps.sock") + " refid GPS",
 	}})
 	// After the initial burst of samples, the dispersion is small.
@@ -39,7 +39,7 @@ func TestAgreesWithChronyc(t *testing.T) {
 		var report *chrony.Report
 		var err error
 		said, steady := d.Steady(func() {
-			report, err = client.Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+			report, err = client.Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
 		})
 		if steady != nil || err != nil || report.Refused != nil {
 			t.Fatalf("%s: %v, %v, refused: %+v", address, steady, err, report)
@@ -69,7 +69,7 @@ func TestManySources(t *testing.T) {
 	for _, address := range []string{d.Address, "unix://" + d.Socket} {
 		client := dial(t, address)
 		for range 20 {
-			sources, err := client.Sources(within(t, 10*time.Second))
+			sources, err := client.Sources(within(t, chronytest.Patience))
 			if err != nil || len(sources) != 200 {
 				t.Fatalf("%s: %d sources, %v", address, len(sources), err)
 			}
@@ -95,7 +95,7 @@ func TestSigns(t *testing.T) {
 	if _, err := d.Wait(func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Reach == 0xff }); err != nil {
 		t.Fatal(err)
 	}
-	report, err := dial(t, "unix://"+d.Socket).Report(within(t, 10*time.Second), chrony.WantAll)
+	report, err := dial(t, "unix://"+d.Socket).Report(within(t, chronytest.Patience), chrony.WantAll)
 	if err != nil || len(report.Sources) != 1 {
 		t.Fatalf("%v, %+v", err, report)
 	}
@@ -117,13 +117,13 @@ func TestSigns(t *testing.T) {
 // TestDial checks that Dial reports whether a chronyd answers.
 func TestDial(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	client, err := chrony.Dial(within(t, 5*time.Second), d.Address)
+	client, err := chrony.Dial(within(t, chronytest.Patience), d.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client.Close()
 	d.Kill()
-	_, err = chrony.Dial(within(t, 5*time.Second), d.Address)
+	_, err = chrony.Dial(within(t, chronytest.Patience), d.Address)
 	wantError(t, err, chrony.ErrNoAnswer)
 }
 

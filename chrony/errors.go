@@ -134,18 +134,18 @@ func addressError(address, why string) error {
 
 // queryError is a failure that concerns one request and not the way to chronyd.
 func queryError(t target, cmd *command, err error) error {
-	e := &OpError{Op: cmd.name, Address: t.String(), Err: err, hint: "is that a chronyd? its answer fits no known version"}
+	e := &OpError{Op: cmd.name, Address: t.String(), Err: err, hint: "check that this is a chronyd: its answer matches no known version"}
 	switch {
 	case errors.Is(err, ErrUnauthorized):
-		e.hint = "chronyd gives this report on its Unix socket only or, from version 4.7 on, where opencommands in chrony.conf names it"
+		e.hint = "chronyd gives this report on its Unix socket only. From version 4.7 on, opencommands in chrony.conf can open it"
 	case errors.Is(err, ErrUnknownCommand):
 		e.hint = "chronyd is too old for this report"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.hint = "chronyd answers other requests, but not this one in time"
 	case errors.Is(err, ErrNoSuchSource):
-		e.hint = "the source was removed while it was asked about; ask again"
+		e.hint = "the source was removed during the request: ask again"
 	case errors.As(err, new(*StatusError)) && !errors.Is(err, ErrBadReply):
-		e.hint = "chronyd is not configured for this report: rtcdata takes rtcfile and smoothing takes smoothtime in chrony.conf"
+		e.hint = "chronyd is not configured for this report: in chrony.conf, rtcdata needs rtcfile, and smoothing needs smoothtime"
 	}
 	return e
 }
@@ -159,24 +159,24 @@ func targetError(t target, err error) error {
 	var name *net.DNSError
 	switch {
 	case errors.Is(err, ErrBadReply):
-		e.Err, e.hint = err, "is that a chronyd? its answers fit no request"
+		e.Err, e.hint = err, "check that this is a chronyd: its answers match no request"
 	case errors.As(err, &name):
 		e.Err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
-		e.hint = "the host's name can't be resolved; an IP address needs no resolver"
+		e.hint = "the host's name can't be resolved: use an IP address"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, deadlineError{}), t.silenceHint()
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
-		e.Err, e.hint = err, "nobody waits for the answer any more"
+		e.Err, e.hint = err, "the caller does not wait any more"
 	case errors.Is(err, syscall.EROFS):
 		e.Err = fmt.Errorf("%w: %w", ErrPermission, err)
-		e.hint = "the client needs a socket of its own beside chronyd's: mount the directory writable, or use the address 127.0.0.1:323"
+		e.hint = "the client needs its own socket next to chronyd's: mount the directory writable, or use the address 127.0.0.1:323"
 	case errors.Is(err, fs.ErrPermission):
 		e.Err, e.hint = fmt.Errorf("%w: %w", ErrPermission, err), t.permissionHint()
 	case isAbsence(err):
 		e.Err, e.hint = fmt.Errorf("%w: %w", ErrNoAnswer, err), t.absenceHint(err)
 	default:
-		e.Err = fmt.Errorf("could not ask: %w", err)
-		e.hint = "it is this machine that could not send or receive, not chronyd"
+		e.Err = fmt.Errorf("could not send or receive: %w", err)
+		e.hint = "the cause is on this machine, not in chronyd"
 	}
 	return e
 }

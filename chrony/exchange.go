@@ -290,8 +290,8 @@ func (c *conn) receive(ctx context.Context, until time.Time) (int, error) {
 	return c.Read(c.packet[:])
 }
 
-// accept finds the waiting query that a packet answers, and passes the answer to it.
-// If there is none, it drops the packet. A packet that chronyd never sends is foul.
+// accept finds the waiting query that a packet answers, and passes the answer to it. If
+// there is none, it drops the packet. A packet that chronyd never sends is invalid.
 func (c *conn) accept(packet []byte) (answered, foul bool) {
 	if len(packet) > maxReplyLen {
 		c.counts.oversized.Add(1)

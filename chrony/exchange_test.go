@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 			if r.Command == 14 && r.Attempt == 0 { // N_SOURCES
 				packet.Delay = 150 * time.Millisecond
 			}
-			if r.Command == 15 && r.Argument == 39 { // so that the late one comes in the middle of the next exchange
+			if r.Command == 15 && r.Argument == 39 { // so that the late reply comes in the middle of the next exchange
 				packet.Delay = 100 * time.Millisecond
 			}
 			return []chronytest.Packet{packet}
@@ -129,14 +129,14 @@ func TestFaults(t *testing.T) {
 		}), func(s chrony.Stats) uint64 { return s.Oversized }},
 		{"stranger", before(func(r chronytest.Request) chronytest.Packet {
 			p := lie(r)
-			p.Stranger = true // the kernel drops it before anybody can count it
+			p.Stranger = true // the kernel drops it, so the client can't count it
 			return p
 		}), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			t.Run("udp", func(t *testing.T) {
-				t.Parallel() // most of the time they wait for a repetition
+				t.Parallel() // most of the time they wait to send a request again
 				survive(t, chronytest.NewFake(t, test.script), test.counts)
 			})
 			t.Run("socket", func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestRequests(t *testing.T) {
 	wantTruth(t, dial(t, fake.Address))
 }
 
-// TestErrors checks the error of each kind of failure.
+// TestErrors checks the error for each kind of failure.
 func TestErrors(t *testing.T) {
 	silent := func(chronytest.Request) []chronytest.Packet { return nil }
 	status := func(code uint16) chronytest.Script {
@@ -299,11 +299,15 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fake := chronytest.NewFake(t, test.script)
-			_, err := dial(t, fake.Address).Tracking(within(t, 300*time.Millisecond))
+			timeout := chronytest.Patience
+			if slices.Contains(test.is, context.DeadlineExceeded) {
+				timeout = time.Second
+			}
+			_, err := dial(t, fake.Address).Tracking(within(t, timeout))
 			wantError(t, err, test.is...)
 		})
 	}
-	t.Run("nobody", func(t *testing.T) {
+	t.Run("no listener", func(t *testing.T) {
 		port, err := chronytest.FreePort()
 		if err != nil {
 			t.Fatal(err)
@@ -344,7 +348,7 @@ func wantError(t *testing.T, err error, is ...error) {
 // TestRefusedReport checks that a refused report does not affect the others.
 func TestRefusedReport(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking, Activity: truth.Activity}))
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantActivity|chrony.WantSources)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +364,7 @@ func TestRefusedReport(t *testing.T) {
 // not listed.
 func TestRefusedSources(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: truth.Tracking}))
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSourceStats|chrony.WantNTPData)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantSourceStats|chrony.WantNTPData)
 	if err != nil || report.Tracking == nil {
 		t.Fatalf("%v, %+v", err, report)
 	}
@@ -388,7 +392,7 @@ func TestSourcesRefusedInBetween(t *testing.T) {
 		}
 		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 	})
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantAll)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantAll)
 	if err != nil || report.Tracking == nil || report.Sources != nil {
 		t.Fatalf("%v, %+v", err, report)
 	}
@@ -405,7 +409,7 @@ func TestListedTwice(t *testing.T) {
 		}
 		return []chronytest.Packet{right(r)}
 	})
-	sources, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+	sources, err := dial(t, fake.Address).Sources(within(t, chronytest.Patience))
 	if err != nil || len(sources) != 39 {
 		t.Errorf("%d sources, %v", len(sources), err)
 	}
@@ -424,7 +428,7 @@ func TestVanishingSource(t *testing.T) {
 				}
 				return []chronytest.Packet{right(r)}
 			})
-			sources, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+			sources, err := dial(t, fake.Address).Sources(within(t, chronytest.Patience))
 			if err != nil || len(sources) != 39 {
 				t.Errorf("%d sources, %v", len(sources), err)
 			}
@@ -432,8 +436,8 @@ func TestVanishingSource(t *testing.T) {
 	}
 }
 
-// TestFirstSourceVanishes removes the source that finds out whether chronyd gives a
-// report: the others still have theirs.
+// TestFirstSourceVanishes removes the source whose request shows whether chronyd gives
+// a report. The client must still ask about the other sources.
 func TestFirstSourceVanishes(t *testing.T) {
 	sources := fortySources()
 	sources[39].Address = chrony.Address{ID: 7} // its name is not resolved
@@ -450,7 +454,7 @@ func TestFirstSourceVanishes(t *testing.T) {
 		}
 		return []chronytest.Packet{{Data: chronytest.Reply(r, chrony.Report{Sources: sources})}}
 	})
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantSourceStats|chrony.WantSourceNames)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantSourceStats|chrony.WantSourceNames)
 	if err != nil || len(report.Sources) != 40 || report.Refused != nil {
 		t.Fatalf("%v, %+v", err, report)
 	}
@@ -461,12 +465,12 @@ func TestFirstSourceVanishes(t *testing.T) {
 	}
 }
 
-// TestAbsurdCount has a chronyd claim four billion sources.
+// TestAbsurdCount reads a chronyd that claims to have four billion sources.
 func TestAbsurdCount(t *testing.T) {
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		return []chronytest.Packet{{Data: chronytest.Body(r, 2, []byte{0xff, 0xff, 0xff, 0xff})}}
 	})
-	_, err := dial(t, fake.Address).Sources(within(t, 5*time.Second))
+	_, err := dial(t, fake.Address).Sources(within(t, chronytest.Patience))
 	wantError(t, err, chrony.ErrBadReply)
 }
 
@@ -482,7 +486,7 @@ func TestRecovers(t *testing.T) {
 	if _, err := client.Tracking(within(t, 150*time.Millisecond)); !errors.Is(err, chrony.ErrNoAnswer) {
 		t.Fatal(err)
 	}
-	if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Error(err)
 	}
 }
@@ -517,21 +521,25 @@ func TestManyCallers(t *testing.T) {
 // TestSeveralAddresses asks this machine. The first address does not answer, or nothing
 // listens there. The client must reach the second one within one deadline.
 func TestSeveralAddresses(t *testing.T) {
-	for name, first := range map[string]chronytest.Script{
-		"mute":   func(chronytest.Request) []chronytest.Packet { return nil },
-		"nobody": nil,
+	for _, test := range []struct {
+		name    string
+		first   chronytest.Script
+		timeout time.Duration // half of it is for the first address
+	}{
+		{"mute", func(chronytest.Request) []chronytest.Packet { return nil }, 3 * time.Second},
+		{"no listener", nil, chronytest.Patience},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			port, err := chronytest.FreePort() // also at the first address
 			if err != nil {
 				t.Fatal(err)
 			}
 			second := chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.2:%d", port), chronytest.Truthful(truth))
-			if first != nil {
-				chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.1:%d", port), first)
+			if test.first != nil {
+				chronytest.NewFakeAt(t, fmt.Sprintf("127.0.0.1:%d", port), test.first)
 			}
 			defer chrony.SetLoopback([]string{"127.0.0.1", "127.0.0.2"}, uint16(port))()
-			report, err := dial(t, "").Report(within(t, 2*time.Second), chrony.WantTracking)
+			report, err := dial(t, "").Report(within(t, test.timeout), chrony.WantTracking)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -555,16 +563,17 @@ func TestReplaced(t *testing.T) {
 		}
 		return []chronytest.Packet{{Data: chronytest.Reply(r, restarted)}}
 	})
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSources)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantSources)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if report.Tracking.Leap != chrony.LeapNotSynchronized {
-		t.Errorf("an old tracking beside new sources: %+v", report.Tracking)
+		t.Errorf("an old tracking with new sources: %+v", report.Tracking)
 	}
 }
 
-// TestReplacedSocket is the same with a new socket. The client must ask everything again.
+// TestReplacedSocket does the same with a new socket. The client must ask everything
+// again.
 func TestReplacedSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chronyd.sock")
 	counted := make(chan struct{})
@@ -580,7 +589,7 @@ func TestReplacedSocket(t *testing.T) {
 	three := chrony.Report{Tracking: truth.Tracking, Activity: truth.Activity, Sources: fortySources()[:3]}
 	done := make(chan *chrony.Report)
 	go func() {
-		report, err := dial(t, first.Address).Report(within(t, 10*time.Second), chrony.WantTracking|chrony.WantSources)
+		report, err := dial(t, first.Address).Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantSources)
 		if err != nil {
 			t.Error(err)
 		}
@@ -639,13 +648,13 @@ func TestShiftedSources(t *testing.T) {
 				}
 				return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 			})
-			report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantSourceStats)
+			report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantSourceStats)
 			if err != nil || report.Refused != nil || len(report.Sources) != 40 {
 				t.Fatalf("%v, %+v", err, report)
 			}
 			for i, s := range report.Sources {
 				if s.Stats == nil && name == "shifted" && i == 39 {
-					continue // it was not asked about at its new place
+					continue // no request was about it at its new index
 				}
 				if s.Stats == nil || s.Stats.Address != s.Address {
 					t.Errorf("source %d, %v, has %+v", i, s.Name(), s.Stats)
@@ -670,7 +679,7 @@ func TestUnknownCommandIsRemembered(t *testing.T) {
 	})
 	client := dial(t, fake.Address)
 	for range 3 {
-		report, err := client.Report(within(t, 5*time.Second), chrony.WantTracking|chrony.WantSmoothing)
+		report, err := client.Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantSmoothing)
 		if err != nil || !errors.Is(report.Refused[chrony.WantSmoothing], chrony.ErrUnknownCommand) {
 			t.Errorf("%v, %+v", err, report)
 		}
@@ -692,7 +701,7 @@ func TestOneRefusalForAllSources(t *testing.T) {
 		}
 		return []chronytest.Packet{right(r)}
 	})
-	report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantNTPData)
+	report, err := dial(t, fake.Address).Report(within(t, chronytest.Patience), chrony.WantNTPData)
 	fake.Close()
 	if err != nil || len(report.Sources) != 40 || !errors.Is(report.Refused[chrony.WantNTPData], chrony.ErrUnauthorized) {
 		t.Errorf("%v, %+v", err, report)
@@ -715,9 +724,7 @@ func TestSilentReport(t *testing.T) {
 		})
 		client := newClient(t, fake.Address)
 		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-			report, err := client.Report(ctx, chrony.WantTracking|chrony.WantSources|chrony.WantActivity|chrony.WantSelectData)
-			cancel()
+			report, err := client.Report(within(t, 1500*time.Millisecond), chrony.WantTracking|chrony.WantSources|chrony.WantActivity|chrony.WantSelectData)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -728,24 +735,24 @@ func TestSilentReport(t *testing.T) {
 				t.Errorf("%v takes more with it: %+v", want, report)
 			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		if report, err := client.Report(ctx, chrony.WantActivity); (err == nil) != (silent != 44) {
+		timeout := chronytest.Patience
+		if silent == 44 {
+			timeout = 100 * time.Millisecond
+		}
+		if report, err := client.Report(within(t, timeout), chrony.WantActivity); (err == nil) != (silent != 44) {
 			t.Errorf("nothing was answered: %+v, %v", report, err)
 		}
-		cancel()
 	}
-	for _, silent := range []uint16{14, 15, 33} { // what the clock is judged by
+	for _, silent := range []uint16{14, 15, 33} { // the reports that the clock is judged by
 		fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 			if r.Command == silent {
 				return nil
 			}
 			return truth(r)
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if report, err := newClient(t, fake.Address).Report(ctx, chrony.WantTracking|chrony.WantSources|chrony.WantActivity); !errors.Is(err, context.DeadlineExceeded) {
+		if report, err := newClient(t, fake.Address).Report(within(t, 200*time.Millisecond), chrony.WantTracking|chrony.WantSources|chrony.WantActivity); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("without an answer to %d: %+v, %v", silent, report, err)
 		}
-		cancel()
 	}
 }
 
@@ -765,14 +772,14 @@ func TestSameUpdate(t *testing.T) {
 	const tracking, nSources, sourceData, never = 33, 14, 15, 99
 	const judged = chrony.WantTracking | chrony.WantSources
 	before, after := time.Unix(1_800_000_000, 0), time.Unix(1_800_000_064, 0)
-	some := fortySources()[:20] // more than are asked about at once
+	some := fortySources()[:20] // more than the client asks about at once
 	each := slices.Repeat([]uint16{sourceData}, len(some))
 	all := slices.Concat([]uint16{tracking, nSources}, each, []uint16{tracking})
 	for _, test := range []struct {
 		name    string
 		want    chrony.Want
 		sources []chrony.Source
-		update  int // the number of the request before which it comes
+		update  int // the request before which the update comes, by number
 		told    []uint16
 		same    bool
 	}{
@@ -787,33 +794,33 @@ func TestSameUpdate(t *testing.T) {
 		{"sources alone", chrony.WantSources, some, never, append([]uint16{nSources}, each...), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var told []uint16 // what was answered, however often it was asked
+			var answered []uint16 // commands that were answered; a repeated request counts once
 			done := make(map[uint32]bool)
 			fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 				if strings.HasSuffix(test.name, "lost") && r.Command == sourceData && r.Argument == 19 && r.Attempt == 0 {
 					return nil
 				}
 				known := chrony.Report{Tracking: &chrony.Tracking{RefTime: before}, Sources: test.sources}
-				if len(told) >= test.update {
+				if len(answered) >= test.update {
 					known.Tracking.RefTime = after
 				}
 				if !done[r.Sequence] {
-					done[r.Sequence], told = true, append(told, r.Command)
+					done[r.Sequence], answered = true, append(answered, r.Command)
 				}
 				return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 			})
-			report, err := newClient(t, fake.Address).Report(within(t, 10*time.Second), test.want)
+			report, err := newClient(t, fake.Address).Report(within(t, chronytest.Patience), test.want)
 			fake.Close()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(told, test.told) {
-				t.Errorf("it told %v, want %v", told, test.told)
+			if !slices.Equal(answered, test.told) {
+				t.Errorf("it answered %v, want %v", answered, test.told)
 			}
 			if report.SameUpdate != test.same {
 				t.Errorf("of the same update: %v", report.SameUpdate)
 			}
-			if latest := test.update < len(told); test.want&chrony.WantTracking != 0 && report.Tracking.RefTime.Equal(after) != latest {
+			if latest := test.update < len(answered); test.want&chrony.WantTracking != 0 && report.Tracking.RefTime.Equal(after) != latest {
 				t.Errorf("the reference time is %v", report.Tracking.RefTime)
 			}
 		})

@@ -6,7 +6,7 @@ import "time"
 // chrony's own).
 type Test uint16
 
-// The tests. Numbers are those of RFC 5905, letters those of chrony.
+// The tests, with their numbers in RFC 5905 or their letters in chrony.
 const (
 	TestSyncLoop       Test = 1 << iota // D: the source does not follow this clock
 	TestDelayDeviation                  // C: the delay is not an outlier (maxdelaydevratio)

@@ -37,7 +37,7 @@ func asOwnerOf(dir string, do func() error) error {
 func setFSUID(uid int) int {
 	call := uintptr(syscall.SYS_SETFSUID)
 	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
-		call = 215 // SYS_SETFSUID32: the other one takes 16 bits there
+		call = 215 // SYS_SETFSUID32: on this architecture, the other call takes 16 bits
 	}
 	previous, _, _ := syscall.RawSyscall(call, uintptr(uid), 0, 0)
 	return int(int32(previous))

@@ -70,11 +70,17 @@ func TestRecordings(t *testing.T) {
 					binary.BigEndian.PutUint32(reply[16:], r.Sequence)
 					return []chronytest.Packet{{Data: reply}}
 				})
-				report, err := dial(t, fake.Address).Report(within(t, 5*time.Second), chrony.WantAll)
+				client := dial(t, fake.Address)
+				report, err := client.Report(within(t, chronytest.Patience), chrony.WantAll)
 				if err != nil {
 					t.Fatal(err)
 				}
 				wantRefused(t, r.Chronyd, state.Transport, report)
+				wantSame(t, client.Tracking, report.Tracking)
+				wantSame(t, client.Activity, report.Activity)
+				wantSame(t, client.ServerStats, report.ServerStats)
+				wantSame(t, client.RTC, report.RTC)
+				wantSame(t, client.Smoothing, report.Smoothing)
 				c.compare(t, "tracking", trackingRow(*report.Tracking), state.Chronyc["tracking"])
 				c.compare(t, "activity", activityRow(*report.Activity), state.Chronyc["activity"])
 				var rows []string
@@ -91,7 +97,7 @@ func TestRecordings(t *testing.T) {
 							rows = append(rows, text)
 						}
 					}
-					if said := state.Chronyc[name]; !strings.HasPrefix(said, "50") { // a refusal
+					if said := state.Chronyc[name]; !strings.HasPrefix(said, "50") { // not a refusal
 						c.compare(t, name, strings.Join(rows, "\n"), said)
 					}
 				}
@@ -108,6 +114,15 @@ func TestRecordings(t *testing.T) {
 		}, key); c.same[key] < all/3 && !goesOn {
 			t.Errorf("%s: only %d of %d are the same", key, c.same[key], all)
 		}
+	}
+}
+
+// wantSame compares a report that is read alone with the same one read with others.
+func wantSame[R comparable](t *testing.T, read func(context.Context) (R, error), together *R) {
+	t.Helper()
+	alone, err := read(within(t, chronytest.Patience))
+	if (err == nil) != (together != nil) || err == nil && alone != *together {
+		t.Errorf("alone %+v, %v; with others %+v", alone, err, together)
 	}
 }
 
@@ -271,7 +286,7 @@ var detailRows = map[string]func(chrony.Source) string{
 		}
 		last := age(d.SampleAge)
 		if d.SampleAge == chrony.Never {
-			last = "0" // so says chronyd, and chronyc prints it
+			last = "0" // chronyd reports it so, and chronyc prints it
 		}
 		row := []string{string(rune(d.State)), s.Name(), yes(d.Authenticated)[:1]}
 		for _, options := range []chrony.SelectOptions{d.Configured, d.Effective} {

@@ -63,7 +63,7 @@ const ofSources = WantSources | WantSourceStats | WantSourceNames | WantNTPData 
 // not given are nil.
 type Report struct {
 	Want    Want      // what was wanted
-	Given   Want      // what chronyd gave; what is neither given nor refused is about sources, and there was none to ask about
+	Given   Want      // what chronyd gave; a per-source report is neither given nor refused if there is no source to ask about
 	At      time.Time // when Tracking arrived; zero if that was not wanted or not given
 	Address string    // of the chronyd that answered
 
@@ -78,8 +78,8 @@ type Report struct {
 	// the reference time was the same before and after the sources were read.
 	SameUpdate bool
 
-	// Refused holds, for each wanted report that chronyd didn't give, why: most
-	// often [ErrUnauthorized]. It is nil when all were given.
+	// Refused holds the error for each wanted report that chronyd didn't give, usually
+	// [ErrUnauthorized]. It is nil if all were given.
 	Refused map[Want]error
 }
 
@@ -141,7 +141,7 @@ type sourceReport struct {
 	store   func(*sourceReading) decoding // where the reply goes
 }
 
-// sourceReports are all of them but WantSources itself.
+// sourceReports lists them all, except WantSources itself.
 var sourceReports = [...]sourceReport{
 	{WantSourceStats, &cmdSourceStats, nil, func(s *sourceReading) decoding { return into(&s.stats) }},
 	{WantSelectData, &cmdSelectData, nil, func(s *sourceReading) decoding { return into(&s.selection) }},
@@ -165,14 +165,14 @@ func (r *reading) begin() {
 				r.before.decode(reply, b)
 				r.askCount()
 			},
-			refuse: func(error) { r.askCount() }, // as it will be in the end
+			refuse: func(error) { r.askCount() }, // the last request for tracking will be refused too
 		})
 	default:
 		r.askCount()
 	}
 }
 
-// askCount asks how many sources there are, and then for everything else.
+// askCount asks for the number of sources, and then for everything else.
 func (r *reading) askCount() {
 	r.ask(query{
 		command: &cmdNumSources,
@@ -301,8 +301,8 @@ type detail struct {
 	later        []int // the sources that wait, by index
 }
 
-// askDetails asks for the details of the source at an index: those that need its
-// address, or the others.
+// askDetails asks for the details of the source at an index: either the reports that
+// need its address, or the others.
 func (r *reading) askDetails(i int, byAddress bool) {
 	for n := range r.details {
 		d := &r.details[n]
@@ -331,7 +331,7 @@ func (r *reading) askDetail(d *detail, i int) {
 	}
 	q.refuse = func(err error) {
 		if errors.Is(err, ErrNoSuchSource) {
-			r.askLater(d) // it gives the report, but this source went
+			r.askLater(d) // it gives the report, but this source was removed
 		} else {
 			r.refuse(d.want, err)
 		}

@@ -28,8 +28,7 @@ func (r *RTC) decode(_ uint16, b []byte) {
 }
 
 // RTC reads the rtcdata report.
-func (c *Client) RTC(ctx context.Context) (RTC, error) {
-	var r RTC
-	err := c.ask(ctx, &cmdRTC, r.decode)
+func (c *Client) RTC(ctx context.Context) (r RTC, err error) {
+	err = c.ask(ctx, &cmdRTC, r.decode)
 	return r, err
 }

@@ -27,31 +27,31 @@ func (o SelectOptions) String() string {
 	return strings.Join(names, ",")
 }
 
-// A SelectState is chronyd's verdict on a source, in the letter that chronyc
-// prints: why it is used, or not.
+// A SelectState is chronyd's verdict on a source: why it is used, or not. It is the
+// letter that chronyc prints.
 type SelectState byte
 
-// SelectStates are all verdicts, from the worst to the best. The codes and names are
-// those of this package, and do not change: metrics and dashboards have them.
+// SelectStates are all verdicts, from the worst to the best. The codes and names belong
+// to this package. They do not change, because metrics and dashboards use them.
 var SelectStates = []struct {
 	State SelectState
 	Code  int
 	Name  string
 }{
 	{'N', 0, "noselect"},          // the option forbids it
-	{'M', 1, "missing_samples"},   // not enough of them yet
-	{'s', 2, "unsynchronized"},    // the source says so of itself
+	{'M', 1, "missing_samples"},   // too few samples yet
+	{'s', 2, "unsynchronized"},    // the source reports that it is unsynchronized
 	{'r', 3, "bad_stratum"},       // above what the orphan mode or the local stratum allows
 	{'d', 4, "distant"},           // its root distance is above maxdistance
 	{'~', 5, "jittery"},           // its jitter is above maxjitter
 	{'w', 6, "waits_for_stats"},   // others have no statistics yet
 	{'S', 7, "stale"},             // its samples are old
-	{'O', 8, "orphan"},            // another one of its stratum is followed
+	{'O', 8, "orphan"},            // chronyd follows another source of its stratum
 	{'T', 9, "untrusted"},         // it disagrees with trusted ones
 	{'x', 10, "falseticker"},      // it disagrees with the majority
 	{'W', 11, "waits_for_others"}, // fewer than minsources agree
 	{'P', 12, "nonpreferred"},     // another one has the option prefer
-	{'U', 13, "waits_for_update"}, // for its next sample
+	{'U', 13, "waits_for_update"}, // for waits for its next sample
 	{'D', 14, "too_distant"},      // its distance is far above another's
 	{'L', 15, "outlier"},          // its offset is far from the others'
 	{'+', 16, "combined"},         // with the selected one
@@ -78,8 +78,8 @@ func (s SelectState) Code() int {
 	return -1
 }
 
-// SelectData is how one source fared in the last selection: a row of chronyc
-// selectdata, from 4.0 on.
+// SelectData is a row of chronyc selectdata: the result of the last selection for one
+// source. chronyd has it from 4.0 on.
 type SelectData struct {
 	RefID   RefID
 	Address Address // unspecified for a reference clock
@@ -92,7 +92,7 @@ type SelectData struct {
 
 	SampleAge time.Duration // since the last sample, in whole seconds, or Never
 	Score     float64       // against the selected source; it is replaced at 10
-	Low, High float64       // seconds: where the source says the true offset lies; nothing without a sample
+	Low, High float64       // seconds: the range of the true offset according to the source; meaningless without a sample
 }
 
 func (s *SelectData) decode(_ uint16, b []byte) {

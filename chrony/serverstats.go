@@ -58,8 +58,7 @@ func (s *ServerStats) decode(reply uint16, b []byte) {
 }
 
 // ServerStats reads the serverstats report.
-func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
-	var s ServerStats
-	err := c.ask(ctx, &cmdServerStats, s.decode)
+func (c *Client) ServerStats(ctx context.Context) (s ServerStats, err error) {
+	err = c.ask(ctx, &cmdServerStats, s.decode)
 	return s, err
 }

@@ -30,8 +30,7 @@ func (s *Smoothing) decode(_ uint16, b []byte) {
 }
 
 // Smoothing reads the smoothing report.
-func (c *Client) Smoothing(ctx context.Context) (Smoothing, error) {
-	var s Smoothing
-	err := c.ask(ctx, &cmdSmoothing, s.decode)
+func (c *Client) Smoothing(ctx context.Context) (s Smoothing, err error) {
+	err = c.ask(ctx, &cmdSmoothing, s.decode)
 	return s, err
 }

@@ -82,7 +82,7 @@ type Source struct {
 	AdjustedOffset float64 // seconds, the same minus what was slewed since
 	OffsetError    float64 // seconds, error margin
 
-	// Other reports on this source. nil unless wanted and given.
+	// Other reports on this source. They are nil unless wanted and given.
 	Stats  *SourceStats
 	NTP    *NTPData    // nil for a reference clock
 	Auth   *AuthData   // nil for a reference clock

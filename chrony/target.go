@@ -101,13 +101,13 @@ func (t target) permissionHint() string {
 func (t target) absenceHint(err error) string {
 	switch {
 	case t.path == "":
-		return "is chronyd running, with its cmdport open? a container needs the host's network to reach it"
+		return "is chronyd running, and is its cmdport open? A container needs the host's network to reach it"
 	case !errors.Is(err, fs.ErrNotExist):
-		return "chronyd has left its socket behind: is it running?"
+		return "is chronyd running? Its socket was left behind"
 	case isEmptyDir(filepath.Dir(t.path)):
-		return "the directory is empty: is chronyd running? if the directory is mounted into a container, chronyd has created a new one since: restart the container"
+		return "is chronyd running? The directory is empty. In a container, chronyd may have created a new directory since the mount: restart the container"
 	default:
-		return "is chronyd running? a container needs chronyd's directory mounted at the same path"
+		return "is chronyd running? A container needs chronyd's directory mounted at the same path"
 	}
 }
 

@@ -93,8 +93,7 @@ func (t *Tracking) decode(_ uint16, b []byte) {
 }
 
 // Tracking reads the tracking report.
-func (c *Client) Tracking(ctx context.Context) (Tracking, error) {
-	var t Tracking
-	err := c.ask(ctx, &cmdTracking, t.decode)
+func (c *Client) Tracking(ctx context.Context) (t Tracking, err error) {
+	err = c.ask(ctx, &cmdTracking, t.decode)
 	return t, err
 }

@@ -39,7 +39,7 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 func TestSocketFile(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	client := dial(t, "unix://"+d.Socket)
-	if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(d.Socket)
@@ -65,7 +65,7 @@ func TestSocketOfAnotherUser(t *testing.T) {
 	}
 	d := chronytest.New(t, chronytest.Config{User: "nobody"})
 	client := dial(t, "unix://"+d.Socket)
-	if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	files, _ := filepath.Glob(filepath.Dir(d.Socket) + "/chrony-tracker.*.sock")
@@ -108,7 +108,7 @@ func TestFiftyClients(t *testing.T) {
 			client := dial(t, "unix://"+d.Socket)
 			defer client.Close()
 			for range 10 {
-				if _, err := client.Report(within(t, 20*time.Second), chrony.WantTracking|chrony.WantSources); err != nil {
+				if _, err := client.Report(within(t, chronytest.Patience), chrony.WantTracking|chrony.WantSources); err != nil {
 					t.Error(err)
 					return
 				}
@@ -124,7 +124,7 @@ func TestFiftyClients(t *testing.T) {
 func TestCrash(t *testing.T) {
 	if address := os.Getenv("CRASH"); address != "" {
 		client := dial(t, address)
-		if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+		if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -133,7 +133,7 @@ func TestCrash(t *testing.T) {
 	address, dir := "unix://"+d.Socket, filepath.Dir(d.Socket)
 
 	living := dial(t, address)
-	if _, err := living.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := living.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -147,10 +147,10 @@ func TestCrash(t *testing.T) {
 		t.Fatalf("nothing was left behind: %v", files)
 	}
 	next := dial(t, address)
-	if _, err := next.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := next.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := living.Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := living.Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Error(err)
 	}
 	next.Close()
@@ -163,23 +163,23 @@ func TestRestart(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	for _, address := range d.Addresses() {
 		client := dial(t, address)
-		if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+		if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+		if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 			t.Errorf("the request after a restart: %v", err)
 		}
 		d.Kill()
-		if _, err := client.Tracking(within(t, 5*time.Second)); !errors.Is(err, chrony.ErrNoAnswer) {
+		if _, err := client.Tracking(within(t, chronytest.Patience)); !errors.Is(err, chrony.ErrNoAnswer) {
 			t.Errorf("chronyd is dead: %v", err)
 		}
 		if err := d.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Tracking(within(t, 5*time.Second)); err != nil {
+		if _, err := client.Tracking(within(t, chronytest.Patience)); err != nil {
 			t.Errorf("the request after death and restart: %v", err)
 		}
 		client.Close()
@@ -202,7 +202,7 @@ func TestHungSocket(t *testing.T) {
 	if err := d.Continue(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dial(t, address).Tracking(within(t, 5*time.Second)); err != nil {
+	if _, err := dial(t, address).Tracking(within(t, chronytest.Patience)); err != nil {
 		t.Error(err)
 	}
 }
@@ -211,7 +211,7 @@ func TestHungSocket(t *testing.T) {
 func TestSocketErrors(t *testing.T) {
 	ask := func(t *testing.T, path string) error {
 		t.Helper()
-		_, err := dial(t, "unix://"+path).Tracking(within(t, time.Second))
+		_, err := dial(t, "unix://"+path).Tracking(within(t, chronytest.Patience))
 		return err
 	}
 	t.Run("missing directory", func(t *testing.T) {
@@ -236,10 +236,10 @@ func TestSocketErrors(t *testing.T) {
 	})
 	t.Run("other user", func(t *testing.T) {
 		if os.Geteuid() != 0 {
-			t.Skip("only root can become somebody else")
+			t.Skip("only root can become another user")
 		}
 		d := chronytest.New(t, chronytest.Config{User: "nobody"})
-		for _, mode := range []fs.FileMode{0o700, 0o755} { // as Debian has it; open, but for the socket
+		for _, mode := range []fs.FileMode{0o700, 0o755} { // as in Debian; open to others, except for the socket
 			if err := os.Chmod(filepath.Dir(d.Socket), mode); err != nil {
 				t.Fatal(err)
 			}

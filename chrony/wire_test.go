@@ -93,7 +93,7 @@ func TestRefID(t *testing.T) {
 	}
 }
 
-// TestSelectStateCodes holds the codes to what dashboards and alerts know.
+// TestSelectStateCodes pins the codes that dashboards and alerts use.
 func TestSelectStateCodes(t *testing.T) {
 	const letters = "NMsrd~wSOTxWPUDL+*"
 	for want, letter := range letters {
@@ -106,8 +106,8 @@ func TestSelectStateCodes(t *testing.T) {
 	}
 }
 
-// TestDecodingAllocates bounds what each report costs: the value itself, which the
-// report then points to.
+// TestDecodingAllocates limits the allocations for each report to one: the value that
+// the report points to.
 func TestDecodingAllocates(t *testing.T) {
 	var r Report
 	var s Source
@@ -132,8 +132,8 @@ func TestDecodingAllocates(t *testing.T) {
 	}
 }
 
-// FuzzReply gives any packet to every kind of query. Nothing may panic, and
-// what is decoded must be fit to be shown.
+// FuzzReply passes any packet to every kind of query. Nothing may panic, and every
+// decoded value must be printable.
 func FuzzReply(f *testing.F) {
 	files, _ := filepath.Glob("testdata/chronyd-*.json")
 	for _, file := range files {
@@ -170,6 +170,7 @@ func FuzzReply(f *testing.F) {
 			server    ServerStats
 			rtc       RTC
 			smoothing Smoothing
+			named     sourceReading
 		)
 		for _, q := range []query{
 			{command: &cmdTracking, decode: tracking.decode},
@@ -182,6 +183,7 @@ func FuzzReply(f *testing.F) {
 			{command: &cmdServerStats, decode: server.decode},
 			{command: &cmdRTC, decode: rtc.decode},
 			{command: &cmdSmoothing, decode: smoothing.decode},
+			{command: &cmdSourceName, decode: named.decodeName},
 			{command: &cmdNumSources, decode: func(_ uint16, b []byte) { wireUint32(b) }},
 		} {
 			q.sequence = header.sequence
@@ -210,7 +212,7 @@ func FuzzReply(f *testing.F) {
 		}
 		for _, s := range []string{
 			tracking.RefID.Name(), tracking.Address.String(), tracking.Leap.String(),
-			source.Name(), source.Mode.String(), source.State.String(), ntp.TxTimestamping.String(), auth.Mode.String(), selection.State.String(),
+			source.Name(), named.ConfiguredName, source.Mode.String(), source.State.String(), ntp.TxTimestamping.String(), auth.Mode.String(), selection.State.String(),
 		} {
 			if !utf8.ValidString(s) {
 				t.Errorf("%q", s)

@@ -19,8 +19,8 @@ var (
 )
 
 // following is a chronyd that follows a server at a poll interval of 64 s. Its own
-// terms make 1 ms + 2 ms + 4 ms. Its last sample found the clock where chronyd
-// takes it to be, ± 6 ms, 29 s ago.
+// terms are 1 ms + 2 ms + 4 ms. Its last sample, 29 s ago, agrees with its estimate, ±
+// 6 ms.
 func following() Observation {
 	return Observation{
 		Tracking: &chrony.Tracking{
@@ -36,8 +36,8 @@ func following() Observation {
 	}
 }
 
-// judge has chronyd tell its reference time by its own time, which the clock is
-// behind by the system time.
+// judge sets the reference time by chronyd's own time. The clock is behind that time by
+// the system time.
 func judge(o Observation, assume Assumptions) Estimate {
 	if t := o.Tracking; t != nil && !t.RefTime.IsZero() {
 		t.RefTime = t.RefTime.Add(time.Duration(t.SystemTime * float64(second)))
@@ -45,14 +45,15 @@ func judge(o Observation, assume Assumptions) Estimate {
 	return Of(o, assume)
 }
 
-// aged has the last sample and the update so many seconds ago.
+// aged puts the last sample and the update the given seconds into the past.
 func aged(o *Observation, seconds float64) {
 	age := time.Duration(seconds * float64(second))
 	o.Sources[0].SampleAge = age
 	o.Tracking.RefTime = now.Add(-age)
 }
 
-// another appends a source that found the clock ahead by the offset, ± 0.1 ms.
+// another appends a source whose last sample found the clock ahead by the offset, ± 0.1
+// ms.
 func another(o *Observation, state chrony.SourceState, age time.Duration, offset float64) {
 	address := chrony.Address{IP: other.IP.Next()}
 	for range o.Sources {
@@ -66,8 +67,8 @@ func another(o *Observation, state chrony.SourceState, age time.Duration, offset
 
 const second = time.Second
 
-// drift is what 10 ppm make of an age of so many seconds, and of the second by
-// which chronyd may have rounded it down.
+// drift is the drift at 10 ppm over an age in seconds, plus the second by which chronyd
+// may have rounded the age down.
 func drift(age float64) float64 { return 10e-6 * (age + 1) }
 
 // holdoverDrift is the same at 50 ppm.
@@ -159,7 +160,7 @@ func TestOf(t *testing.T) {
 		{"an hour over it, with a better oscillator", func(o *Observation, a *Assumptions) { aged(o, 3858); a.MaxDrift = 20 }, Holdover, 0.007 + 20e-6*3859, 0.022},
 		{"one that is said to drift less than it wanders", func(o *Observation, a *Assumptions) { aged(o, 3858); a.MaxDrift = 1 }, Holdover, 0.007 + drift(3858), 0.022},
 		{
-			"a dead selected source beside a fresh one",
+			"a dead selected source and a fresh one",
 			func(o *Observation, _ *Assumptions) { aged(o, 1258); another(o, chrony.StateCombined, second, 0) },
 			Holdover, 0.007 + holdoverDrift(1258), 0.022,
 		},
@@ -192,7 +193,7 @@ func TestOf(t *testing.T) {
 			Synchronized, 0.007 + drift(8194), 0.022,
 		},
 		{
-			"filter 5: a sample each five polls, of which nothing was seen",
+			"filter 5: a sample each five polls, and none was seen yet",
 			func(o *Observation, _ *Assumptions) { o.Tracking.LastUpdateInterval = 5 * 64; aged(o, 4*5*64) },
 			Synchronized, 0.007 + drift(4*5*64), 0.022,
 		},
@@ -239,7 +240,8 @@ func TestOf(t *testing.T) {
 			Synchronized, 0.007 + drift(29), 0.022,
 		},
 
-		// Without a sample chronyd's own terms and its last offset have to do.
+		// Without a sample, the bound is made of chronyd's own terms and its last
+		// offset.
 		{"sources refused", func(o *Observation, _ *Assumptions) { o.Sources = nil }, Synchronized, 0.007 + 0.016 + drift(29), 0.022},
 		{
 			"sources refused, RMS offset larger",
@@ -282,11 +284,11 @@ func TestOf(t *testing.T) {
 		{"set back by 9 s: the age is too small by as much", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{-9, -9, 5}} }, Synchronized, 9.001 + 0.006 + drift(38), 0.022},
 		{"set by 9 s before or after the update", func(o *Observation, _ *Assumptions) { o.Steps = []Step{{0, 9, 5}} }, Synchronized, 8.999 + 0.006 + drift(29), 0.022},
 		{
-			"the same, where the step seems to mend what chronyd found",
+			"the same, but the step seems to correct what chronyd found",
 			func(o *Observation, _ *Assumptions) { o.Steps, o.Tracking.SystemTime = []Step{{0, 5, 5}}, 5 },
 			Synchronized, 5.006 + drift(29), 0.022,
 		},
-		{"set before a sample of which chronyd took no notice", func(o *Observation, _ *Assumptions) {
+		{"set before a sample that chronyd ignored", func(o *Observation, _ *Assumptions) {
 			o.Steps, o.Sources[0].AdjustedOffset = []Step{{-0.2, -0.2, 60}}, 0.4
 			o.Tracking.SystemTime = -0.01
 		}, Synchronized, 0.41 + 0.006 + drift(29), 0.022},
@@ -321,7 +323,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestTerms wants each cause in its own term.
+// TestTerms checks that each cause has its own term.
 func TestTerms(t *testing.T) {
 	o := following()
 	o.Sources[0].AdjustedOffset = -0.002
@@ -341,8 +343,8 @@ func TestTerms(t *testing.T) {
 	}
 }
 
-// TestFollowed wants the sample of the source that tracking speaks of, also where
-// none is selected.
+// TestFollowed checks that the source is the one that tracking names, even if none is
+// selected.
 func TestFollowed(t *testing.T) {
 	clock := chrony.Source{State: chrony.StateJittery, Mode: chrony.ModeReferenceClock, RefID: 0x50484330, SampleAge: 3 * second}
 	older := clock
@@ -357,7 +359,7 @@ func TestFollowed(t *testing.T) {
 		name     string
 		tracking chrony.Tracking
 		sources  []chrony.Source
-		age      time.Duration // of the one that is wanted; 0 for none
+		age      time.Duration // of the wanted sample; 0 for none
 	}{
 		{"the selected one", ntp, []chrony.Source{peer, selected}, 2 * second},
 		{"the selected one has no sample", ntp, []chrony.Source{peer, never}, 0},
@@ -376,8 +378,8 @@ func TestFollowed(t *testing.T) {
 	}
 }
 
-// TestOthers has sources that disagree with the followed one. Each but the last
-// lines says how far off the others find the clock.
+// TestOthers adds sources that disagree with the followed one. Most lines give the
+// error that these sources measure.
 func TestOthers(t *testing.T) {
 	const own = 0.007 + 10e-6*301         // the bound without others
 	far := func(offset float64) float64 { // of a sample of 5 s
@@ -424,7 +426,7 @@ func TestOthers(t *testing.T) {
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 		}, Contradicted, far(0.5)},
-		{"the same beside a clock that is not traced to UTC", func(o *Observation, _ *Assumptions) {
+		{"the same with a clock that is not traced to UTC", func(o *Observation, _ *Assumptions) {
 			o.Tracking.Address, o.Tracking.RefID = chrony.Address{}, 0x50484330
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
 			another(o, chrony.StateNonselectable, 5*second, 0.5)
@@ -461,7 +463,7 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// TestServerLocal wants a server that follows its own clock to be said to do so.
+// TestServerLocal checks that the estimate reports a server that follows its own clock.
 func TestServerLocal(t *testing.T) {
 	o := following()
 	o.Sources[0].NTP = &chrony.NTPData{RefID: chrony.RefIDLocal}
@@ -470,7 +472,7 @@ func TestServerLocal(t *testing.T) {
 	}
 	o = following()
 	if e := judge(o, Assumptions{}); e.ServerLocal || e.Untraced {
-		t.Errorf("as nobody says: %+v", e)
+		t.Errorf("without a server that reports it: %+v", e)
 	}
 	o.ServerLocal = true
 	if e := judge(o, Assumptions{ReferenceError: 1}); !e.ServerLocal || !e.Untraced {
@@ -478,12 +480,13 @@ func TestServerLocal(t *testing.T) {
 	}
 }
 
-// near allows for what is lost when seconds of decades are added to milliseconds.
+// near allows for the rounding when decades in seconds are added to milliseconds.
 func near(got, want float64) bool {
 	return got == want || math.Abs(got-want) <= 1e-9*max(1, math.Abs(want))
 }
 
-// TestUntraced wants a reference clock of unknown error to be told.
+// TestUntraced checks that the estimate reports a reference clock with an unknown
+// error.
 func TestUntraced(t *testing.T) {
 	server, phc := *following().Tracking, *following().Tracking
 	phc.RefID, phc.Address = 0x50484330, chrony.Address{}
@@ -503,8 +506,8 @@ func TestUntraced(t *testing.T) {
 	}
 }
 
-// TestGrows wants the bound to grow by what Growth says, and to jump once, when
-// holdover begins.
+// TestGrows checks that the bound grows as Growth says, and jumps once, when holdover
+// begins.
 func TestGrows(t *testing.T) {
 	previous := Estimate{}
 	for age := range 1000 {
@@ -521,8 +524,8 @@ func TestGrows(t *testing.T) {
 	}
 }
 
-// TestExtremes puts the extreme numbers of the wire everywhere. Whatever comes
-// out, no bound is below one of its terms, and none is not a number.
+// TestExtremes puts the extreme numbers of the protocol into every field. No bound may
+// be below one of its terms, and none may be NaN.
 func TestExtremes(t *testing.T) {
 	most, least := math.Ldexp(1<<24-1, 63-25), math.Ldexp(1, -64-25)
 	values := []float64{most, -most, least, -least, 0}
@@ -565,4 +568,77 @@ func ExampleOf() {
 	e := Of(Observation{Tracking: &tracking, Sources: []chrony.Source{source}, At: at}, Assumptions{})
 	fmt.Printf("%v, at most %v off\n", e.State, Format(e.Bound))
 	// Output: synchronized, at most 251 ms off
+}
+
+// TestWitnesses checks what witnesses do to the estimate.
+func TestWitnesses(t *testing.T) {
+	plain := judge(following(), Assumptions{})
+	for _, test := range []struct {
+		name      string
+		change    func(*Observation)
+		witnesses []Testimony
+		state     State
+		bound     float64
+	}{
+		{"none", nil, nil, Synchronized, plain.Bound},
+		{"a dispute raises the bound", nil, []Testimony{{Far: 0.3}}, Synchronized, 0.3},
+		{"a settled one changes the state, too", nil, []Testimony{{Far: 0.3, Settled: true}}, Contradicted, 0.3},
+		{"the largest counts", nil, []Testimony{{Far: 0.3, Settled: true}, {Far: 0.5}}, Contradicted, 0.5},
+		{"none lowers the bound", nil, []Testimony{{Far: plain.Bound / 2, Settled: true}}, Contradicted, plain.Bound},
+		{"in holdover", func(o *Observation) { aged(o, 1000) }, []Testimony{{Far: 30, Settled: true}}, Contradicted, 30},
+		{"without a bound", func(o *Observation) { o.Tracking = nil }, []Testimony{{Far: 30, Settled: true}}, Unreachable, inf},
+		{"after a step of unknown size", func(o *Observation) { o.StepUnknown = true }, []Testimony{{Far: 30, Settled: true}}, Synchronized, inf},
+	} {
+		o := following()
+		if test.change != nil {
+			test.change(&o)
+		}
+		own := judge(o, Assumptions{})
+		o = following()
+		if test.change != nil {
+			test.change(&o)
+		}
+		o.Witnesses = test.witnesses
+		e := judge(o, Assumptions{})
+		if e.State != test.state || !near(e.Bound, test.bound) {
+			t.Errorf("%s: %v, bound %v; want %v, %v", test.name, e.State, e.Bound, test.state, test.bound)
+		}
+		if e.OwnState != own.State || e.OwnBound != own.Bound {
+			t.Errorf("%s: its own are %v, %v; want %v, %v", test.name, e.OwnState, e.OwnBound, own.State, own.Bound)
+		}
+		if e.HasBound() && !near(e.Terms.Sum(), e.Bound) {
+			t.Errorf("%s: the terms make %v", test.name, e.Terms.Sum())
+		}
+	}
+}
+
+// TestExcludes checks the ends of a measurement, and what contradicts a limit.
+func TestExcludes(t *testing.T) {
+	for _, test := range []struct {
+		offset, uncertainty, limit float64
+		near, far                  float64
+		excludes                   bool
+	}{
+		{0.3, 0.1, 0.1, 0.2, 0.4, true},
+		{-0.3, 0.1, 0.1, 0.2, 0.4, true},
+		{-0.3, 0.1, 0.2, 0.2, 0.4, false},
+		{0.1, 0.3, 0, 0, 0.4, false},
+		{0.3, 0.1, inf, 0.2, 0.4, false},
+	} {
+		m := Measured(test.offset, test.uncertainty)
+		if !near(m.Near, test.near) || !near(m.Far, test.far) || m.Excludes(test.limit+1e-12) != test.excludes {
+			t.Errorf("%+v: %+v", test, m)
+		}
+	}
+}
+
+func TestIsMajority(t *testing.T) {
+	for _, test := range []struct {
+		beyond, voters int
+		want           bool
+	}{{0, 0, false}, {1, 1, false}, {1, 2, false}, {2, 2, true}, {2, 3, true}, {2, 4, false}, {4, 8, false}, {5, 8, true}} {
+		if got := IsMajority(test.beyond, test.voters); got != test.want {
+			t.Errorf("%d of %d: %v", test.beyond, test.voters, got)
+		}
+	}
 }

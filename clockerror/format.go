@@ -5,9 +5,8 @@ import (
 	"math"
 )
 
-// Format writes an error, in seconds, with three digits and in the unit that suits
-// it: "7.61 µs". It rounds up: what is said to be at most so much must not be more.
-// +Inf is "unlimited".
+// Format writes an error, in seconds, with three digits and a suitable unit: "7.61 µs".
+// It rounds up, so that the text is never less than the error. +Inf is "unlimited".
 func Format(seconds float64) string {
 	v := seconds
 	switch {
@@ -19,7 +18,7 @@ func Format(seconds float64) string {
 		return "unknown"
 	}
 	scale := math.Pow10(2 - int(math.Floor(math.Log10(math.Abs(v)))))
-	const digits = 1e-9 // what a float may lose on the way
+	const digits = 1e-9 // rounding errors of a float
 	v = math.Ceil(v*scale-digits) / scale
 	unit, size := "ns", 1e-9
 	for _, larger := range []struct {

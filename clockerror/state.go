@@ -8,11 +8,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A State says whether, and by what, the clock is confirmed.
+// A State says whether anything confirms the clock.
 type State int
 
-// The states. Only the first three can have a bound. Where several hold, the last
-// one of this list counts, but Contradicted is stronger than Holdover.
+// The states. Only the first three can have a bound. If several apply, the last one in
+// this list counts.
 const (
 	// Synchronized: chronyd follows a source, and samples arrive.
 	Synchronized State = iota
@@ -21,12 +21,12 @@ const (
 	// The clock drifts; the bound grows faster.
 	Holdover
 
-	// Contradicted: chronyd's own measurements exclude what it claims. The bound
-	// includes them.
+	// Contradicted: measurements exclude what chronyd claims: its own, or those of
+	// witnesses. The bound includes them.
 	Contradicted
 
-	// Local: chronyd follows the clock itself (the local directive). It reports
-	// neither delay nor dispersion, however far off the clock is.
+	// Local: chronyd follows the clock itself (the local directive). It reports a delay
+	// and a dispersion of 0, however far off the clock is.
 	Local
 
 	// Unsynchronized: chronyd follows nothing. It reports 1 s of delay and 1 s
@@ -57,12 +57,12 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // follows a source, or followed one a known time ago.
 func (s State) CanHaveBound() bool { return s <= Contradicted }
 
-// stratumUnsynchronized is RFC 5905's stratum of a clock that follows nothing
-// (figure 11). chronyd says 0.
+// stratumUnsynchronized is RFC 5905's stratum of a clock that follows nothing (figure
+// 11). chronyd reports 0.
 const stratumUnsynchronized = 16
 
-// stateOf finds the states that tracking alone shows; the others are Synchronized
-// here. chronyd calls itself synchronized forever after all its sources died.
+// stateOf finds the states that tracking alone shows. The others are Synchronized here.
+// chronyd calls itself synchronized forever, even if all its sources are dead.
 func stateOf(t *chrony.Tracking) State {
 	switch {
 	case t == nil:
@@ -76,33 +76,33 @@ func stateOf(t *chrony.Tracking) State {
 	}
 }
 
-// LostPolls is how many polls of a source may stay unanswered. Then holdover begins,
-// if the clock follows it, or it has no vote any more.
+// LostPolls is how many polls of a source may stay unanswered. After that, holdover
+// begins if the clock follows the source. Another source loses its vote.
 const LostPolls = 4
 
 const (
-	// slack, in seconds, covers what the ages lack in precision: samples' are
-	// in whole seconds, and chronyd disguises the reference time by up to 1 s.
+	// slack, in seconds, covers the imprecision of the ages: samples' ages are in whole
+	// seconds, and chronyd disguises the reference time by up to 1 s.
 	slack = 2
 
-	// filteredPolls is the largest number of polls that chronyd is believed to
-	// condense into one sample (the filter option of a source).
+	// filteredPolls is the largest number of polls that chronyd is assumed to condense
+	// into one sample (the filter option of a source).
 	filteredPolls = 16
 
 	// longestHoldoverAge, in seconds, is the age at which holdover begins at the
-	// latest, however rarely samples have arrived: a day's outage makes an update
-	// interval of a day. Longer poll intervals have at least two polls.
+	// latest, however rarely samples have arrived. Without it, an outage of a day would
+	// make an update interval of a day. Longer poll intervals have at least two polls.
 	longestHoldoverAge = 3600
 )
 
-// sampleAge returns the age of a source's last sample, in seconds. chronyd takes
-// it from the clock: a step back makes the age of an older sample smaller.
+// sampleAge returns the age of a source's last sample, in seconds. chronyd computes it
+// from the clock, so a step back makes the age of an older sample smaller.
 func sampleAge(s *chrony.Source, o Observation) float64 {
 	return s.SampleAge.Seconds() + max(0, -o.stepsSince(s).Low)
 }
 
-// stepsSince adds up the steps that came after a source's last sample. Those before
-// are in it. Where the order is not sure, the step counts, and so does its absence.
+// stepsSince adds up the steps that came after a source's last sample. The sample
+// includes earlier steps. If the order is uncertain, the result allows for both orders.
 func (o *Observation) stepsSince(s *chrony.Source) (sum Step) {
 	age := s.SampleAge.Seconds()
 	for _, step := range o.Steps {
@@ -119,14 +119,14 @@ func (o *Observation) stepsSince(s *chrony.Source) (sum Step) {
 
 // holdoverAge returns the age, in seconds, at which holdover begins.
 //
-// The interval between samples is the followed source's poll interval, or longer
-// where most polls are lost or filtered. chronyd's update interval alone would not
-// do. After the first burst it is far shorter than the poll interval, and after an
-// outage it is as long as the outage. The longer interval counts only once three
-// samples have arrived that rarely, unless no sample was seen yet.
+// The interval between samples is the followed source's poll interval, or longer if
+// most polls are lost or filtered. chronyd's update interval alone is not enough. After
+// the first burst it is far shorter than the poll interval, and after an outage it is
+// as long as the outage. The longer interval counts only after three samples have
+// arrived that rarely, unless no sample was seen yet.
 //
-// Other sources being fresh counts for nothing: chronyd may keep a dead source
-// selected for 27 polls while a live one stands by.
+// Fresh samples of other sources do not count: chronyd may keep a dead source selected
+// for 27 polls while another one works.
 func holdoverAge(followed *chrony.Source, o Observation) float64 {
 	update := max(0, o.Tracking.LastUpdateInterval)
 	if followed == nil {
@@ -147,15 +147,15 @@ func pollInterval(poll int16) float64 {
 	return math.Ldexp(1, int(min(max(poll, minPoll), maxPoll)))
 }
 
-// referenceAge returns how far, in seconds, the reference time lies from now by
-// chronyd's own time, from which the clock differs by what is still to be corrected.
-// One that lies ahead was left behind by a step of the clock: chronyd itself computes
-// its dispersion from the distance, whatever the direction.
+// referenceAge returns the distance of the reference time from now, in seconds, by
+// chronyd's own time. The clock differs from that time by what is still to be
+// corrected. A reference time in the future was left behind by a step of the clock.
+// chronyd itself computes its dispersion from the distance, in either direction.
 func referenceAge(t *chrony.Tracking, now time.Time) float64 {
 	if t.RefTime.IsZero() {
 		return math.Inf(1)
 	}
-	const nanosecond = 1e-9 // a Duration ends at 292 years, and a time on the wire does not
+	const nanosecond = 1e-9 // a Duration is limited to 292 years, and a time on the wire is not
 	seconds := float64(now.Unix()-t.RefTime.Unix()) + float64(now.Nanosecond()-t.RefTime.Nanosecond())*nanosecond
 	return math.Abs(seconds + t.SystemTime)
 }

@@ -25,12 +25,12 @@ import (
 //
 //	go test ./clockerror -run TestTraces -record 'RUNS/*/*' -keep 16
 //
-// A run is a folder. Its report.csv.gz has a line for each report of chronyd: the
-// true time and the clock's true error in seconds, the tracking report, then each
-// source with what sourcestats and selectdata say, which is left out here. Its
-// offset.log.gz has the true error of all clocks for each second. Its meta.json
-// names the scenario, chronyd's version, the seed, the start in Unix time, when a
-// leap second is inserted, and which clock the scenario's server is.
+// A run is a folder. Its report.csv.gz has a line for each report of chronyd: the true
+// time and the clock's true error in seconds, the tracking report, then each source
+// with its sourcestats and selectdata. The traces leave out these two. Its
+// offset.log.gz has the true error of all clocks for each second. Its meta.json names
+// the scenario, chronyd's version, the seed, the start in Unix time, when a leap second
+// is inserted, and which clock the scenario's server is.
 var (
 	record = flag.String("record", "", "record traces from the runs that match this pattern")
 	keep   = flag.Int("keep", 16, "how many update intervals to keep of a run, per rule; also how many parts of it")
@@ -164,7 +164,7 @@ func (r *recordedRun) line(t *testing.T, f []string) []string {
 // error returns the clock's true error, in seconds, at a true time.
 func (r *recordedRun) error(at, offset float64) float64 {
 	if r.Leap != nil && at >= *r.Leap {
-		// While the second is inserted there are two right answers.
+		// While the second is inserted, two answers are correct.
 		if later := offset + 1; at >= *r.Leap+1 || math.Abs(later) < math.Abs(offset) {
 			offset = later
 		}
@@ -175,7 +175,7 @@ func (r *recordedRun) error(at, offset float64) float64 {
 	return offset
 }
 
-// sinceStart makes a Unix time one since the start. Unix time 0 becomes nothing.
+// sinceStart converts a Unix time to a time since the start. Unix time 0 becomes empty.
 func (r *recordedRun) sinceStart(t *testing.T, unix string) string {
 	seconds, fraction, _ := strings.Cut(unix, ".")
 	s, err := strconv.ParseInt(seconds, 10, 64)

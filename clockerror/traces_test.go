@@ -34,7 +34,7 @@ var outside = map[string]float64{
 	"h_server_steps":          1191, // the server steps by 0.5 s
 	"h_server_steps_makestep": 1146,
 	"u_leap_ignore":           1673,  // chronyd is told to ignore leap seconds
-	"u_chain_heat":            5.554, // the server says less than how far off it is
+	"u_chain_heat":            5.554, // the server reports less than its true error
 
 	// The frequency changes by 20 ppm since the sample before the last, in two jumps.
 	"u_stairs_poll3": 1.012,
@@ -42,8 +42,8 @@ var outside = map[string]float64{
 	"u_phc_stairs":   1.054,
 }
 
-// relative are the scenarios in which a server is wrong and does not say so. The
-// bound is relative to the followed server there, and so is the error in the trace.
+// relative are the scenarios in which a server is off and does not report it. The bound
+// is relative to the followed server there, and so is the error in the trace.
 var relative = map[string]bool{
 	"h_server_steps":          true,
 	"h_server_steps_makestep": true,
@@ -53,7 +53,7 @@ var relative = map[string]bool{
 	"n_server_local":          true,
 }
 
-// TestTraces holds the bound to the truth.
+// TestTraces compares the bound with the truth.
 func TestTraces(t *testing.T) {
 	if *record != "" {
 		recordTraces(t, *record)
@@ -95,7 +95,7 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// rounding is what the simulator and chronyd's protocol round off, in seconds.
+// rounding is the rounding of the simulator and of chronyd's protocol, in seconds.
 const rounding = 2e-9
 
 // threeTerms returns chrony's own formula, in seconds.
@@ -144,7 +144,7 @@ func readTrace(t *testing.T, file string) []moment {
 	return moments
 }
 
-// A fields takes one field after another.
+// A fields reads one field after another.
 type fields struct {
 	t    *testing.T
 	rest []string
@@ -179,7 +179,8 @@ func (f *fields) address() (a chrony.Address) {
 	return a
 }
 
-// time keeps nanoseconds, which a float64 would too: a trace ends after hours.
+// time keeps nanoseconds. A float64 is precise enough for that, because traces end
+// after hours.
 func (f *fields) time() time.Time {
 	if f.rest[0] == "" {
 		f.text()

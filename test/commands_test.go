@@ -22,17 +22,17 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/storetest"
 )
 
-// TestCommands plays the sessions in testdata/commands, which are also examples of
-// how the program is used. Beside testscript's own commands they have
+// TestCommands runs the sessions in testdata/commands. They are also examples of how to
+// use the program. In addition to testscript's own commands, they have
 //
-//	exits STATUS PROGRAM ARG…   wants that exit status
+//	exits STATUS PROGRAM ARG…   checks the exit status
 //	chronyd FILE                starts a private chronyd with the lines in the file,
 //	                            where SERVER stands for a source that it can follow,
 //	                            and sets ADDRESS and SOCKET
 //	killchronyd
 //	store bad|good              serves a fleet of three nodes in October 2025 as a
 //	                            Prometheus would, and sets STORE to its URL
-//	await PATTERN URL           wants the page to have the text, soon
+//	await PATTERN URL           waits until the page has the text
 func TestCommands(t *testing.T) {
 	chronytest.Need(t, "chrony", "chronyd")
 	testscript.Run(t, testscript.Params{
@@ -50,6 +50,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv(variable, value)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			env.Setenv("PORT", strconv.Itoa(port))
+			env.Setenv("CHRONY_TRACKER_CHRONY_TIMEOUT", chronytest.Patience.String()) // for a busy machine
 			env.Values[theDaemon] = new(*chronytest.Chronyd)
 			return err
 		},
@@ -81,7 +82,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-const theDaemon = "chronyd" // the key of what a script has started
+const theDaemon = "chronyd" // the key of the chronyd that a script has started
 
 func daemon(ts *testscript.TestScript) **chronytest.Chronyd {
 	return ts.Value(theDaemon).(**chronytest.Chronyd)
@@ -105,6 +106,12 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(d.Close)
 	if follows {
 		ts.Check(d.WaitSynchronized(context.Background()))
+		// From now on, no update comes while a command reads the sources. chronyd
+		// changes the poll interval with its next sample.
+		_, err := d.Chronyc("minpoll", "127.0.0.1", "6")
+		ts.Check(err)
+		_, err = d.Wait(func(r *chrony.Report) bool { return len(r.Sources) == 1 && r.Sources[0].Poll == 6 })
+		ts.Check(err)
 	} else {
 		_, err := d.Wait(func(r *chrony.Report) bool { return r.Tracking != nil })
 		ts.Check(err)

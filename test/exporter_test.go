@@ -48,7 +48,7 @@ func init() {
 }
 
 // observed is a daemon with two good sources, a silent one, one whose name has no
-// address and a reference clock that never gave a sample.
+// address, and a reference clock that never gave a sample.
 func observed(t *testing.T) *chronytest.Chronyd {
 	t.Helper()
 	lines, port, err := chronytest.Server()
@@ -76,8 +76,8 @@ func observed(t *testing.T) *chronytest.Chronyd {
 	return d
 }
 
-// TestLikeChronyExporter is started as chrony_exporter was. With CHRONY_EXPORTER
-// set to that program, all its values are compared.
+// TestLikeChronyExporter starts the program with chrony_exporter's flags. If
+// CHRONY_EXPORTER is the path of that program, the test compares all values.
 func TestLikeChronyExporter(t *testing.T) {
 	d := observed(t)
 	args := []string{"--chrony.address=unix://" + d.Socket, "--chrony.timeout=5s", "--collector.tracking", "--collector.sources", "--collector.sourcestats",
@@ -112,7 +112,7 @@ func TestLikeChronyExporter(t *testing.T) {
 	}
 }
 
-// compare wants the same values of both, seen between two samples of chronyd.
+// compare checks that both have the same values, between two samples of chronyd.
 func compare(t *testing.T, ours, theirs *programtest.Server) {
 	t.Helper()
 	var wrong []string
@@ -135,7 +135,7 @@ func compare(t *testing.T, ours, theirs *programtest.Server) {
 	t.Error(strings.Join(wrong, "\n"))
 }
 
-// differs tells the differences that docs/guides/from-chrony_exporter.md lists.
+// differs reports the differences that docs/guides/from-chrony_exporter.md lists.
 func differs(series string, value float64) bool {
 	switch {
 	case strings.HasPrefix(series, "chrony_serverstats_command_packets"):
@@ -149,7 +149,7 @@ func differs(series string, value float64) bool {
 	}
 }
 
-// families are what a path shows, by name.
+// families returns the metric families at a path, by name.
 func families(t *testing.T, s *programtest.Server, path string) map[string]*dto.MetricFamily {
 	t.Helper()
 	response, err := http.Get(s.URL + path)
@@ -165,8 +165,8 @@ func families(t *testing.T, s *programtest.Server, path string) map[string]*dto.
 	return families
 }
 
-// values are those by series, as in chrony_clock_state{state="local"}, with their
-// labels in order.
+// values returns the values by series, as in chrony_clock_state{state="local"}, with
+// sorted labels.
 func values(t *testing.T, s *programtest.Server, path string) map[string]float64 {
 	t.Helper()
 	values := make(map[string]float64)
@@ -183,7 +183,7 @@ func values(t *testing.T, s *programtest.Server, path string) map[string]float64
 	return values
 }
 
-// groups are the metrics that each collector brings, by its flag.
+// groups are the metrics of each collector, by its flag.
 var groups = map[string][]string{
 	"tracking":             {"chrony_tracking_info", "chrony_tracking_skew_ppms"},
 	"activity":             {"chrony_activity_sources"},
@@ -196,8 +196,8 @@ var groups = map[string][]string{
 	"smoothing":            {"chrony_smoothing_active"},
 }
 
-// TestCollectors finds all metrics without a flag, leaves each collector out, and
-// moves the page.
+// TestCollectors checks all metrics without a flag, then without each collector, and
+// then at another path.
 func TestCollectors(t *testing.T) {
 	_, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{line + chronytest.Fast, "rtcfile " + t.TempDir() + "/rtc", "smoothtime 400 0.01", "port 0"}})
@@ -245,10 +245,10 @@ func TestCollectors(t *testing.T) {
 		t.Error("the clock is not judged")
 	}
 	if found["chrony_sources_omitted{}"] != 1 {
-		t.Error("the source is shown, or nobody knows of it")
+		t.Error("the source is shown, or not counted")
 	}
-	if _, told := found[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !told {
-		t.Error("a PTP clock that isn't there is not told of")
+	if _, shown := found[`chrony_tracker_phc_info{clock_name="",device="ptp9"}`]; !shown {
+		t.Error("a PTP clock that does not exist is not shown")
 	}
 	response, err := http.Get(s.URL)
 	if err != nil {

@@ -23,22 +23,23 @@ const (
 // A room is a package, and what it may import.
 type room struct {
 	ours       []string // of this project's packages
-	thirdParty bool     // others than the standard library
-	but        []string // third-party packages that it may import all the same
-	offline    bool     // it knows nothing of HTTP and Prometheus, nor do the rooms it imports
-	asks       bool     // it makes clients of chronyd
+	thirdParty bool     // packages outside of the standard library
+	but        []string // third-party packages that it may import nevertheless
+	offline    bool     // it does not import HTTP or Prometheus, not even indirectly
+	asks       bool     // it creates clients of chronyd
 }
 
-// rooms are all packages. Data flows one way: what stands further down knows what
-// stands above it, never the reverse.
+// rooms lists all packages. Data flows one way: a package may import packages above it,
+// never the reverse.
 var rooms = map[string]room{
 	"/chrony":                  {offline: true, asks: true},
 	"/clockerror":              {ours: []string{"/chrony"}, offline: true},
 	"/internal/objective":      {offline: true},
-	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror", "/internal/objective"}, but: []string{"golang.org/x/sys/unix"}, offline: true, asks: true}, // syscall lacks CLOCK_BOOTTIME and timerfd
-	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker"}, offline: true},
-	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker"}, thirdParty: true},
-	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip"}},
+	"/internal/witness":        {ours: []string{"/clockerror"}, but: []string{"github.com/beevik/ntp", "golang.org/x/sys/unix"}, offline: true},                                           // syscall lacks SO_TIMESTAMPNS on some architectures
+	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/witness"}, but: []string{"golang.org/x/sys/unix"}, offline: true, asks: true}, // syscall lacks CLOCK_BOOTTIME and timerfd
+	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker", "/internal/witness"}, offline: true},
+	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
+	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip", "golang.org/x/sys/unix"}},
 	"/internal/evidence":       {ours: []string{"/internal/objective", "/internal/status"}, but: []string{"github.com/prometheus/common/config"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
@@ -48,14 +49,14 @@ var rooms = map[string]room{
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
 	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
 	"/cmd/chrony-tracker": {
-		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/evidence", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web"},
+		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/evidence", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
 		thirdParty: true, asks: true,
 	},
 	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
-	"/deploy/prometheus/generate": {thirdParty: true}, // makes files, and is no part of the program
+	"/deploy/prometheus/generate": {thirdParty: true}, // generates files, not part of the program
 }
 
-// TestImports keeps the rules of docs/background/architecture.md.
+// TestImports checks the rules of docs/background/architecture.md.
 func TestImports(t *testing.T) {
 	imports := make(map[string][]string) // of each package
 	for path, files := range parseModule(t) {
@@ -127,7 +128,8 @@ func parseModule(t *testing.T) map[string][]*ast.File {
 	return packages
 }
 
-// clientOf returns what a file makes a client of chronyd with, if it does.
+// clientOf returns the call with which a file creates a client of chronyd, or an empty
+// string.
 func clientOf(file *ast.File) (client string) {
 	ast.Inspect(file, func(node ast.Node) bool {
 		if selector, ok := node.(*ast.SelectorExpr); ok {
@@ -141,7 +143,7 @@ func clientOf(file *ast.File) (client string) {
 	return client
 }
 
-// reachable is what a room imports, and what those of ours import that it imports.
+// reachable returns what a room imports, directly and through packages of this project.
 func reachable(imports map[string][]string, path string) (all []string) {
 	for _, imported := range imports[path] {
 		all = append(all, imported)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tries the manifests on the cluster that KUBECONFIG names.
+# Tests the manifests on the cluster of KUBECONFIG.
 #
 #   test/kubernetes.sh apply host-network IMAGE
-#   test/kubernetes.sh apply socket IMAGE UID    # of chronyd on the nodes
-#   test/kubernetes.sh check                     # what is there, changing nothing
+#   test/kubernetes.sh apply socket IMAGE UID    # user id of chronyd on the nodes
+#   test/kubernetes.sh check                     # checks what is installed, and changes nothing
 #
-# apply checks as well. kubectl delete namespace chrony-tracker removes all.
+# apply also checks. kubectl delete namespace chrony-tracker removes everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

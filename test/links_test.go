@@ -19,8 +19,8 @@ var (
 	heading       = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 )
 
-// TestLinks wants each link in the documents to lead somewhere: those to other files
-// and their headings, and those from alerts, dashboards and the chart to the documents.
+// TestLinks checks the links in the documents to other files and their headings, and
+// the links from alerts, dashboards and the chart to the documents.
 func TestLinks(t *testing.T) {
 	root := os.DirFS("..")
 	err := fs.WalkDir(root, ".", func(file string, entry fs.DirEntry, err error) error {
@@ -71,7 +71,7 @@ func checkMarkdown(t *testing.T, root fs.FS, file string) {
 func checkTarget(t *testing.T, root fs.FS, from, name, anchor string) {
 	name = strings.TrimSuffix(name, "/")
 	if strings.ContainsAny(name, "{$%") {
-		return // made up when it is used
+		return // a template, filled in when it is used
 	}
 	if _, err := fs.Stat(root, name); err != nil {
 		t.Errorf("%s leads to %s, which does not exist", from, name)
@@ -88,7 +88,7 @@ func checkTarget(t *testing.T, root fs.FS, from, name, anchor string) {
 	t.Errorf("%s leads to #%s of %s, which has no such heading", from, anchor, name)
 }
 
-// slug is the anchor that GitHub gives a heading.
+// slug returns the anchor that GitHub gives a heading.
 func slug(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -1,5 +1,5 @@
-// Package test tries the program as its users run it: the real binary, beside a
-// real chronyd.
+// Package test tests the program as its users run it: the real binary with a real
+// chronyd.
 package test
 
 import (
@@ -35,7 +35,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestStartsBeforeChronyd has no chronyd at first.
+// TestStartsBeforeChronyd starts the program before chronyd.
 func TestStartsBeforeChronyd(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	d.Kill()
@@ -46,12 +46,17 @@ func TestStartsBeforeChronyd(t *testing.T) {
 	if err := d.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	if values := s.MustScrape(t); programtest.StateOf(values) != "unsynchronized" || values["chrony_up"] != 1 {
-		t.Errorf("state %s", programtest.StateOf(values))
+	var values map[string]float64
+	chronytest.Await(t, "an answer that is not shared with the scrape before", func() bool {
+		values = s.MustScrape(t)
+		return values["chrony_up"] == 1
+	})
+	if state := programtest.StateOf(values); state != "unsynchronized" {
+		t.Errorf("state %s", state)
 	}
 }
 
-// TestSystemdSocket gets its listener as systemd passes one.
+// TestSystemdSocket passes a listener to the program as systemd does.
 func TestSystemdSocket(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,8 +82,8 @@ func TestSystemdSocket(t *testing.T) {
 	})
 }
 
-// TestHealthyFromTheStart has a chronyd that hangs for longer than a liveness
-// probe would wait.
+// TestHealthyFromTheStart runs a chronyd that hangs for longer than a liveness probe
+// waits.
 func TestHealthyFromTheStart(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	if err := d.Pause(); err != nil {
@@ -105,7 +110,7 @@ func TestStopsWhileChronydHangs(t *testing.T) {
 	}
 }
 
-// hasQueue reports whether packets wait to be read by who has the UDP address.
+// hasQueue reports whether packets wait in the queue of a UDP address.
 func hasQueue(t *testing.T, address string) bool {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/udp")

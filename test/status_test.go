@@ -10,7 +10,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestStatusAsksTheTracker wants status to tell what only a tracker can have seen.
+// TestStatusAsksTheTracker checks that status shows what only a tracker can have seen.
 func TestStatusAsksTheTracker(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")
@@ -59,7 +59,7 @@ func TestStatusAsksTheTracker(t *testing.T) {
 		t.Errorf("%+v", document)
 	}
 
-	// A chronyd that hangs makes the tracker slow to answer, too.
+	// If chronyd hangs, the tracker also answers slowly.
 	if err := d.Pause(); err != nil {
 		t.Fatal(err)
 	}

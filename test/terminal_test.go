@@ -21,7 +21,7 @@ type terminal struct {
 
 	mu    sync.Mutex
 	shown string
-	done  chan struct{} // closed when nothing more will be shown
+	done  chan struct{} // closed when the output has ended
 }
 
 // onTerminal runs the program on a terminal of 80 columns.
@@ -63,14 +63,14 @@ func (t *terminal) all() string {
 
 const frameBegins = "\x1b[H"
 
-// frames are the whole screens that were shown, without colors.
+// frames returns the complete screens that were shown, without colors.
 func (t *terminal) frames() []string {
 	text := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(t.all(), "")
 	frames := strings.Split(text, frameBegins)
 	if len(frames) < 3 {
 		return nil
 	}
-	return frames[1 : len(frames)-1] // the last one may not be whole
+	return frames[1 : len(frames)-1] // the last one may be incomplete
 }
 
 func (t *terminal) await(tt *testing.T, text string) {
@@ -81,7 +81,7 @@ func (t *terminal) await(tt *testing.T, text string) {
 	})
 }
 
-// end wants the program to end well, and to leave the terminal as it was.
+// end checks that the program ends with status 0 and restores the terminal.
 func (t *terminal) end(tt *testing.T, key string) {
 	tt.Helper()
 	_, err := t.WriteString(key)
@@ -95,7 +95,7 @@ func (t *terminal) end(tt *testing.T, key string) {
 	}
 }
 
-// TestWatch looks on while chronyd dies and comes back.
+// TestWatch watches while chronyd dies and comes back.
 func TestWatch(t *testing.T) {
 	d := chronytest.NewSynchronized(t, " offset 0.25")
 	term := onTerminal(t, 40, nil, "status", "--watch", "--interval=100ms", "--chrony.address="+d.Address)
@@ -125,8 +125,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchSmall has a terminal that is too small, no colors, and is
-// ended by Ctrl-C.
+// TestWatchSmall uses a terminal that is too small and has no colors. It ends with
+// Ctrl-C.
 func TestWatchSmall(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	term := onTerminal(t, 4, []string{"NO_COLOR=1"}, "status", "-w", "-n", "100ms", "--chrony.address="+d.Address)

@@ -72,7 +72,7 @@ func TestTLSAndPasswords(t *testing.T) {
 	}
 }
 
-// writeCertificate makes cert.pem and key.pem, and returns who trusts them.
+// writeCertificate writes cert.pem and key.pem, and returns a client that trusts them.
 func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

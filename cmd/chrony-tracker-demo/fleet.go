@@ -82,25 +82,23 @@ func (f *fleet) add(n *node) error {
 		return err
 	}
 	const reports = chrony.WantTracking | chrony.WantActivity | chrony.WantSources | chrony.WantSourceStats | chrony.WantSelectData
-	t := tracker.New(tracker.Config{Client: client, Want: reports})
+	t := tracker.New(tracker.Config{Node: n.name, Client: client, Want: reports})
 	f.end = append(f.end, func() { t.Close() })
 	if err := t.Watch(tracker.WatchConfig{Interval: f.interval, History: historyKept, Objectives: f.objectives, Clocks: n}); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	metrics := exporter.NewHandler(exporter.Config{Tracker: t, Collect: reports, MaxSources: exporter.DefaultMaxSources, Logger: slog.New(slog.DiscardHandler)})
-	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo " + n.name, Metrics: "/metrics", Handler: n.withTruth(metrics)})
+	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo", Metrics: "/metrics", Handler: n.withTruth(metrics)})
 	f.nodes, f.handlers[n.name] = append(f.nodes, n), mux
 	return nil
 }
 
 // withTruth appends the simulated truth to the metrics. It requests plain text, because
-// OpenMetrics ends with a marker. It requests no compression, because the exporter would
-// keep a compressor of a megabyte for each node.
+// OpenMetrics ends with a marker.
 func (n *node) withTruth(metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Accept")
-		r.Header.Del("Accept-Encoding")
 		metrics.ServeHTTP(w, r)
 		fmt.Fprintf(w, `# HELP chrony_demo_clock_error_seconds True error of the simulated clock, in seconds. Positive if it is ahead of UTC.
 # TYPE chrony_demo_clock_error_seconds gauge

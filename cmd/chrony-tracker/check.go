@@ -40,12 +40,12 @@ type checkFlags struct {
 }
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("check", "Check the bound against limits, for a monitoring system.")
-	clause.HelpLong(`Prints one line with performance data, as Nagios, Icinga and others take it; with --format=npd one short line for the node-problem-detector of Kubernetes. A clock without a bound is critical: its error is unknown. So is a chronyd that does not answer. A clock that measurements contradict is at least a warning, however small its bound.
+	clause := app.Command("check", "Compare the bound with limits, for a monitoring system.")
+	clause.HelpLong(`Prints one line with performance data for Nagios, Icinga and others. With --format=npd, it prints one short line for Kubernetes' node-problem-detector. A clock without a bound is critical, because its error is unknown. This includes a chronyd that does not answer. A clock that measurements contradict is at least a warning, even if its bound is small.
 
-A single check knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
+A check does not include a step or slew by another program since chronyd's last update. The tracker (serve) sees both.
 
-Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no right to ask chronyd).
+Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no permission to ask chronyd).
 With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
 
 Examples:
@@ -54,9 +54,9 @@ Examples:
   chrony-tracker check -w 100us -c 1ms --clock.reference-error=50us
   chrony-tracker check --critical=50ms --format=npd`)
 	var f checkFlags
-	clause.Flag("warning", "Warn if the clock can be off by more than this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
-	clause.Flag("critical", "It is critical if the clock can be off by more than this.").Short('c').Default("50ms").DurationVar(&f.critical)
-	clause.Flag("format", "What is printed: plugin or npd.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
+	clause.Flag("warning", "The check is a warning if the bound is above this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
+	clause.Flag("critical", "The check is critical if the bound is above this.").Short('c').Default("50ms").DurationVar(&f.critical)
+	clause.Flag("format", "plugin for Nagios and Icinga, npd for Kubernetes' node-problem-detector.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
 	return command{
 		clause: clause,
 		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
@@ -74,7 +74,7 @@ func (f *checkFlags) failed(out io.Writer, err error) exitStatus {
 	return exitStatus(severityUnknown)
 }
 
-// pluginText is what a plugin prints before the bar, which must not be in it.
+// pluginText is what a plugin prints before the bar. It must not contain a bar itself.
 func pluginText(severity severity, text string) string {
 	return fmt.Sprintf("CLOCK %s - %s", severity, terminal.Line(strings.ReplaceAll(text, "|", "/")))
 }
@@ -84,7 +84,7 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 		f.warning = min(f.warning, f.critical)
 	}
 	if f.warning < 0 || f.critical < f.warning {
-		return usageError{fmt.Errorf("--warning=%v --critical=%v: neither may be below zero, nor the second below the first", f.warning, f.critical)}
+		return usageError{fmt.Errorf("--warning=%v --critical=%v: both must be at least zero, and the second at least the first", f.warning, f.critical)}
 	}
 	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
 	if err != nil {
@@ -147,8 +147,8 @@ func decimal(v float64) string {
 // default (max_output_length), in bytes.
 const longestMessage = 80
 
-// The exit statuses of the node-problem-detector. It knows no warning, so a
-// contradicted clock within the limit is OK to it; the line says so.
+// The exit statuses of the node-problem-detector. It has no warning, so a contradicted
+// clock within the limit is OK. The line mentions it.
 const (
 	npdOK exitStatus = iota
 	npdNotOK

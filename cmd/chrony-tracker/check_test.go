@@ -14,8 +14,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// TestContradicted checks a clock that measurements contradict: by its bound, but it
-// is never just OK to a monitoring system.
+// TestContradicted checks a clock that measurements contradict. The bound decides, but
+// the result is never plain OK.
 func TestContradicted(t *testing.T) {
 	f := &checkFlags{warning: 10 * time.Millisecond, critical: 50 * time.Millisecond}
 	none := math.Inf(1)

@@ -19,20 +19,20 @@ var collectors = []struct {
 	want       chrony.Want
 	name, help string
 }{
-	{chrony.WantTracking, "tracking", "Publish what chronyd says of its reference and the clock. The clock is judged by it in any case."},
-	{chrony.WantActivity, "activity", "Publish what chronyd does about its sources."},
+	{chrony.WantTracking, "tracking", "Publish what chronyd reports about its reference and the clock. The clock is judged by it in any case."},
+	{chrony.WantActivity, "activity", "Publish how many sources are online, offline, or without an address."},
 	{chrony.WantSources, "sources", "Publish the sources, with sourcename, with-ntpdata, authdata and selectdata. The clock is judged by them in any case."},
-	{chrony.WantSourceStats, "sourcestats", "Publish what chronyd has worked out of the sources' samples."},
+	{chrony.WantSourceStats, "sourcestats", "Publish chronyd's statistics of each source's samples."},
 	{chrony.WantSourceNames, "sourcename", "Publish the sources' names in chrony.conf."},
-	{chrony.WantNTPData, "sources.with-ntpdata", "Publish the sources' last NTP replies and numbers of packets."},
+	{chrony.WantNTPData, "sources.with-ntpdata", "Publish the sources' last NTP replies and packet counts."},
 	{chrony.WantAuthData, "authdata", "Publish how the sources are authenticated."},
 	{chrony.WantSelectData, "selectdata", "Publish whether chronyd would select a source, and why not."},
 	{chrony.WantServerStats, "serverstats", "Publish what chronyd does as a server."},
-	{chrony.WantRTC, "rtcdata", "Publish what chronyd knows of the real-time clock."},
-	{chrony.WantSmoothing, "smoothing", "Publish how the served time is made smooth."},
+	{chrony.WantRTC, "rtcdata", "Publish what chronyd knows about the real-time clock."},
+	{chrony.WantSmoothing, "smoothing", "Publish how chronyd smooths the time that it serves."},
 }
 
-// collectFlags say what is published.
+// collectFlags configure what is published.
 type collectFlags struct {
 	on          []bool // in the order of collectors
 	maxSources  int
@@ -47,17 +47,17 @@ func addCollectFlags(clause *kingpin.CmdClause) *collectFlags {
 	for i, c := range collectors {
 		clause.Flag("collector."+c.name, c.help).Default("true").BoolVar(&f.on[i])
 	}
-	clause.Flag("collector.sources.max", "How many sources have series of their own.").
+	clause.Flag("collector.sources.max", "The largest number of sources that have series of their own.").
 		Default(fmt.Sprint(exporter.DefaultMaxSources)).IntVar(&f.maxSources)
-	clause.Flag("collector.dns-lookups", "Look up the sources' names in the DNS, beside the scrapes.").BoolVar(&f.dnsLookups)
-	clause.Flag("collector.chmod-socket", "Has no effect: chronyd's user can always write to this program's socket, and nobody else.").BoolVar(&f.chmodSocket)
+	clause.Flag("collector.dns-lookups", "Look up the sources' names in the DNS. A scrape never waits for a lookup.").BoolVar(&f.dnsLookups)
+	clause.Flag("collector.chmod-socket", "Has no effect. It is accepted for users of chrony_exporter.").BoolVar(&f.chmodSocket)
 	f.phc = phcFlag(clause)
-	clause.Flag("web.telemetry-path", "Where the metrics are served.").Default("/metrics").StringVar(&f.path)
+	clause.Flag("web.telemetry-path", "Path of the metrics. If it is /, there is no page.").Default("/metrics").StringVar(&f.path)
 	return f
 }
 
 func phcFlag(clause *kingpin.CmdClause) *string {
-	return clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv, to tell what it really is.").String()
+	return clause.Flag("phc.device", "The PTP clock that chrony.conf names, such as /dev/ptp_hyperv. Its real name is then shown.").String()
 }
 
 func (f *collectFlags) validate() error {
@@ -65,7 +65,7 @@ func (f *collectFlags) validate() error {
 	case f.maxSources < 0:
 		return usageError{fmt.Errorf("--collector.sources.max=%d: must not be below zero", f.maxSources)}
 	case !isPath(f.path):
-		return usageError{fmt.Errorf("--web.telemetry-path=%s: must be a path such as /metrics, and not one of the program's own", f.path)}
+		return usageError{fmt.Errorf("--web.telemetry-path=%s: must be a path such as /metrics, and not below /-/ or /api/", f.path)}
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func isPath(s string) bool {
 
 var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
 
-// reports are those whose metrics are published.
+// reports returns the reports whose metrics are published.
 func (f *collectFlags) reports() (want chrony.Want) {
 	for i, c := range collectors {
 		if f.on[i] {
@@ -91,10 +91,10 @@ func (f *collectFlags) reports() (want chrony.Want) {
 	return want
 }
 
-// ofSources are the reports that add to what is published of the sources.
+// ofSources are the reports that add series to the sources.
 const ofSources = chrony.WantSourceNames | chrony.WantNTPData | chrony.WantAuthData | chrony.WantSelectData
 
-// logPurposeless says which flags have no effect.
+// logPurposeless logs which flags have no effect.
 func (f *collectFlags) logPurposeless(logger *slog.Logger) {
 	if f.chmodSocket {
 		logger.Info("--collector.chmod-socket has no effect: it is not needed")

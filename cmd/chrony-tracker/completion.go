@@ -2,9 +2,9 @@ package main
 
 import "github.com/alecthomas/kingpin/v2"
 
-// addCompletion replaces kingpin's scripts for shells: since the program has a default
-// command, kingpin would take a partial command for an argument of that one. The shell
-// itself filters the possible words by their prefix.
+// addCompletion replaces kingpin's scripts for shells. The program has a default
+// command, so kingpin would treat a partial command as an argument of that one. The
+// shell itself filters the possible words by their prefix.
 func addCompletion() {
 	kingpin.BashCompletionTemplate = bashCompletion
 	kingpin.ZshCompletionTemplate = zshCompletion

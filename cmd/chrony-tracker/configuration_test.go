@@ -14,7 +14,7 @@ var (
 	pageVariable = regexp.MustCompile("`(CHRONY_TRACKER_[A-Z_]+)`")
 )
 
-// TestConfigurationPage wants docs/reference/configuration.md to have the flags and
+// TestConfigurationPage checks that docs/reference/configuration.md has the flags and
 // variables of each command, and no others.
 func TestConfigurationPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/configuration.md")

@@ -12,8 +12,8 @@ import (
 )
 
 func doctorCommand(app *kingpin.Application, shared *sharedFlags) command {
-	clause := app.Command("doctor", "Find out what is wrong with the clock and with reading it, and how to fix it.")
-	clause.HelpLong(`Tries every way to chronyd and every report, and looks at the sources, the PTP clocks, the kernel's clock, other time programs and its own rights. What can't be seen from here, as in a pod, is listed with the command to run on the node.
+	clause := app.Command("doctor", "Find what is wrong with the clock, with chronyd or with reading it, and print the fix.")
+	clause.HelpLong(`Tries every way to reach chronyd, and every report. Inspects the sources, the PTP clocks, the kernel's clock, other time programs and its own permissions. If it can't see something, for example in a pod, it prints the command to run on the node.
 
 Exit status: 0 if nothing is wrong, 1 if something is, 2 for a mistake in the command line.
 
@@ -23,7 +23,7 @@ Examples:
   kubectl exec POD -- /chrony-tracker doctor
   chrony-tracker doctor --chrony.address=unix:///run/chrony/chronyd.sock
   chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
-	asJSON := clause.Flag("json", "Print the findings as JSON.").Bool()
+	asJSON := clause.Flag("json", "Print JSON.").Bool()
 	phc := phcFlag(clause)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})

@@ -14,16 +14,16 @@ import (
 
 func explainCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("explain", "Explain why the bound is as large as it is, and what would make it smaller.")
-	clause.HelpLong(`Takes the bound apart: which term is the largest, which setting or which fact of the network makes it so, and what would make it smaller.
+	clause.HelpLong(`Shows the terms of the bound, the largest first. For each, it shows what makes it that large, such as a setting or the network, and what would make it smaller.
 
 Exit status: 0 if there is a bound, 1 if there is none, 2 for a mistake in the command line.
 
 Examples:
 
   chrony-tracker explain
-  chrony-tracker explain --chrony.address=unix:///run/chrony/chronyd.sock   # all reports: explains more
+  chrony-tracker explain --chrony.address=unix:///run/chrony/chronyd.sock   # with all reports it explains more
   chrony-tracker explain --json | jq '.parts[0]'`)
-	asJSON := clause.Flag("json", "Print it as JSON.").Bool()
+	asJSON := clause.Flag("json", "Print JSON.").Bool()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{Want: chrony.WantAll})
 		if err != nil {

@@ -28,11 +28,11 @@ const name = "chrony-tracker"
 
 const about = `How far off can this node's clock be right now? Reads chronyd over its own monitoring protocol and publishes the answer to Prometheus.
 
-Every flag is an environment variable, too: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS. The help of a command, as in chrony-tracker check --help, has examples.`
+Almost every flag is also an environment variable: --chrony.address is CHRONY_TRACKER_CHRONY_ADDRESS. The help of a command, such as chrony-tracker check --help, has examples.`
 
 func init() {
 	if info, ok := debug.ReadBuildInfo(); ok && version.Version == "" {
-		version.Version = info.Main.Version // of go install; make stamps it
+		version.Version = info.Main.Version // set by go install; make sets it itself
 	}
 }
 
@@ -46,14 +46,14 @@ func main() {
 type command struct {
 	clause *kingpin.CmdClause
 	run    func(ctx context.Context, out io.Writer) error
-	failed func(out io.Writer, err error) exitStatus // also reports an error to the caller; or nil
+	failed func(out io.Writer, err error) exitStatus // reports an error in the caller's format too; or nil
 }
 
-// run does what the arguments say and returns the exit status.
+// run executes the command in the arguments and returns the exit status.
 func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	app := kingpin.New(name, about).UsageWriter(out).ErrorWriter(problems).DefaultEnvars()
 	app.Version(version.Print(name))
-	app.HelpFlag.Short('h').NoEnvar().Help("Show help; after a command, of that command.")
+	app.HelpFlag.Short('h').NoEnvar().Help("Show the help of the program, or of the command before it.")
 	app.VersionFlag.NoEnvar()
 	addHelp(app)
 	addCompletion()
@@ -91,8 +91,8 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	return 0
 }
 
-// chosenDespite returns the intended command of arguments that contain a mistake, if it
-// can be recognized.
+// chosenDespite returns the intended command if the arguments contain a mistake, as far
+// as it can be recognized.
 func chosenDespite(app *kingpin.Application, args []string) string {
 	if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil {
 		return parsed.SelectedCommand.FullCommand()
@@ -136,7 +136,7 @@ func fail(problems io.Writer, err error) (status int) {
 	return 1
 }
 
-// sharedFlags are those that every command has.
+// sharedFlags are the flags that every command has.
 type sharedFlags struct {
 	address             string
 	timeout             time.Duration
@@ -147,18 +147,27 @@ type sharedFlags struct {
 
 func addSharedFlags(app *kingpin.Application, problems io.Writer) *sharedFlags {
 	f := &sharedFlags{log: &promslog.Config{Writer: problems}}
-	app.Flag("chrony.address", "Where chronyd answers: host:port, or unix:///path of its socket. By default UDP to 127.0.0.1:323, then [::1]:323.").
+	app.Flag("chrony.address", "Where chronyd answers: host:port, or unix:///path of its socket. The default is UDP to 127.0.0.1:323, then [::1]:323.").
 		StringVar(&f.address)
-	app.Flag("chrony.timeout", "How long chronyd may take to answer.").
+	app.Flag("chrony.timeout", "How long one exchange with chronyd may take.").
 		Default(tracker.DefaultTimeout.String()).DurationVar(&f.timeout)
-	app.Flag("clock.max-wander", "By how much the clock's frequency may change between two samples, in ppm. A smaller value takes a measured history of it as evidence.").
+	app.Flag("clock.max-wander", "How much the clock's frequency may change between two samples, in ppm. A smaller value needs a measured history of this clock as evidence.").
 		Default(fmt.Sprint(clockerror.DefaultMaxWander)).Float64Var(&f.maxWander)
 	app.Flag("clock.max-drift", "How fast the clock may drift in holdover, in ppm.").
 		Default(fmt.Sprint(clockerror.DefaultMaxDrift)).Float64Var(&f.maxDrift)
-	app.Flag("clock.reference-error", "How far off the reference itself may be, such as 100us. chronyd takes it for perfect; on AKS it is the clock of the virtual machine's host.").
+	app.Flag("clock.reference-error", "The largest error of the reference itself, such as 100us. It is added to the bound. 0 means that it is unknown. On AKS, the reference is the clock of the virtual machine's host.").
 		Default("0s").DurationVar(&f.referenceError)
 	promslogflag.AddFlags(app, f.log)
 	return f
+}
+
+// nodeName is the name of this node. In a pod only the manifest knows it.
+func nodeName() string {
+	if name := os.Getenv("NODE_NAME"); name != "" {
+		return name
+	}
+	name, _ := os.Hostname()
+	return name
 }
 
 // newTracker returns the tracker that all commands use. The flags set what the
@@ -185,9 +194,9 @@ func (f *sharedFlags) config(config tracker.Config) (tracker.Config, error) {
 	}
 	client, err := chrony.NewClient(f.address)
 	if err != nil {
-		return config, fmt.Errorf("--chrony.address: %w", err)
+		return config, hintedError{usageError{fmt.Errorf("--chrony.address: %w", err)}, tracker.Hint(err)}
 	}
-	config.Client, config.Timeout = client, f.timeout
+	config.Client, config.Timeout, config.Node = client, f.timeout, nodeName()
 	config.Assume = clockerror.Assumptions{MaxWander: f.maxWander, MaxDrift: f.maxDrift, ReferenceError: f.referenceError.Seconds()}
 	return config, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// The test binary is the program itself when it is told so.
+// If this variable is set, the test binary runs the program.
 func TestMain(m *testing.M) {
 	if os.Getenv("BE_THE_PROGRAM") != "" {
 		main()
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program runs the program and returns what a shell would see.
+// program runs the program and returns its output and exit status.
 func program(t *testing.T, environment []string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
@@ -37,7 +37,7 @@ func program(t *testing.T, environment []string, args ...string) (stdout, stderr
 	return out.String(), problems.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestErrors wants each error to have a line, a hint, and nothing on stdout.
+// TestErrors checks that each error prints one line and a hint, and nothing to stdout.
 func TestErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := fmt.Sprintf("--chrony.address=127.0.0.1:%d", free)
+	noChronyd := fmt.Sprintf("--chrony.address=127.0.0.1:%d", free)
 	listen := fmt.Sprintf("--web.listen-address=127.0.0.1:%d", free)
 
 	for _, test := range []struct {
@@ -68,14 +68,14 @@ func TestErrors(t *testing.T) {
 		error  string
 		hint   string
 	}{
-		{"port in use", []string{nobody, "--web.listen-address=" + taken.Addr().String()}, nil, 1, "address already in use", "--web.listen-address"},
-		{"bad listen address", []string{nobody, "--web.listen-address=nonsense"}, nil, 1, "missing port", "--web.listen-address"},
-		{"bad listen address beside a file", []string{nobody, "--web.listen-address=127.0.0.1:bad", "--web.config.file=" + emptyConfig}, nil, 1, "bad", "--web.listen-address"},
-		{"no TLS file", []string{nobody, listen, "--web.config.file=" + filepath.Join(dir, "none.yml")}, nil, 1, "no such file", "check the file"},
-		{"no certificate", []string{nobody, listen, "--web.config.file=" + badConfig}, nil, 1, "nowhere", "check the file"},
-		{"bad address", []string{"--chrony.address=127.0.0.1"}, nil, 1, `--chrony.address: .*"127.0.0.1"`, "127.0.0.1:323"},
-		{"bad address of the environment", nil, []string{"CHRONY_TRACKER_CHRONY_ADDRESS=unix://here"}, 1, "unix://here", "host:port"},
-		{"bad address for status", []string{"status", "--chrony.address=:323"}, nil, 1, "host is missing", "host:port"},
+		{"port in use", []string{noChronyd, "--web.listen-address=" + taken.Addr().String()}, nil, 1, "address already in use", "--web.listen-address"},
+		{"bad listen address", []string{noChronyd, "--web.listen-address=nonsense"}, nil, 2, "missing port", "--web.listen-address"},
+		{"bad listen address with a file", []string{noChronyd, "--web.listen-address=127.0.0.1:bad", "--web.config.file=" + emptyConfig}, nil, 2, "bad", "--web.listen-address"},
+		{"no TLS file", []string{noChronyd, listen, "--web.config.file=" + filepath.Join(dir, "none.yml")}, nil, 2, "no such file", "check the file"},
+		{"no certificate", []string{noChronyd, listen, "--web.config.file=" + badConfig}, nil, 2, "nowhere", "check the file"},
+		{"bad address", []string{"--chrony.address=127.0.0.1"}, nil, 2, `--chrony.address: .*"127.0.0.1"`, "127.0.0.1:323"},
+		{"bad address of the environment", nil, []string{"CHRONY_TRACKER_CHRONY_ADDRESS=unix://here"}, 2, "unix://here", "host:port"},
+		{"bad address for status", []string{"status", "--chrony.address=:323"}, nil, 2, "host is missing", "host:port"},
 		{"unknown flag", []string{"--no-such-flag"}, nil, 2, "no-such-flag", "--help"},
 		{"unknown command", []string{"no-such-command"}, nil, 2, "no-such-command", "--help"},
 		{"bad duration", []string{"--chrony.timeout=soon"}, nil, 2, "soon", "--help"},
@@ -91,10 +91,10 @@ func TestErrors(t *testing.T) {
 		{"no sources at all", []string{"--collector.sources.max=-1"}, nil, 2, "--collector.sources.max", "--help"},
 		{"a path that is taken", []string{"--web.telemetry-path=/-/ready"}, nil, 2, "--web.telemetry-path", "--help"},
 		{"no path", []string{"--web.telemetry-path=metrics"}, nil, 2, "--web.telemetry-path", "--help"},
-		{"nothing to watch on", []string{"status", "--watch"}, nil, 2, "--watch takes a terminal", "--help"},
-		{"watch for a script", []string{"status", "--watch", "--json"}, nil, 2, "--json for scripts", "--help"},
+		{"nothing to watch on", []string{"status", "--watch"}, nil, 2, "--watch needs a terminal", "--help"},
+		{"watch for a script", []string{"status", "--watch", "--json"}, nil, 2, "--watch or --json", "--help"},
 		{"too often", []string{"status", "--interval=1us"}, nil, 2, "--interval=1µs", "--help"},
-		{"nobody answers", []string{"status", nobody}, nil, 1, "no answer: connection refused", "is chronyd running"},
+		{"no chronyd", []string{"status", noChronyd}, nil, 1, "no answer: connection refused", "is chronyd running"},
 		{"no socket", []string{"status", "--chrony.address=unix:///nowhere/chronyd.sock"}, nil, 1, "no such file", "is chronyd running"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 
-	// The environment says where, and how wrong the reference can be.
+	// The environment sets the address and the reference error.
 	environment := []string{"CHRONY_TRACKER_CHRONY_ADDRESS=unix://" + d.Socket, "CHRONY_TRACKER_CLOCK_REFERENCE_ERROR=1s"}
 	stdout, _, status = program(t, environment, "status", "--json")
 	var got struct {
@@ -172,7 +172,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestBrokenPipe prints to somebody who has gone: no socket may stay behind.
+// TestBrokenPipe prints to a closed pipe. No socket may stay behind.
 func TestBrokenPipe(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	for range 5 {

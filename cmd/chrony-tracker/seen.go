@@ -3,20 +3,22 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
+	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 )
 
-// seen is what the tracker on this node has seen. chronyd does not keep the past.
+// seen is what the tracker on this node has seen. chronyd keeps no history.
 type seen struct {
 	url    string
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
 	events []status.Event
+	err    error // why not
 }
 
 // seenPatience is the tracker's timeout, in addition to chronyd's. The tracker is on this
@@ -24,22 +26,30 @@ type seen struct {
 const seenPatience = 2 * time.Second
 
 // askTracker asks a tracker what it has seen.
-func askTracker(ctx context.Context, base *url.URL, chronyd time.Duration) *seen {
+func askTracker(ctx context.Context, client *http.Client, base *url.URL, chronyd time.Duration) *seen {
 	ctx, cancel := context.WithTimeout(ctx, chronyd+seenPatience)
 	defer cancel()
 	var now struct {
 		status.Full
-		State string `json:"state"` // a tracker of another version may know others
+		State string `json:"state"` // a tracker of another version may have other states
 	}
 	var past status.Events
 	s := &seen{url: base.Redacted()}
-	if getJSON(ctx, base.JoinPath("api/v1/status"), &now) == nil && getJSON(ctx, base.JoinPath("api/v1/events"), &past) == nil {
+	if s.err = getJSON(ctx, client, base.JoinPath("api/v1/status"), &now); s.err == nil {
+		s.err = getJSON(ctx, client, base.JoinPath("api/v1/events"), &past)
+	}
+	switch {
+	case s.err != nil:
+		s.err = asking(s.err)
+	case now.Watch == nil:
+		s.err = errors.New("it watches no clock")
+	default:
 		s.watch, s.events = now.Watch, past.Events
 	}
 	return s
 }
 
-func getJSON(ctx context.Context, address *url.URL, into any) error {
+func getJSON(ctx context.Context, client *http.Client, address *url.URL, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
 		return err
@@ -49,24 +59,38 @@ func getJSON(ctx context.Context, address *url.URL, into any) error {
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", address.Redacted(), response.Status)
-	}
 	const most = 1 << 20
-	return json.NewDecoder(io.LimitReader(response.Body, most)).Decode(into)
+	body := io.LimitReader(response.Body, most)
+	if response.StatusCode != http.StatusOK {
+		return answerError{response.Status, response.StatusCode, ""}
+	}
+	return json.NewDecoder(body).Decode(into)
 }
 
-// A statusDocument is the status with what a tracker has seen: null without one.
+// past prints what the tracker has seen, or why that is unknown.
+func (s *seen) past(w io.Writer, style terminal.Style) error {
+	if s.err != nil {
+		return terminal.NoPast(w, s.url, s.err, style)
+	}
+	return terminal.Past(w, s.url, s.watch, s.events, style)
+}
+
+// A statusDocument is the status with what a tracker has seen. Without a tracker, that
+// is null.
 type statusDocument struct {
 	status.Full
-	Tracker *string        `json:"tracker"`
-	Events  []status.Event `json:"events"`
+	Tracker      *string        `json:"tracker"`
+	TrackerError *string        `json:"tracker_error"`
+	Events       []status.Event `json:"events"`
 }
 
 func (s *seen) document(now status.Status) statusDocument {
 	document := statusDocument{Full: status.Full{Status: now, Watch: s.watch}, Events: s.events}
-	if s.watch != nil {
+	if s.err == nil {
 		document.Tracker = &s.url
+	} else {
+		problem := s.err.Error()
+		document.TrackerError = &problem
 	}
 	return document
 }

@@ -7,10 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
+	"net"
 	"net/http"
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
@@ -24,7 +27,7 @@ import (
 
 func serveCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("serve", "Serve the metrics and a page (the default).").Default()
-	clause.HelpLong(`Takes a sample of the clock each second, and serves /metrics, / (a page), /-/healthy (this process lives), /-/ready (chronyd answers) and, as JSON, /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events.
+	clause.HelpLong(`Takes a sample of the clock each second. Serves /metrics, / (a page), /-/healthy (this process runs) and /-/ready (chronyd answers). Serves /api/v1/status, /api/v1/now, /api/v1/history and /api/v1/events as JSON.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if it can't serve, 2 for a mistake in the command line.
 
@@ -33,20 +36,28 @@ Examples:
   chrony-tracker
   chrony-tracker serve --web.listen-address=127.0.0.1:9123
   chrony-tracker serve --chrony.address=unix:///run/chrony/chronyd.sock
+  chrony-tracker serve --witness.ntp=time1.example.com --witness.ntp=time2.example.com
   chrony-tracker serve --no-collector.serverstats --web.config.file=web.yml`)
 	collect := addCollectFlags(clause)
 	flags := kingpinflag.AddFlags(clause, ":9123")
 	watch := addWatchFlags(clause)
-	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error { return serve(ctx, shared, collect, watch, flags) }}
+	witnesses := addWitnessFlags(clause)
+	return command{clause: clause, run: func(ctx context.Context, _ io.Writer) error {
+		return serve(ctx, shared, collect, watch, witnesses, flags)
+	}}
 }
 
-func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, flags *toolkit.FlagConfig) error {
+// sharedFor is how long an answer of chronyd is shared. So chronyd has at most twenty
+// exchanges a second, and the watch's, whatever the clients do.
+const sharedFor = 50 * time.Millisecond
+
+func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watch *watchFlags, witnesses *witnessFlags, flags *toolkit.FlagConfig) error {
 	if err := collect.validate(); err != nil {
 		return err
 	}
 	if file := *flags.WebConfigFile; file != "" {
 		if err := toolkit.Validate(file); err != nil {
-			return hintedError{fmt.Errorf("--web.config.file=%s: %w", file, err), "check the file and those that it names; this user must be able to read them"}
+			return hintedError{usageError{fmt.Errorf("--web.config.file=%s: %w", file, err)}, "check the file and the files that it names. This user must be able to read them"}
 		}
 	}
 	logger := promslog.New(shared.log)
@@ -54,19 +65,27 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	if err != nil {
 		return err
 	}
-	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc})
+	limitMemory(logger)
+	if watching.Witness, err = witnesses.config(*flags.WebListenAddresses); err != nil {
+		return err
+	}
+	t, err := shared.newTracker(tracker.Config{Logger: logger, Want: collect.reports(), PHC: *collect.phc, MaxAge: sharedFor})
 	if err != nil {
 		return err
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
-	if err := t.Watch(watching); err != nil {
-		return hintedError{fmt.Errorf("the machine's clocks can't be read: %w", err), "does a seccomp profile forbid clock_gettime?"}
+	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
+		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
+	} else if err != nil {
+		return hintedError{fmt.Errorf("could not read the machine's clocks: %w", err), "does a seccomp profile forbid clock_gettime?"}
 	}
 
 	collect.logPurposeless(logger)
 
-	server := &http.Server{Handler: routes(ctx, t, collect, logger), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute}
+	server := newServer(routes(ctx, t, collect, logger), shared.timeout)
+
+	server.ErrorLog = serverLog(logger)
 
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
@@ -78,12 +97,44 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 		server.Shutdown(grace)
 	})
 	defer undo()
-	go t.Snapshot(ctx) // says in the log which reports chronyd refuses
+	go t.Snapshot(ctx) // logs which reports chronyd refuses
 	if err := toolkit.ListenAndServe(server, flags, logger); !errors.Is(err, http.ErrServerClosed) {
 		return listenError(err)
 	}
 	<-drained
 	return nil
+}
+
+// newServer returns a server that its clients can't exhaust. chronyd may take timeout to
+// answer.
+func newServer(handler http.Handler, timeout time.Duration) *http.Server {
+	const (
+		connections = 256 // the probes, scrapers and gates of a node need some tens
+		slowest     = 10 * time.Second
+		headers     = 16 << 10 // bytes
+	)
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: slowest / 2,
+		ReadTimeout:       timeout + slowest, // a shorter one would also end the answer
+		WriteTimeout:      timeout + slowest,
+		IdleTimeout:       5 * time.Minute, // scrapers come back that often
+		MaxHeaderBytes:    headers,
+		ConnState:         web.NewConnections(connections).Track,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 16},
+	}
+}
+
+// limitMemory makes Go collect garbage more often before the memory reaches the cgroup's
+// limit. The rest of the limit is for the kernel's buffers and the program's text.
+// GOMEMLIMIT overrides it.
+func limitMemory(logger *slog.Logger) {
+	const share = 0.7
+	if limit, err := memlimit.Set(memlimit.WithRatio(share)); err != nil {
+		logger.Debug("the cgroup's memory limit is unknown", "error", err)
+	} else if limit < math.MaxInt64 {
+		logger.Debug("Go keeps its memory below a limit", "bytes", limit)
+	}
 }
 
 // routes are the paths that are served.
@@ -101,10 +152,13 @@ func routes(ctx context.Context, t *tracker.Tracker, collect *collectFlags, logg
 func listenError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return hintedError{err, "another program has the port; choose one with --web.listen-address=:PORT"}
+		return hintedError{err, "another program uses the port: choose another one with --web.listen-address=:PORT"}
 	case errors.Is(err, fs.ErrPermission):
 		return hintedError{err, "choose a port above 1023 with --web.listen-address=:PORT"}
+	case errors.As(err, new(*net.AddrError)), errors.As(err, new(*net.DNSError)):
+		err = usageError{err}
+		fallthrough
 	default:
-		return hintedError{err, "check --web.listen-address: it is host:port, :port for all addresses, or [::1]:port"}
+		return hintedError{err, "check --web.listen-address: write host:port, :port for all addresses, or [::1]:port"}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"time"
 
@@ -20,14 +19,14 @@ import (
 type statusFlags struct {
 	json, watch bool
 	interval    time.Duration
-	url         *url.URL // of the tracker that is asked, too
+	tracker     *trackerFlags // that is also asked
 }
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("status", "Print how far off the clock can be now, and why.")
-	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the parts of that, what the clock follows, all sources, and which reports chronyd refuses. It asks the tracker that runs on this node, if there is one, for the past: since when, the largest bounds, the latest events.
+	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the terms of this bound, what the clock follows, all sources, and which reports chronyd refuses. If a tracker runs on this node, it also prints what the tracker has seen: how long the state has lasted, the largest bounds, and the latest events.
 
-The bound is made of one reading of chronyd. It knows nothing of a step or slew by another program since chronyd's last update. The tracker (serve) sees those.
+The bound comes from one reading of chronyd. It does not include a step or slew by another program since chronyd's last update. The tracker (serve) sees both.
 
 Exit status: 0 if chronyd answers, 1 if not, 2 for a mistake in the command line.
 
@@ -38,21 +37,25 @@ Examples:
   kubectl exec -it POD -- /chrony-tracker status --watch
   chrony-tracker status --json | jq .bound_seconds`)
 	var f statusFlags
-	clause.Flag("json", "Print it as JSON; what does not exist is null.").BoolVar(&f.json)
-	clause.Flag("watch", "Show it again and again, in the same place.").Short('w').BoolVar(&f.watch)
-	clause.Flag("interval", "How often it is shown anew, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
-	trackerURL(clause.Flag("url", "The tracker that is asked for what it has seen.").Default("http://127.0.0.1:9123"), &f.url)
+	clause.Flag("json", "Print JSON. A value that does not exist is null.").BoolVar(&f.json)
+	clause.Flag("watch", "Refresh the output in place until q or Ctrl-C.").Short('w').BoolVar(&f.watch)
+	clause.Flag("interval", "Time between two refreshes, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
+	f.tracker = addTrackerFlags(clause, "The tracker to ask for what it has seen.", "http://127.0.0.1:9123")
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return printStatus(ctx, shared, &f, out) }}
 }
 
 func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out io.Writer) error {
 	switch {
 	case f.watch && f.json:
-		return usageError{errors.New("--watch is for people, --json for scripts")}
+		return usageError{errors.New("use --watch or --json, not both")}
 	case f.watch && !terminal.IsTerminal(out):
-		return usageError{errors.New("--watch takes a terminal; with kubectl exec it is -it that gives one")}
+		return usageError{errors.New("--watch needs a terminal. With kubectl exec, use -it")}
 	case f.interval < minInterval:
-		return usageError{fmt.Errorf("--interval=%v: must be %v at least", f.interval, minInterval)}
+		return usageError{fmt.Errorf("--interval=%v: must be at least %v", f.interval, minInterval)}
+	}
+	client, err := f.tracker.client()
+	if err != nil {
+		return err
 	}
 	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData | chrony.WantSelectData | chrony.WantSourceNames})
 	if err != nil {
@@ -62,23 +65,22 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 		defer t.Close()
 		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
 			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
-			before := askTracker(ctx, f.url, shared.timeout)
-			terminal.Past(w, before.url, before.watch, before.events, style)
+			askTracker(ctx, client, f.tracker.url, shared.timeout).past(w, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
-	t.Close()                                        // before printing: a closed pipe ends this process
-	before := askTracker(ctx, f.url, shared.timeout) // it may not be running
+	t.Close()                                                        // before printing: a closed pipe ends this process
+	before := askTracker(ctx, client, f.tracker.url, shared.timeout) // it may not be running
 	style := terminal.StyleOf(out)
 	switch {
 	case f.json:
-		// Scripts want the state in any case; the exit status tells the rest.
+		// Scripts need the state in any case. The exit status shows the rest.
 		err = terminal.JSON(out, before.document(status.New(snapshot)))
-	case snapshot.Err != nil && before.watch == nil: // neither the present nor the past is known
+	case snapshot.Err != nil && before.watch == nil: // there is nothing to show
 	default:
 		err = terminal.Status(out, status.New(snapshot), style)
 		if err == nil {
-			err = terminal.Past(out, before.url, before.watch, before.events, style)
+			err = before.past(out, style)
 		}
 	}
 	if err == nil {
@@ -87,5 +89,5 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	return err
 }
 
-// minInterval protects chronyd from a mistyped interval.
+// minInterval protects chronyd from a mistyped interval, such as 1ms.
 const minInterval = 100 * time.Millisecond

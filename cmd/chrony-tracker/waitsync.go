@@ -17,34 +17,34 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// waitsyncFlags say what to wait for, and for how long.
+// waitsyncFlags set what to wait for, and for how long.
 type waitsyncFlags struct {
 	maxError, timeout, interval time.Duration
-	url                         *url.URL
+	tracker                     *trackerFlags
+	client                      *http.Client
 }
 
 func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("waitsync", "Wait until the clock's bound is within a limit, such as in an init container.")
-	clause.HelpLong(`Prints a line while it waits, and one with the clock's bound in the end.
+	clause.HelpLong(`Prints lines while it waits, and a line with the clock's bound at the end.
 
-It asks chronyd, which knows nothing of a step or slew by another program since its last update. With --url it asks a tracker, which sees those.
+It asks chronyd. chronyd does not know a step or slew by another program since its last update. With --url it asks a tracker, which sees both.
 
-Exit status: 0 when the bound is within the limit, 1 if it was not in time, 2 for a mistake in the command line.
+Exit status: 0 if the bound is within the limit, 1 if the time is up or waiting cannot help, 2 for a mistake in the command line.
 
 Examples:
 
   chrony-tracker waitsync --max-error=10ms
   chrony-tracker waitsync --max-error=10ms --timeout=5m --url=http://10.0.0.4:9123`)
 	f := new(waitsyncFlags)
-	clause.Flag("max-error", "How far off the clock may be at most, such as 10ms.").Required().DurationVar(&f.maxError)
+	clause.Flag("max-error", "Wait until the bound is at most this, such as 10ms.").Required().DurationVar(&f.maxError)
 	clause.Flag("timeout", "How long to wait. 0 waits forever.").Default("0s").DurationVar(&f.timeout)
-	clause.Flag("interval", "How often to look.").Default("1s").DurationVar(&f.interval)
-	trackerURL(clause.Flag("url", "Ask the tracker there, such as http://10.0.0.4:9123, instead of chronyd: for pods that are not on the host's network."), &f.url)
+	clause.Flag("interval", "Time between two checks.").Default("1s").DurationVar(&f.interval)
+	f.tracker = addTrackerFlags(clause, "Ask the tracker at this address instead of chronyd, such as http://10.0.0.4:9123. Use this in pods that are not on the host's network.")
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return waitsync(ctx, shared, f, out) }}
 }
 
-// progressInterval is how often a line says what is being waited for, when that
-// stays the same.
+// progressInterval is how often a line is printed if nothing changes.
 const progressInterval = 10 * time.Second
 
 func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io.Writer) error {
@@ -61,8 +61,8 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 	begin := time.Now()
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
-	var said time.Time // the last line
-	last, lastCode := errors.New("there was no time to look"), ""
+	var said time.Time // when the last line was printed
+	last, lastCode := errors.New("no check was possible in this time"), ""
 	for {
 		verdict, code, err := look(ctx)
 		waited := time.Since(begin).Round(time.Second)
@@ -72,7 +72,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 			return nil
 		case errors.As(err, new(permanentError)):
 			return err
-		case ctx.Err() == nil: // otherwise the error only means that the look was cut short
+		case ctx.Err() == nil: // otherwise the time is up, and the error only means that the look was interrupted
 			if code != lastCode || time.Since(said) >= progressInterval {
 				fmt.Fprintf(out, "waiting, %v: %s\n", waited, terminal.Line(err.Error()))
 				said = time.Now()
@@ -94,7 +94,7 @@ func waitsync(ctx context.Context, shared *sharedFlags, f *waitsyncFlags, out io
 // reliable. It also returns a code that stays the same while only numbers change.
 type look func(ctx context.Context) (verdict, code string, err error)
 
-// A permanentError does not go away by waiting.
+// A permanentError does not go away if one waits.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
@@ -108,13 +108,14 @@ func (f *waitsyncFlags) looker(shared *sharedFlags) (look, func() error, error) 
 		return nil, nil, usageError{fmt.Errorf("--timeout=%v: must not be below zero", f.timeout)}
 	case f.interval <= 0:
 		return nil, nil, usageError{fmt.Errorf("--interval=%v: must be above zero", f.interval)}
-	case f.url == nil:
+	case f.tracker.url == nil:
 		return f.lookAtChronyd(shared)
-	case f.url.Scheme != "http" && f.url.Scheme != "https" || f.url.Host == "":
-		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https://, and a host", f.url.Redacted())}
-	default:
-		return f.lookAtTracker, func() error { return nil }, nil
+	case f.tracker.url.Scheme != "http" && f.tracker.url.Scheme != "https" || f.tracker.url.Host == "":
+		return nil, nil, usageError{fmt.Errorf("--url=%s: must begin with http:// or https:// and a host", f.tracker.url.Redacted())}
 	}
+	var err error
+	f.client, err = f.tracker.client()
+	return f.lookAtTracker, func() error { return nil }, err
 }
 
 func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, error) {
@@ -133,20 +134,17 @@ func (f *waitsyncFlags) lookAtChronyd(shared *sharedFlags) (look, func() error, 
 	}, t.Close, nil
 }
 
-// client asks trackers. They run on this node, so it uses no proxy.
-var client = http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
-
-// lookAtTracker asks a tracker's gate. The answer is a line, and perhaps a hint.
+// lookAtTracker asks a tracker's gate. The answer is a line, and possibly a hint.
 func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string, err error) {
-	gate := f.url.JoinPath("-/ready")
+	gate := f.tracker.url.JoinPath("-/ready")
 	gate.RawQuery = url.Values{"max_error": {f.maxError.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, gate.String(), nil)
 	if err != nil {
 		return "", "", err
 	}
-	response, err := client.Do(request)
+	response, err := f.client.Do(request)
 	if err != nil {
-		return "", "no tracker", hintedError{err, "does the tracker run on this node? --url is its address"}
+		return "", "no tracker", asking(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<12))
@@ -157,13 +155,14 @@ func (f *waitsyncFlags) lookAtTracker(ctx context.Context) (verdict, code string
 	switch response.StatusCode {
 	case http.StatusOK:
 		_, verdict, gated := strings.Cut(line, "ready: ")
-		if !gated { // a tracker that knows no max_error, or somebody else
-			return "", "", permanentError{fmt.Errorf("%s is no gate: it says %q", gate.Redacted(), line)}
+		if !gated { // a tracker without max_error, or another program
+			return "", "", permanentError{fmt.Errorf("%s is not a tracker's gate: it answers %q", gate.Redacted(), line)}
 		}
 		return verdict, "", nil
 	case http.StatusServiceUnavailable:
 		return "", response.Header.Get(status.Header), hintedError{errors.New(strings.TrimPrefix(line, "not ready: ")), hint}
 	default:
-		return "", "", permanentError{fmt.Errorf("%s: %s: %s", gate.Redacted(), response.Status, line)}
+		answer := answerError{response.Status, response.StatusCode, line}
+		return "", "", permanentError{hintedError{fmt.Errorf("%s: %w", gate.Redacted(), answer), askingHint(answer)}}
 	}
 }

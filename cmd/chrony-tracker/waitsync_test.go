@@ -45,9 +45,10 @@ func TestWaitsync(t *testing.T) {
 		{"a tracker says yes", []string{"--max-error=10ms", gate(200, "ready: the clock is at most 1 ms off\n")}, 0, `^waited \d+s: the clock is at most 1 ms off\n$`, `^$`},
 		{"a tracker says no", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", gate(503, "not ready: no answer: connection refused\nis chronyd running?\n")}, 1,
 			`^waiting, \d+s: no answer: connection refused\n$`, `error: .*2s: no answer: connection refused\n.*hint: is chronyd running\?`},
-		{"an old tracker", []string{"--max-error=10ms", gate(200, "ready\n")}, 1, `^$`, `is no gate: it says "ready"`},
-		{"somebody else", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
-		{"no tracker", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--url=http://127.0.0.1:1"}, 1, `^waiting, \d+s: .*connection refused`, `hint: does the tracker run on this node`},
+		{"an old tracker", []string{"--max-error=10ms", gate(200, "ready\n")}, 1, `^$`, `is not a tracker's gate: .*"ready"`},
+		{"another program", []string{"--max-error=10ms", gate(404, "404 page not found\n")}, 1, `^$`, `404 Not Found`},
+		{"no tracker", []string{"--max-error=10ms", "--timeout=2s", "--interval=100ms", "--url=http://127.0.0.1:1"}, 1, `^waiting, \d+s: .*connection refused`, `hint: .*--url`},
+		{"no client configuration", []string{"--max-error=1s", "--url=https://127.0.0.1:1", "--url.config.file=nowhere.yml"}, 2, `^$`, `--url.config.file=nowhere.yml: .*no such file.*\n.*hint: check the file`},
 		{"no limit", nil, 2, `^$`, `max-error.*\n.*--help`},
 		{"no error at all", []string{"--max-error=0s"}, 2, `^$`, `--max-error=0s: must be above zero`},
 		{"negative timeout", []string{"--max-error=1s", "--timeout=-1s"}, 2, `^$`, `--timeout=-1s`},
@@ -88,7 +89,7 @@ func TestWaitsyncWaits(t *testing.T) {
 	}
 }
 
-// TestWaitsyncStops is told to end while it waits.
+// TestWaitsyncStops sends a signal while the command waits.
 func TestWaitsyncStops(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	out, end := startWaitsync(t, "--max-error=1s", "--chrony.address="+d.Address)
@@ -100,7 +101,7 @@ func TestWaitsyncStops(t *testing.T) {
 	}
 }
 
-// startWaitsync runs the command. End tells it to end, if it still runs.
+// startWaitsync runs the command. end stops it if it still runs.
 func startWaitsync(t *testing.T, args ...string) (out *bufio.Reader, end func() (status int)) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"waitsync"}, args...)...)

@@ -27,9 +27,9 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 	f := &watchFlags{}
 	clause.Flag("sample.interval", "Time between two samples of the clock, from 100ms to 1h.").
 		Default(tracker.DefaultInterval.String()).IsSetByUser(&f.intervalSet).DurationVar(&f.interval)
-	clause.Flag("sample.history", "For how long samples are kept, in memory; five minutes at least.").
+	clause.Flag("sample.history", "How long samples stay in memory: at least five minutes.").
 		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
-	clause.Flag("objective", "A limit that the clock's bound is to keep, for service levels: a profile ("+profileNames()+") or name=limit, such as orders=20ms. Repeatable; one a line in the environment.").
+	clause.Flag("objective", "A limit for the bound: a profile ("+profileNames()+") or name=limit, such as orders=20ms. Repeatable. In the variable, put each on a line.").
 		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)
 	return f
 }
@@ -64,7 +64,7 @@ func (f *watchFlags) config(logger *slog.Logger) (tracker.WatchConfig, error) {
 	case f.history <= 0:
 		err = fmt.Errorf("--sample.history=%v: must be above zero", f.history)
 	case f.history/interval > mostSamples:
-		err = fmt.Errorf("--sample.history=%v: at --sample.interval=%v, %v is the most that is kept", f.history, interval, mostSamples*interval)
+		err = fmt.Errorf("--sample.history=%v: with --sample.interval=%v, the longest history is %v", f.history, interval, mostSamples*interval)
 	}
 	if err != nil {
 		return tracker.WatchConfig{}, usageError{err}
@@ -83,15 +83,15 @@ func (f *watchFlags) chooseInterval(logger *slog.Logger) (time.Duration, error) 
 		return f.interval, nil
 	}
 	if f.intervalSet || os.Getenv("CHRONY_TRACKER_SAMPLE_INTERVAL") != "" {
-		logger.Info(sleepInterval + " is not used: --sample.interval is set")
+		logger.Info(sleepInterval + " has no effect: --sample.interval is set")
 		return f.interval, nil
 	}
 	n, err := strconv.Atoi(text)
 	if interval := time.Duration(n) * time.Second; err == nil && n > 0 && interval/time.Second == time.Duration(n) && interval <= longestInterval {
-		logger.Info(sleepInterval+" sets the time between two samples; without it, that is "+tracker.DefaultInterval.String()+", which costs next to nothing", "interval", interval)
+		logger.Info(sleepInterval+" sets the time between two samples. You can remove it: the default of "+tracker.DefaultInterval.String()+" costs next to nothing", "interval", interval)
 		return interval, nil
 	}
-	return 0, fmt.Errorf("%s=%q: must be whole seconds, from 1 to %d; or leave it out and set --sample.interval", sleepInterval, text, longestInterval/time.Second)
+	return 0, fmt.Errorf("%s=%q: must be whole seconds, from 1 to %d. Or remove it and set --sample.interval", sleepInterval, text, longestInterval/time.Second)
 }
 
 func parseObjectives(texts []string) ([]objective.Objective, error) {
@@ -100,7 +100,7 @@ func parseObjectives(texts []string) ([]objective.Objective, error) {
 	for _, text := range texts {
 		o, err := objective.Parse(text)
 		if err == nil && seen[o.Name] {
-			err = errors.New("there is one of this name already")
+			err = errors.New("another objective has the same name")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("--objective=%s: %w", text, err)

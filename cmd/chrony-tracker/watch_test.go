@@ -13,8 +13,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// watchConfig is what the arguments and the environment make of the watch, and
-// what is logged about it.
+// watchConfig returns the configuration of the watch that results from arguments and
+// environment, and the log.
 func watchConfig(t *testing.T, environment map[string]string, args ...string) (config tracker.WatchConfig, log string, err error) {
 	t.Helper()
 	for name, value := range environment {
@@ -46,8 +46,8 @@ func TestWatchConfig(t *testing.T) {
 	}
 }
 
-// TestSleepInterval has the variable of Azure's chrony-tracker, alone and beside
-// the flag.
+// TestSleepInterval sets the variable of Azure's chrony-tracker, alone and together
+// with the flag.
 func TestSleepInterval(t *testing.T) {
 	for _, test := range []struct {
 		environment map[string]string
@@ -56,8 +56,8 @@ func TestSleepInterval(t *testing.T) {
 		says        string
 	}{
 		{map[string]string{"SLEEP_INTERVAL": "30"}, nil, 30 * time.Second, "SLEEP_INTERVAL sets"},
-		{map[string]string{"SLEEP_INTERVAL": "30"}, []string{"--sample.interval=1s"}, time.Second, "SLEEP_INTERVAL is not used"},
-		{map[string]string{"SLEEP_INTERVAL": "30", "CHRONY_TRACKER_SAMPLE_INTERVAL": "2s"}, nil, 2 * time.Second, "SLEEP_INTERVAL is not used"},
+		{map[string]string{"SLEEP_INTERVAL": "30"}, []string{"--sample.interval=1s"}, time.Second, "SLEEP_INTERVAL has no effect"},
+		{map[string]string{"SLEEP_INTERVAL": "30", "CHRONY_TRACKER_SAMPLE_INTERVAL": "2s"}, nil, 2 * time.Second, "SLEEP_INTERVAL has no effect"},
 	} {
 		config, log, err := watchConfig(t, test.environment, test.args...)
 		if err != nil || config.Interval != test.want || strings.Count(log, "\n") != 1 || !strings.Contains(log, test.says) {
@@ -66,16 +66,16 @@ func TestSleepInterval(t *testing.T) {
 	}
 }
 
-// TestWatchErrors wants each error to be the user's, and to name what is wrong.
+// TestWatchErrors checks that each error is a usage error and names the wrong value.
 func TestWatchErrors(t *testing.T) {
 	for _, test := range []struct{ sleep, args, error string }{
 		{"", "--sample.interval=99ms", "--sample.interval=99ms: must be from 100ms"},
 		{"", "--sample.interval=61m", "to 1h"},
 		{"", "--sample.history=0s", "--sample.history=0s: must be above zero"},
-		{"", "--sample.history=8760h", "is the most that is kept"},
-		{"", "--objective=nobody", "choose one of mifid2-100us, "},
-		{"", "--objective=a=soon", `"soon" is no limit: write a=500ms`},
-		{"", "--objective=a=1s --objective=a=2s", "--objective=a=2s: there is one of this name already"},
+		{"", "--sample.history=8760h", "27h46m40s"},
+		{"", "--objective=unknown", "choose one of mifid2-100us, "},
+		{"", "--objective=a=soon", `"soon" is not a limit`},
+		{"", "--objective=a=1s --objective=a=2s", "--objective=a=2s: "},
 		{"0", "", `SLEEP_INTERVAL="0": must be whole seconds`},
 		{"0.5", "", `SLEEP_INTERVAL="0.5"`},
 		{"30s", "", `SLEEP_INTERVAL="30s"`},

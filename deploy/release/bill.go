@@ -15,8 +15,8 @@ import (
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// bill writes the software bill of materials of a binary, from what Go has written
-// into it: nothing that is not in the program, and nothing left out.
+// bill writes the software bill of materials of a binary, from the build information
+// that Go stores in it. So it lists exactly the modules in the program.
 func (r release) bill(platform, binary string) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -72,7 +72,7 @@ func (r release) bill(platform, binary string) error {
 
 func purl(module, version string) string { return "pkg:golang/" + module + "@" + version }
 
-// moduleHash is the sum of go.sum (h1:…), a SHA-256 of the module's files.
+// moduleHash returns the hash from go.sum (h1:…), a SHA-256 of the module's files.
 func moduleHash(sum string) *[]cyclonedx.Hash {
 	encoded, ok := strings.CutPrefix(sum, "h1:")
 	if !ok {

@@ -1,7 +1,7 @@
-// Release makes what is published besides the container image, the same bytes each
-// time from the same commit: an archive and a bill of materials for each platform,
-// and checksums of all. It expects the chart, as helm package writes it, in the output
-// directory, and makes that reproducible. `make release` runs both.
+// Release writes the files of a release, except for the container image: an archive and
+// a bill of materials for each platform, and the checksums of all files. The same
+// commit gives the same bytes. It expects the chart from helm package in the output
+// directory and makes it reproducible. `make release` runs both.
 //
 //	release -version v1.2.3 -created SECONDS -source DIR -out DIR PLATFORM=BINARY...
 package main
@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// A release is what all files have in common.
+// A release is what all files of a release have in common.
 type release struct {
 	version string // such as v1.2.3
 	created time.Time
@@ -42,7 +42,7 @@ type release struct {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("release", flag.ContinueOnError)
-	version := flags.String("version", "", "of the release: v and a semantic version")
+	version := flags.String("version", "", "version of the release: v and a semantic version")
 	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")
 	source := flags.String("source", ".", "the repository's root")
 	out := flags.String("out", "", "the directory to write to")
@@ -75,10 +75,10 @@ func run(args []string) error {
 	return r.checksums()
 }
 
-// semantic is a version by semver.org, with the v of Go's and of git's tags.
+// semantic matches a version as on semver.org, with the v of Go's and git's tags.
 var semantic = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 
-// archive writes what a machine without Kubernetes needs.
+// archive writes the files for a machine without Kubernetes.
 func (r release) archive(platform, binary string) error {
 	base := name + "-" + r.version + "-" + platform
 	a := r.newArchive()
@@ -99,11 +99,11 @@ func (r release) archive(platform, binary string) error {
 	return a.write(filepath.Join(r.out, base+".tar.gz"))
 }
 
-// prerelease is the one line of Chart.yaml that helm package can't set.
+// prerelease is the only line of Chart.yaml that helm package can't set.
 var prerelease = regexp.MustCompile(`(?m)^  artifacthub.io/prerelease: .*$`)
 
-// chart makes what helm package wrote the same each time: Helm gives every file the
-// time at which it runs, and has no option for another.
+// chart makes the output of helm package reproducible. Helm gives every file the time
+// at which it runs, and has no option for another time.
 func (r release) chart() error {
 	version := strings.TrimPrefix(r.version, "v")
 	path := filepath.Join(r.out, name+"-"+version+".tgz")
@@ -137,7 +137,7 @@ func (r release) chart() error {
 	}
 }
 
-// checksums writes those of all files, as sha256sum reads them.
+// checksums writes the checksums of all files, as sha256sum reads them.
 func (r release) checksums() error {
 	entries, err := os.ReadDir(r.out) // in lexical order
 	if err != nil {
@@ -155,7 +155,8 @@ func (r release) checksums() error {
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), sums.Bytes(), 0o644)
 }
 
-// An archive is a compressed tar file in the making. Its errors come at the end.
+// An archive is a compressed tar file that is being written. Its write method returns
+// all earlier errors.
 type archive struct {
 	created time.Time
 	buffer  bytes.Buffer

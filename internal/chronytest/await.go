@@ -31,7 +31,7 @@ func Await(t TB, what string, condition func() bool, details ...func() any) {
 	AwaitFor(t, Patience, what, condition, details...)
 }
 
-// AwaitFor does the same for a wait that takes longer by its nature.
+// AwaitFor is Await with another limit, for a condition that takes longer.
 func AwaitFor(t TB, limit time.Duration, what string, condition func() bool, details ...func() any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -60,7 +60,7 @@ func Poll(ctx context.Context, condition func() bool) error {
 }
 
 // Limit ends the whole test binary with all its stacks if the test takes longer, as the
-// flag -timeout does for a package. No wait in a test may be without a limit.
+// flag -timeout does for a package. Every wait in a test must have a limit.
 func Limit(t TB, limit time.Duration) {
 	t.Helper()
 	name := t.Name()

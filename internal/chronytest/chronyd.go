@@ -18,7 +18,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// Config says how a private chronyd is to be.
+// Config configures a private chronyd.
 type Config struct {
 	Lines []string // lines of chrony.conf, such as "local stratum 10"; with none, it is never synchronized
 	User  string   // user to run as; by default the current user. Another user needs root
@@ -96,7 +96,7 @@ func (d *Chronyd) configure(config Config) error {
 	}
 	if config.User != "" {
 		d.changesUser = true
-		// Of this directory chronyd demands to be the owner.
+		// chronyd must own this directory.
 		if err := errors.Join(os.Chmod(d.dir, 0o755), os.Chown(socketDir, uid, gid)); err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (d *Chronyd) configure(config Config) error {
 	}
 	d.args = []string{"-x", "-d", "-u", name, "-f", conf}
 	if os.Geteuid() != 0 {
-		d.args = append(d.args, "-U") // do not require root: it controls no clock
+		d.args = append(d.args, "-U") // allow it to run without root: it controls no clock
 	}
 	return nil
 }

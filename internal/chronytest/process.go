@@ -8,16 +8,16 @@ import (
 )
 
 // Command is [exec.Command] for a process that the kernel kills when this one ends,
-// however it ends: a test that panics or is killed leaves nothing behind.
+// even if a test panics or is killed. So no process stays behind.
 func Command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
-// guard does the same for a process that changes its user, which makes the kernel
-// forget what [Command] asked for. A shell waits for the end of this process, which
-// closes the pipe, and then kills the other one. The returned function ends the shell.
+// guard does the same for a process that changes its user. The kernel then cancels the
+// request of [Command]. A shell waits until this process ends, which closes the pipe.
+// Then the shell kills the other process. The returned function ends the shell.
 func guard(pid int) (end func(), err error) {
 	wait, hold, err := os.Pipe()
 	if err != nil {

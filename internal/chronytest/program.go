@@ -12,11 +12,11 @@ import (
 //go:embed debian.sh
 var debian string
 
-// ErrMissing is the error where a program is neither installed nor in reach.
+// ErrMissing means that a program is not installed and can't be downloaded.
 var ErrMissing = errors.New("not found")
 
-// Need returns the path of a program as [Program] does. Without the program the test
-// is skipped; with CI=true it fails.
+// Need returns the path of a program as [Program] does. If the program is missing, it
+// skips the test. With CI=true, the test fails.
 func Need(t TB, debianPackage, name string) string {
 	t.Helper()
 	path, err := Program(debianPackage, name)
@@ -32,9 +32,9 @@ func failOrSkip(t TB, err error) {
 	Must(t, err)
 }
 
-// Program returns the path of a program that tests need. It is the machine's own or, if
-// there is none, the one in Debian's package, unpacked into a cache folder. Nothing is
-// installed. An environment variable can set another path, such as CHRONYD=path.
+// Program returns the path of a program that tests need. It prefers an installed
+// program. Otherwise it unpacks Debian's package into a cache folder, without
+// installing it. An environment variable can set another path, such as CHRONYD=path.
 func Program(debianPackage, name string) (string, error) {
 	if path := os.Getenv(strings.ToUpper(name)); path != "" {
 		return path, nil

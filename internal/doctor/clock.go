@@ -29,7 +29,7 @@ func checkState(s *facts) []Finding {
 		f.Impact = "chronyd does not correct the clock; the bound includes the measurements"
 		o = s.reconcile("chronyd claims " + s.contradiction())
 	case clockerror.Local:
-		f.Impact = "chronyd reports no error at all, whatever the truth is; the bound is +Inf"
+		f.Impact = "chronyd reports an error of zero, however far off the clock is. The bound is +Inf"
 		o = s.local(o)
 	case clockerror.Unsynchronized:
 		o.why = status.StateNote(s.Estimate.State) + ": " + o.why
@@ -64,7 +64,7 @@ func (s *facts) reconcile(why string) obstacle {
 	}
 	return obstacle{
 		why:     why,
-		fix:     `compare the sources with a clock that you trust. If they are right, restart chronyd, with "makestep 1 3" in chrony.conf. ` + causes,
+		fix:     `compare the sources with a clock that you trust. If they are accurate, restart chronyd, with "makestep 1 3" in chrony.conf. ` + causes,
 		command: "chronyc -n sources; chronyc makestep",
 	}
 }
@@ -87,7 +87,7 @@ func checkEstimate(s *facts) []Finding {
 	}
 	f := Finding{
 		Verdict: Note, Check: "bound", Summary: "an estimate: " + status.New(s.Snapshot).WhyApproximate(),
-		Impact:  "it is made of chronyd's own terms, which are too small more often: in 0.08 % of simulated samples",
+		Impact:  "it is made of chronyd's own terms, so it is too small more often",
 		Fix:     "wait for the next sample. If this lasts, check the source",
 		Command: "chronyc -n sources",
 	}
@@ -113,7 +113,7 @@ func (s *facts) noSource() obstacle {
 		{activity.Unresolved > 0 && s.all(status.IsUnresolved), "the names of its sources have no addresses",
 			"fix the node's name resolution, or use addresses in chrony.conf",
 			"getent hosts " + s.configuredName()},
-		{sources == nil, "chronyd does not list its sources",
+		{sources == nil, status.NotListed,
 			openTracking,
 			"chronyc -n sources"},
 		{len(sources) == 0, "it has no source at all",
@@ -123,12 +123,12 @@ func (s *facts) noSource() obstacle {
 			"let UDP port 123 through to them (firewall, network security group), or use sources that can be reached: " + names(sources),
 			"chronyc -n ntpdata; chronyc activity"},
 		{s.any(falseticker) && !s.any(followed), s.disagreement(),
-			"compare them with a server that you trust, and remove the wrong ones. Use at least three sources; four are better",
+			"compare them with a server that you trust, and remove the wrong ones; " + moreSources,
 			"chronyc -n sources; chronyc selectdata"},
 		{s.any(func(c chrony.Source) bool { return c.State == chrony.StateJittery }), "its sources jitter too much",
 			"use sources that are nearer, or raise maxjitter in chrony.conf",
 			"chronyc -n sourcestats"},
-		{s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }), "no source has given a valid sample, though some answer" + s.badReplies(),
+		{s.all(func(c chrony.Source) bool { return c.SampleAge == chrony.Never }), "no source has given a valid sample, although some answer" + s.badReplies(),
 			"find the test that their replies fail. Limits in chrony.conf such as maxdelay may be too low",
 			"chronyc -n ntpdata"},
 		{true, "none of its sources is good enough, or it has just started: " + s.whyNot(),
@@ -249,31 +249,21 @@ const maxSlewRate = 83333.333
 
 // checkOffset finds a large correction in progress.
 func checkOffset(s *facts) []Finding {
-	if !s.Estimate.HasBound() || abs(s.Report.Tracking.SystemTime) < largeOffset {
+	if !s.Estimate.HasBound() || math.Abs(s.Report.Tracking.SystemTime) < largeOffset {
 		return nil
 	}
 	offset := -s.Report.Tracking.SystemTime // above zero, the clock is ahead
 	f := Finding{
 		Verdict: Wrong,
 		Check:   "offset",
-		Summary: fmt.Sprintf("the clock is %s. chronyd slews it back, which takes %s at least", side(offset), status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6))),
-		Impact:  "until then programs see a wrong time, and seconds that are up to 8 % longer or shorter",
+		Summary: fmt.Sprintf("the clock is %s. chronyd slews it back, which takes at least %s", side(offset), status.Duration(math.Ceil(math.Abs(offset)/maxSlewRate*1e6))),
+		Impact:  "until then, programs see a wrong time, and a second is up to 8 % longer or shorter",
 		Fix:     `step the clock now if the programs on this node tolerate that. To let chronyd step it whenever it is more than 1 s off, add "makestep 1.0 -1" to chrony.conf`,
 		Command: "chronyc makestep",
 	}
-	if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
-		f.Summary = fmt.Sprintf("the clock is %s, and stays so: chronyd runs with -x and does not correct it", side(offset))
+	if p := s.node.chronyd(); p != nil && !p.apart && !p.controlsClock() {
+		f.Summary = fmt.Sprintf("the clock is %s, and chronyd does not correct it: it runs with -x", side(offset))
 		f.Fix, f.Command = "start chronyd without -x", "systemctl cat chrony chronyd"
 	}
 	return []Finding{f}
-}
-
-// hasFlag reports whether a flag of one letter is among a program's arguments.
-func hasFlag(args []string, flag rune) bool {
-	for _, arg := range args[min(1, len(args)):] {
-		if strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--") && strings.ContainsRune(arg, flag) {
-			return true
-		}
-	}
-	return false
 }

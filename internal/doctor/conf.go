@@ -41,9 +41,8 @@ func (d directive) String() string { return strings.Join(append([]string{d.name}
 // the usual path.
 func (n *node) confPath(root fs.FS) string {
 	if all := n.chronyds(); len(all) == 1 {
-		p := all[0]
-		if i := slices.Index(p.args, "-f"); i >= 0 && i+1 < len(p.args) {
-			return p.args[i+1]
+		if file := all[0].options()['f']; file != "" {
+			return file
 		}
 	}
 	for _, file := range usualConfs {

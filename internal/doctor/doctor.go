@@ -1,15 +1,14 @@
 // Package doctor finds what is wrong with a node's clock, and shows how to fix it. It
 // also explains why the clock's bound is as large as it is.
 //
-// [Examine] reads all facts first and then judges them. Every check is a function of
-// the facts, and reads nothing itself.
+// [Examine] reads all facts first and then judges them. Each check is a function of
+// these facts and reads nothing itself.
 package doctor
 
 import (
 	"context"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ type Verdict string
 const (
 	Wrong     Verdict = "wrong"       // it must be fixed
 	Note      Verdict = "note"        // could be better, or is good to know
-	Unchecked Verdict = "not checked" // it can't be seen from here
+	Unchecked Verdict = "not checked" // not visible from here
 	Fine      Verdict = "ok"
 )
 
@@ -155,6 +154,3 @@ func first(obstacles []obstacle) obstacle {
 
 // hint returns the fix as one text.
 func (o obstacle) hint() string { return o.fix + " (" + o.command + ")" }
-
-// abs returns a number without its sign.
-func abs(v float64) float64 { return math.Abs(v) }

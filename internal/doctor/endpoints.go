@@ -51,8 +51,8 @@ func (e endpoint) dir() string {
 
 func (e endpoint) answers() bool { return e.err == nil }
 
-// endpoints lists the endpoints. Those that the program uses come first: the configured
-// address, or by default both UDP addresses.
+// endpoints lists the endpoints. The ones that the program uses come first: the
+// configured address, or by default both UDP addresses.
 func (n *node) endpoints(address string) (endpoints []endpoint) {
 	if address != "" {
 		endpoints = append(endpoints, endpoint{address: address, used: true})
@@ -168,6 +168,8 @@ func (s *facts) obstacle(e endpoint) (o obstacle, known bool) {
 	return o, true
 }
 
+const noListener = "no program listens there"
+
 // The commands to run on the node.
 const (
 	runUnit    = "systemctl status chrony chronyd; journalctl -u chrony -u chronyd -n 20"
@@ -187,7 +189,7 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 		return s.silent(at)
 	}
 	return []obstacle{
-		{errors.Is(e.err, syscall.ECONNREFUSED), "no program listens there",
+		{errors.Is(e.err, syscall.ECONNREFUSED), noListener,
 			"set bindcmdaddress and cmdallow in chrony.conf: chronyd answers other hosts only if both allow it", ""},
 		{errors.Is(e.err, chrony.ErrUnauthorized), "chronyd answers, but refuses its report tracking",
 			openTracking, ""},
@@ -196,7 +198,6 @@ func (s *facts) udpObstacles(e endpoint) []obstacle {
 
 // refused handles a loopback address where no program listens.
 func (s *facts) refused(at netip.AddrPort) []obstacle {
-	const here = "no program listens there"
 	n := &s.node
 	p, socket, cmdport := n.chronyd(), n.chronydSocket(), n.conf.last("cmdport")
 	closed := cmdport != nil && cmdport.String() == "cmdport 0"
@@ -208,28 +209,28 @@ func (s *facts) refused(at netip.AddrPort) []obstacle {
 		where = cmdport.where
 	}
 	return []obstacle{
-		{other != "", fmt.Sprintf("%s: port %d is open at %s only", here, at.Port(), other),
+		{other != "", fmt.Sprintf("%s: port %d is open at %s only", noListener, at.Port(), other),
 			fmt.Sprintf(`add "bindcmdaddress %v" to chrony.conf and restart chronyd`, at.Addr()),
 			runStart},
-		{closed && (p != nil || socket != ""), fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, here, where),
+		{closed && (p != nil || socket != ""), fmt.Sprintf(`%s: chronyd runs, but "cmdport 0" in %s closes its port`, noListener, where),
 			"remove that line and restart chronyd",
 			runStart},
-		{socket != "", fmt.Sprintf("%s: a chronyd runs and has the socket %s, but its port is closed or another one. In chrony.conf is cmdport 0, another cmdport, or a bindcmdaddress", here, socket),
+		{socket != "", fmt.Sprintf("%s: chronyd runs and has the socket %s, but its port is closed or different. Look for cmdport and bindcmdaddress in chrony.conf", noListener, socket),
 			fmt.Sprintf(`remove "cmdport 0" from chrony.conf and restart chronyd; or run this program as the user who owns %s, with --chrony.address=unix://%s`,
 				path.Dir(socket), socket),
 			runConf},
-		{p != nil && p.apart, fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", here, p),
+		{p != nil && p.apart, fmt.Sprintf("%s: chronyd runs (%v), but in another network namespace than this program", noListener, p),
 			n.joinNetwork(), ""},
-		{p != nil, fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", here, p),
+		{p != nil, fmt.Sprintf("%s: chronyd runs (%v), but has no port here. Either cmdport 0 is in chrony.conf, or chronyd is in another network namespace", noListener, p),
 			`remove "cmdport 0" from chrony.conf and restart chronyd; or ` + n.joinNetwork(),
 			runConf},
-		{n.container != "" && !n.hostNetwork, fmt.Sprintf("%s: this is %s with a network of its own, and chronyd answers on the node's network", here, n.container),
-			n.joinNetwork(), ""},
-		{n.container == "" && !n.installed, here + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
+		{n.container != "" && !n.hostNetwork && !n.nodeNetwork, fmt.Sprintf("%s: either %s has its own network, and chronyd answers on the node's network; or the node itself is a container (kind, LXC), and chronyd does not run in it. Both look the same from here", noListener, n.container),
+			n.joinNetwork() + ". If it is already there, start chronyd in the node", ""},
+		{n.container == "" && !n.installed, noListener + ", no chronyd has a socket in this network namespace, and none is installed: chronyd is not running",
 			"install chrony, and remove other programs that steer the clock",
 			"apt-get install chrony || tdnf install chrony || dnf install chrony"},
-		{true, here + ", and no chronyd has a socket in this network namespace: chronyd is not running",
-			"start chronyd, and enable it at boot. Its log says why it ended",
+		{true, noListener + ", and no chronyd has a socket in this network namespace: chronyd is not running",
+			"start chronyd, and enable it at boot. Its log shows why it ended",
 			"systemctl enable --now chrony || systemctl enable --now chronyd; journalctl -u chrony -u chronyd -n 20"},
 	}
 }
@@ -249,7 +250,7 @@ func (s *facts) stopped() obstacle {
 	}
 	return obstacle{
 		when:    true,
-		why:     fmt.Sprintf("no answer: chronyd hangs: %v is stopped (SIGSTOP)", p),
+		why:     fmt.Sprintf("no answer: chronyd hangs, because %v was stopped (SIGSTOP)", p),
 		fix:     "resume it",
 		command: fmt.Sprintf("kill -CONT %d", p.id),
 	}
@@ -263,11 +264,11 @@ func (s *facts) silent(at netip.AddrPort) []obstacle {
 	}
 	return []obstacle{
 		s.stopped(),
-		{unread > 0, fmt.Sprintf("no answer: chronyd hangs: it does not read its port, where %d bytes wait", unread),
+		{unread > 0, fmt.Sprintf("no answer: chronyd hangs. It has not read %d bytes at its port", unread),
 			"restart chronyd. If it is stopped (state T), resume it with kill -CONT instead",
 			runHung},
 		{at.IsValid() && !at.Addr().IsLoopback(), "no answer: chronyd ignores this host, or a firewall drops the requests",
-			"name this host in cmdallow, and chronyd's own address in bindcmdaddress, in chrony.conf. Asking on loopback is better", ""},
+			"in chrony.conf, set cmdallow to this host's address, and bindcmdaddress to chronyd's. It is better to ask on loopback", ""},
 	}
 }
 
@@ -275,26 +276,26 @@ func (s *facts) socketObstacles(e endpoint) []obstacle {
 	dir := e.dir()
 	n, on, directory := &s.node, s.node.mountOf(dir), s.node.directories[dir]
 	switch {
-	case on.deleted && on.point != "/": // whatever the error is
+	case on.deleted && on.point != "/": // with any error
 	case errors.Is(e.err, fs.ErrNotExist) && directory != nil:
 		return s.noSocket(dir, directory)
 	case errors.Is(e.err, context.DeadlineExceeded):
 		return s.silentSocket(dir)
 	}
-	missing, mount := "there is no "+dir, "start chronyd; bindcmdaddress in chrony.conf says where its socket is"
+	missing, mount := "there is no "+dir, "start chronyd. bindcmdaddress in chrony.conf has the path of its socket"
 	if n.container != "" {
 		missing += " in " + n.container
 		mount = fmt.Sprintf("mount the host's %s at the same path, type Directory, writable; or ask by UDP on the host's network", dir)
 	}
 	return []obstacle{
-		{on.deleted && on.point != "/", dir + " is a dead directory: chronyd was stopped and started after it was mounted here, and has a new one",
-			"restart this container (kubectl delete pod). To avoid this, drop the mount and ask by UDP on the host's network", ""},
+		{on.deleted && on.point != "/", dir + " is a dead directory: after it was mounted here, chronyd was stopped and started, and has created a new one",
+			"restart this container (kubectl delete pod). To avoid this, remove the mount and ask by UDP on the host's network", ""},
 		{errors.Is(e.err, fs.ErrNotExist), missing, mount,
 			runUnit},
 		{errors.Is(e.err, syscall.ECONNREFUSED), "the socket was left behind: no chronyd has it open, so chronyd is not running",
 			"start chronyd: it replaces the socket",
 			runStart},
-		{errors.Is(e.err, syscall.EROFS), dir + " is mounted read-only. chronyd answers to a socket that the client must create there",
+		{errors.Is(e.err, syscall.EROFS), dir + " is mounted read-only. The client must create a socket there, because chronyd answers to it",
 			"mount it writable (readOnly: false), or ask by UDP on the host's network", ""},
 		s.forbidden(e, dir, directory),
 	}
@@ -302,7 +303,7 @@ func (s *facts) socketObstacles(e endpoint) []obstacle {
 
 // forbidden handles a socket that another user owns.
 func (s *facts) forbidden(e endpoint, dir string, d *directory) obstacle {
-	const orUDP = "Being in its group is not enough. UDP on loopback needs no permission"
+	const orUDP = "Membership in its group is not enough. UDP on loopback needs no permission"
 	o := obstacle{
 		when:    errors.Is(e.err, chrony.ErrPermission),
 		why:     fmt.Sprintf("no permission for user id %d", s.node.uid),
@@ -323,11 +324,11 @@ func (s *facts) chronydAnswers() bool { return slices.ContainsFunc(s.endpoints, 
 // a directory that others can enter (util.c, UTI_CheckDirPermissions).
 func (s *facts) noSocket(dir string, d *directory) []obstacle {
 	if s.chronydAnswers() {
-		return nil // so it runs
+		return nil // so chronyd runs
 	}
 	return []obstacle{
-		{d.mode&0o007 != 0, fmt.Sprintf("there is no socket in %s, and its mode is %o. chronyd makes no socket in a directory that others can enter (its log: Disabled command socket), so the node's chronyc has none either", dir, d.mode),
-			"remove the directory and restart chronyd, which makes it again. Mount it with type Directory, never DirectoryOrCreate",
+		{d.mode&0o007 != 0, fmt.Sprintf("there is no socket in %s, and its mode is %o. chronyd creates no socket in a directory that other users can enter (its log: Disabled command socket). So chronyc on the node has none either", dir, d.mode),
+			"remove the directory and restart chronyd, which creates a new one. Mount it with type Directory, never DirectoryOrCreate",
 			fmt.Sprintf("rmdir %s; %s", dir, runStart)},
 		{true, "there is no socket in " + dir + ": chronyd is not running, or has no Unix socket",
 			"start chronyd",
@@ -341,9 +342,9 @@ func (s *facts) silentSocket(dir string) []obstacle {
 	on := s.node.mountOf(dir)
 	return []obstacle{
 		s.stopped(),
-		{s.node.container != "" && !strings.HasSuffix(on.point, on.source), fmt.Sprintf("no answer: %s is the host's %s. chronyd sends its answers to the path that it knows, which is another one", on.point, on.source),
+		{s.node.container != "" && !strings.HasSuffix(on.point, on.source), fmt.Sprintf("no answer: %s is the host's %s. The path is different for chronyd, so its answers do not arrive", on.point, on.source),
 			samePath, ""},
-		{s.chronydAnswers(), "no answer, though chronyd answers elsewhere: chronyd can't reach this program's socket in " + dir,
+		{s.chronydAnswers(), "no answer, although chronyd answers elsewhere: chronyd can't reach this program's socket in " + dir,
 			"in a container: " + samePath, ""},
 		{true, "no answer: chronyd hangs, or can't reach this program's socket in " + dir,
 			"restart chronyd. In a container: " + samePath,

@@ -100,7 +100,7 @@ func (s *facts) selected() *chrony.Source {
 // chronys returns chrony's own three terms, in seconds.
 func (s *facts) chronys() float64 {
 	t := s.Report.Tracking
-	return abs(t.SystemTime) + abs(t.RootDispersion) + abs(t.RootDelay)/2
+	return math.Abs(t.SystemTime) + math.Abs(t.RootDispersion) + math.Abs(t.RootDelay)/2
 }
 
 // aged returns the terms of the last sample and its age, in seconds.
@@ -120,8 +120,8 @@ func (s *facts) without(aged, chronys float64, what string) (gain string) {
 	return fmt.Sprintf("with %s, the bound would be about %s", what, status.Seconds(bound))
 }
 
-// boundWith returns the bound if the aged last sample and chronyd's own terms were
-// smaller by the given seconds. The findings of other sources stay the same.
+// boundWith returns what the bound would be if the aged last sample and chronyd's own
+// terms were smaller by the given seconds. The findings of other sources stay the same.
 func (s *facts) boundWith(aged, chronys float64) float64 {
 	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
 	if _, others := s.demands(); others > 0 {
@@ -148,14 +148,14 @@ func (s *facts) explainOffset() (cause, gain string) {
 	case c == nil:
 		cause = "what chronyd still has to correct"
 	default:
-		cause = fmt.Sprintf("where the last sample of %s found the clock, less what was slewed since", nameOf(*c))
+		cause = fmt.Sprintf("where the last sample of %s found the clock, minus what was slewed since", nameOf(*c))
 		if c.Stats != nil && c.Stats.StandardDeviation > 0 {
 			cause += fmt.Sprintf(". Its samples scatter by %s", status.Seconds(c.Stats.StandardDeviation))
 		}
 	}
-	if abs(offset) >= largeOffset {
-		cause += fmt.Sprintf(". chronyd still has to correct %s", status.Seconds(abs(offset)))
-		gain = fmt.Sprintf("a step would correct it at once (chronyc makestep); slewing takes %s at least", status.Duration(math.Ceil(abs(offset)/maxSlewRate*1e6)))
+	if math.Abs(offset) >= largeOffset {
+		cause += fmt.Sprintf(". chronyd still has to correct %s", status.Seconds(math.Abs(offset)))
+		gain = fmt.Sprintf("a step would correct it at once (chronyc makestep); slewing takes at least %s", status.Duration(math.Ceil(math.Abs(offset)/maxSlewRate*1e6)))
 	}
 	return cause, gain
 }
@@ -163,7 +163,7 @@ func (s *facts) explainOffset() (cause, gain string) {
 // explainDelay splits the root delay into the path to the source and the path from
 // there to its reference.
 func (s *facts) explainDelay() (cause, gain string) {
-	total, c := abs(s.Report.Tracking.RootDelay), s.selected()
+	total, c := math.Abs(s.Report.Tracking.RootDelay), s.selected()
 	cause = fmt.Sprintf("half of the %s that a packet needs to the reference clock and back", status.Seconds(total))
 	if s.Estimate.Terms.Delay < total/2 {
 		cause = fmt.Sprintf("the sample's own error, which is below half of the %s that a packet needs to the reference clock and back", status.Seconds(total))
@@ -176,7 +176,7 @@ func (s *facts) explainDelay() (cause, gain string) {
 	case c.NTP == nil || c.NTP.TotalValid == 0:
 		return cause + fmt.Sprintf(", over %s, of stratum %d", nameOf(*c), c.Stratum), s.nearer(total, nearServer)
 	}
-	far := min(abs(c.NTP.RootDelay), total)
+	far := min(math.Abs(c.NTP.RootDelay), total)
 	near := total - far
 	cause += fmt.Sprintf(": %s to %s, and %s from there on", status.Seconds(near), nameOf(*c), status.Seconds(far))
 	if near >= far {
@@ -197,13 +197,13 @@ func (s *facts) explainDispersion() (cause, gain string) {
 	total, c, t := s.Estimate.Terms.Dispersion, s.selected(), s.Report.Tracking
 	switch {
 	case c == nil:
-		return fmt.Sprintf("chronyd's root dispersion, %s, and what its last updates found", status.Seconds(abs(t.RootDispersion))), ""
+		return fmt.Sprintf("chronyd's root dispersion, %s, and what its last updates found", status.Seconds(math.Abs(t.RootDispersion))), ""
 	case total == 0:
 		return "nothing: the delay is all of the sample's own error", ""
 	case c.NTP == nil || c.NTP.TotalValid == 0:
 		return "the noise of the sample, and the dispersion that the source reports of itself", ""
 	}
-	inherited := min(abs(c.NTP.RootDispersion), total)
+	inherited := min(math.Abs(c.NTP.RootDispersion), total)
 	cause = fmt.Sprintf("%s that %s reports of itself; %s for the noise of the sample", status.Seconds(inherited), nameOf(*c), status.Seconds(total-inherited))
 	if inherited > total/2 {
 		gain = s.without(inherited, inherited, "a server that has none")
@@ -244,7 +244,7 @@ func (s *facts) explainDrift() (cause, gain string) {
 		flag = "--clock.max-drift"
 	}
 	cause = fmt.Sprintf("%s is up to %s old, and the clock may drift by %.3g ppm", of, status.Duration(since), e.Growth*1e6)
-	skew := abs(s.Report.Tracking.Skew)
+	skew := math.Abs(s.Report.Tracking.Skew)
 	switch found := s.found(); {
 	case e.Approximate:
 		cause += " (" + flag + ")"
@@ -262,7 +262,7 @@ func (s *facts) explainDrift() (cause, gain string) {
 // found returns the additional drift that the last sample found, in ppm.
 func (s *facts) found() float64 {
 	const digits = 1e-6
-	found := s.Estimate.Growth*1e6 - abs(s.Report.Tracking.Skew) - s.wander()
+	found := s.Estimate.Growth*1e6 - math.Abs(s.Report.Tracking.Skew) - s.wander()
 	if found < digits*s.wander() {
 		return 0
 	}
@@ -325,12 +325,12 @@ func (s *facts) explainDisagreement() (cause, gain string) {
 	var demands []string
 	if chronys > 0 {
 		t := s.Report.Tracking
-		demands = append(demands, fmt.Sprintf("%s more than the last sample are in chronyd's own estimate: system time %s, root dispersion %s, half the root delay %s",
-			status.Seconds(chronys), status.Seconds(abs(t.SystemTime)), status.Seconds(abs(t.RootDispersion)), status.Seconds(abs(t.RootDelay)/2)))
+		demands = append(demands, fmt.Sprintf("chronyd's own estimate is %s more than the last sample: system time %s, root dispersion %s, half the root delay %s",
+			status.Seconds(chronys), status.Seconds(math.Abs(t.SystemTime)), status.Seconds(math.Abs(t.RootDispersion)), status.Seconds(math.Abs(t.RootDelay)/2)))
 	}
 	if others > 0 {
 		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.Bound-others)))
-		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove those that are wrong"
+		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove the wrong ones"
 	}
 	if demands == nil {
 		return "neither chronyd's own estimate nor the other sources demand more", ""
@@ -345,8 +345,8 @@ func (s *facts) measured(limit float64) string {
 	var all []string
 	for _, c := range s.Report.Sources {
 		offset := c.AdjustedOffset - s.Report.Tracking.SystemTime
-		if beyond := abs(offset) - abs(c.OffsetError) - limit; c.SampleAge != chrony.Never && beyond > 0 {
-			all = append(all, fmt.Sprintf("%s measured %s (± %s), %s more", nameOf(c), side(offset), status.Seconds(abs(c.OffsetError)), size(beyond)))
+		if beyond := math.Abs(offset) - math.Abs(c.OffsetError) - limit; c.SampleAge != chrony.Never && beyond > 0 {
+			all = append(all, fmt.Sprintf("%s measured %s (± %s), %s more", nameOf(c), side(offset), status.Seconds(math.Abs(c.OffsetError)), size(beyond)))
 		}
 	}
 	if n := len(all); n > most {

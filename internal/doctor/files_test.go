@@ -17,8 +17,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// TestConfLimits has a process that calls itself chronyd name files which must not be
-// read, or not whole. Half a configuration is none.
+// TestConfLimits runs a process that calls itself chronyd and names files that must not
+// be read, or not completely. A partial configuration counts as none.
 func TestConfLimits(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	const depth = mostDepth + 1
@@ -55,7 +55,7 @@ func TestConfLimits(t *testing.T) {
 	}
 }
 
-// TestConfBlocks wants nothing to wait for what never comes.
+// TestConfBlocks checks that nothing waits forever for a file.
 func TestConfBlocks(t *testing.T) {
 	dir := t.TempDir()
 	fifo, including := filepath.Join(dir, "fifo"), filepath.Join(dir, "conf")
@@ -72,7 +72,7 @@ func TestConfBlocks(t *testing.T) {
 				done <- file
 			}
 		}
-		// Even one that takes the place of a file after that was looked at.
+		// A FIFO may also replace a file after the check.
 		if f, err := (hostFiles{}).Open(inRoot(fifo)); err == nil {
 			f.Close()
 		}
@@ -99,8 +99,8 @@ func (o opened) Open(name string) (fs.File, error) {
 	return o.MapFS.Open(name)
 }
 
-// TestReadsOnce wants each file to be read once, and the queues of the UDP sockets after
-// chronyd was asked.
+// TestReadsOnce checks that each file is read once, and the queues of the UDP sockets
+// only after the request to chronyd.
 func TestReadsOnce(t *testing.T) {
 	client, err := chrony.NewClient("unix:///nowhere/chronyd.sock")
 	if err != nil {

@@ -24,7 +24,7 @@ func checkPTP(s *facts) []Finding {
 	device := s.PTP.Configured
 	switch {
 	case len(clocks) == 0 && !follows && device == nil:
-		f.Summary = "none, and none is followed"
+		f.Summary = "there is none, and chronyd follows none"
 	case device != nil && device.Name == "":
 		f.Verdict = Wrong
 		if f.Summary == "" {
@@ -75,7 +75,7 @@ func checkConfiguration(s *facts) (findings []Finding) {
 		return []Finding{{
 			Verdict: Unchecked,
 			Check:   "chrony.conf",
-			Summary: "it can't be read from here. Check that it has makestep and rtcsync, that it has no local, and that cmdport is not 0",
+			Summary: "not visible from here. Check that it has makestep and rtcsync, that it does not have local, and that cmdport is not 0",
 			Command: runConf,
 		}}
 	}
@@ -83,15 +83,15 @@ func checkConfiguration(s *facts) (findings []Finding) {
 	if c.last("makestep") == nil {
 		findings = append(findings, Finding{
 			Verdict: Note, Check: "makestep", Summary: "not in " + c.path,
-			Impact:  "chronyd slews a clock that is far off, for hours or days, instead of stepping it",
-			Fix:     `add "makestep 1.0 3" (it may step at its start only) or, as on AKS, "makestep 1.0 -1" (at any time)`,
+			Impact:  "if the clock is far off, chronyd slews it for hours or days instead of stepping it",
+			Fix:     `add "makestep 1.0 3" (only after its start) or, as on AKS, "makestep 1.0 -1" (at any time)`,
 			Command: runStart,
 		})
 	}
 	if d := c.last("local"); d != nil && s.Estimate.State != clockerror.Local {
 		findings = append(findings, Finding{
 			Verdict: Note, Check: "local", Summary: fmt.Sprintf("%q in %s", d, d.where),
-			Impact:  "when all sources are lost, chronyd follows the clock itself and reports no error at all. The state is local then",
+			Impact:  "if all sources are lost, chronyd follows the clock itself and reports an error of zero. The state is then local",
 			Fix:     "remove it, unless this node serves time to an isolated network",
 			Command: runStart,
 		})
@@ -114,17 +114,17 @@ func checkKernel(s *facts) []Finding {
 	switch {
 	case !k.Synchronized && followed:
 		f.Verdict = Note
-		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), though chronyd is synchronized", status.Seconds(k.MaxError))
+		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), although chronyd is synchronized", status.Seconds(k.MaxError))
 		f.Impact = "programs that ask the kernel distrust the clock (node_exporter's node_timex_sync_status is 0), and the hardware clock is not set"
 		f.Fix, f.Command = `add "rtcsync" to chrony.conf and restart chronyd`, runStart
-		if p := s.node.chronyd(); p != nil && !p.apart && hasFlag(p.args, 'x') {
+		if p := s.node.chronyd(); p != nil && !p.apart && !p.controlsClock() {
 			f.Fix, f.Command = "start chronyd without -x: with it, chronyd does not correct the clock", "systemctl cat chrony chronyd"
 		}
 	case !k.Synchronized || k.MaxError >= unsynchronizedError:
 		f.Summary = fmt.Sprintf("marked as unsynchronized (maximum error %s), as expected", status.Seconds(k.MaxError))
 	case !followed:
 		f.Verdict = Note
-		f.Summary = fmt.Sprintf("synchronized, at most %s off, though chronyd is not synchronized", status.Seconds(k.MaxError))
+		f.Summary = fmt.Sprintf("synchronized, at most %s off, although chronyd is not synchronized", status.Seconds(k.MaxError))
 		f.Impact = "another program steers the clock, or chronyd did until recently"
 		f.Fix, f.Command = "find that program", runProcess
 	}
@@ -143,7 +143,7 @@ var otherPrograms = []struct {
 	{"systemd-timesyn", "systemd-timesyncd, which steers the clock, too", Wrong, "run only one of the two", "systemctl disable --now systemd-timesyncd"},
 	{"phc2sys", "phc2sys, which makes the clock follow a PTP clock, or the other way round", Wrong, `run only one of the two: chronyd can follow the PTP clock itself ("refclock PHC /dev/ptp0")`, "systemctl cat phc2sys"},
 	{"timemaster", "timemaster, which starts a chronyd or ntpd of its own", Note, "check that only one chronyd steers the clock", "systemctl status timemaster"},
-	{"ptp4l", "ptp4l, which steers a PTP clock, and the system clock if there is none", Note, "let it steer only the PTP clock, and let chronyd follow that", "systemctl cat ptp4l"},
+	{"ptp4l", "ptp4l, which steers a PTP clock, and the system clock if there is none", Note, "configure it to steer only the PTP clock, and chronyd to follow that clock", "systemctl cat ptp4l"},
 	{"vmtoolsd", "VMware's guest service, which can set the clock", Note, "switch its time synchronization off while chronyd runs", "vmware-toolbox-cmd timesync disable"},
 	{"VBoxService", "VirtualBox's guest service, which can set the clock", Note, "switch its time synchronization off while chronyd runs (--disable-timesync)", "systemctl cat vboxservice vboxadd-service"},
 }
@@ -157,7 +157,7 @@ func checkPrograms(s *facts) (findings []Finding) {
 					Verdict: r.verdict,
 					Check:   "other time programs",
 					Summary: fmt.Sprintf("%v is %s", p, r.is),
-					Impact:  "two programs that steer the clock make it jump and wander, and each takes the other's corrections for drift",
+					Impact:  "two programs that steer the clock make it jump and wander. Each treats the other's corrections as drift",
 					Fix:     r.fix,
 					Command: r.command,
 				})
@@ -171,11 +171,11 @@ func checkPrograms(s *facts) (findings []Finding) {
 		return append(findings, Finding{
 			Verdict: Unchecked,
 			Check:   "other time programs",
-			Summary: "the node's processes can't be seen from here. ntpd, systemd-timesyncd, phc2sys and guest services would steer the clock, too",
+			Summary: "the node's processes are not visible from here. ntpd, systemd-timesyncd, phc2sys and guest services also steer the clock",
 			Command: runProcess,
 		})
 	case findings == nil:
-		findings = append(findings, Finding{Verdict: Fine, Check: "other time programs", Summary: "none runs here"})
+		findings = append(findings, Finding{Verdict: Fine, Check: "other time programs", Summary: "there are none"})
 	}
 	return findings
 }
@@ -185,7 +185,7 @@ func checkPrograms(s *facts) (findings []Finding) {
 func (s *facts) secondChronyd() []Finding {
 	var steering []string
 	for _, p := range s.node.chronyds() {
-		if !hasFlag(p.args, 'x') {
+		if p.controlsClock() {
 			steering = append(steering, p.String())
 		}
 	}
@@ -194,14 +194,14 @@ func (s *facts) secondChronyd() []Finding {
 	}
 	return []Finding{{
 		Verdict: Wrong, Check: "other time programs", Summary: "several chronyds steer the clock: " + strings.Join(steering, ", "),
-		Impact:  "each takes the other's corrections for drift, and reports a wrong error",
+		Impact:  "each treats the other's corrections as drift, and reports a wrong error",
 		Fix:     "run only one; start those in containers with -x",
 		Command: runProcess,
 	}}
 }
 
-// seesAll reports whether all processes of the machine are visible. In a PID namespace
-// they are not, nor if /proc hides the processes of other users.
+// seesAll reports whether all processes of the machine are visible. They are not
+// visible in a PID namespace, or if /proc hides the processes of other users.
 func (n *node) seesAll() bool {
 	return n.hostPID && slices.ContainsFunc(n.processes, func(p process) bool { return p.id == 1 })
 }
@@ -212,7 +212,7 @@ func (s *facts) hyperv() []Finding {
 		return nil
 	}
 	return []Finding{{
-		Verdict: Note, Check: "other time programs", Summary: "Hyper-V's time service is in use: the host can set the clock, though chronyd follows other sources",
+		Verdict: Note, Check: "other time programs", Summary: "Hyper-V's time service is in use: the host can set the clock, although chronyd follows other sources",
 		Impact:  "after a pause or a migration the host sets the clock to its own time, and chronyd corrects it afterwards",
 		Fix:     "follow the host's PTP clock, or stop the host from setting the clock",
 		Command: "echo " + s.node.hyperv + " >/sys/bus/vmbus/drivers/hv_utils/unbind",
@@ -226,15 +226,18 @@ func checkPlace(s *facts) (findings []Finding) {
 	if n.container != "" {
 		where = "in " + n.container
 	}
-	for _, space := range []struct {
-		name  string
-		nodes bool
-	}{{"network", n.hostNetwork}, {"process", n.hostPID}} {
-		if space.nodes {
-			where += fmt.Sprintf(", the %s namespace is the machine's", space.name)
-		} else {
-			where += fmt.Sprintf(", with a %s namespace of its own", space.name)
-		}
+	switch {
+	case n.hostNetwork:
+		where += ", in the machine's network namespace"
+	case n.nodeNetwork:
+		where += ", in the node's network namespace"
+	default:
+		where += ", in its own network namespace, or in that of a node that is a container (kind, LXC)"
+	}
+	if n.hostPID {
+		where += ", in the machine's process namespace"
+	} else {
+		where += ", with a process namespace that is not the machine's"
 	}
 	findings = append(findings, Finding{Verdict: Fine, Check: "this program", Summary: "it runs " + where})
 
@@ -242,7 +245,7 @@ func checkPlace(s *facts) (findings []Finding) {
 	f := Finding{Verdict: Fine, Check: "rights", Summary: fmt.Sprintf("user id %d, %d capabilities", n.uid, bits.OnesCount64(n.capabilities))}
 	if n.container != "" && (n.uid == 0 || n.capabilities != 0) && usesUDP {
 		f.Verdict = Note
-		f.Impact = "an attacker in the container would have these rights, and UDP needs none of them"
+		f.Impact = "an attacker in the container would have these permissions, and UDP needs none of them"
 		f.Fix = "runAsUser: 65532, capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false"
 	}
 	return append(findings, f)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path"
@@ -25,19 +26,20 @@ type node struct {
 
 	container   string // kind of container, or empty
 	hostNetwork bool   // this is the machine's first network namespace
+	nodeNetwork bool   // this is known to be the network namespace of the Kubernetes node
 	hostPID     bool   // the same for the PID namespace: all processes are visible
 
 	processes []process
 	udp       []udpSocket // in this network namespace, after chronyd was asked
 	sockets   []string    // paths of Unix sockets in this network namespace that programs hold
 	mounts    []mount
-	kernel    *tracker.Kernel // nil if it doesn't say
+	kernel    *tracker.Kernel // nil if the kernel doesn't report it
 	hyperv    string          // the device of Hyper-V's time service, if its driver has it
 	conf      *conf           // nil if chrony.conf can't be read
 	installed bool            // there is a chronyd that can be started
 
 	varRun      bool                  // /var/run is a link to /run, as on most machines
-	directories map[string]*directory // of chronyd's sockets; nil for one that isn't there
+	directories map[string]*directory // of chronyd's sockets; nil for one that doesn't exist
 }
 
 type directory struct {
@@ -84,11 +86,12 @@ func readNode(root fs.FS, address string) node {
 		// The kernel shows this one in the first network namespace only.
 		hostNetwork: exists(root, "proc/sys/net/core/netdev_budget"),
 	}
-	if k, err := tracker.ReadKernel(); err == nil { // a seccomp profile may forbid it
+	if k, err := tracker.ReadKernel(); err == nil { // it fails if a seccomp profile forbids it
 		n.kernel = &k
 	}
 	pid, _ := fs.ReadLink(root, "proc/self/ns/pid")
 	n.hostPID = pid == initialPID
+	n.nodeNetwork = hasAddress(os.Getenv("HOST_IP"))
 	n.capabilities = readCapabilities(root)
 	n.processes = readProcesses(root)
 	n.container = containerSign(root, &n)
@@ -120,6 +123,20 @@ func containerSign(root fs.FS, n *node) string {
 	default:
 		return ""
 	}
+}
+
+// hasAddress reports whether an address is one of this network namespace. If the node's
+// address is, the namespace is the node's. That shows it where the node is a container.
+func hasAddress(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	own, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == ip
+	})
 }
 
 func readDirectory(root fs.FS, dir string) *directory {
@@ -165,7 +182,7 @@ func readMounts(root fs.FS) (mounts []mount) {
 	return mounts
 }
 
-// unescape undoes what the kernel does to blanks in paths.
+// unescape reverts the kernel's escapes of blanks in paths.
 func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
@@ -242,7 +259,7 @@ func readProcesses(root fs.FS) (processes []process) {
 		dir := path.Join("proc", entry.Name())
 		stat, err := fs.ReadFile(root, path.Join(dir, "stat"))
 		if err != nil {
-			continue // it has ended, or is hidden
+			continue // the process has ended, or is hidden
 		}
 		p, ok := parseStat(string(stat))
 		if !ok {
@@ -251,15 +268,15 @@ func readProcesses(root fs.FS) (processes []process) {
 		args, _ := fs.ReadFile(root, path.Join(dir, "cmdline"))
 		p.id, p.args = id, strings.Split(strings.TrimRight(string(args), "\x00"), "\x00")
 		// Without permission to inspect a process, its namespaces are unknown.
-		net, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
-		p.apart = net != "" && own != "" && net != own
+		namespace, _ := fs.ReadLink(root, path.Join(dir, "ns/net"))
+		p.apart = namespace != "" && own != "" && namespace != own
 		processes = append(processes, p)
 	}
 	return processes
 }
 
-// parseStat reads the beginning of proc_pid_stat(5): 1 (name) S …, where the name
-// may have any letters.
+// parseStat reads the beginning of proc_pid_stat(5): 1 (name) S …, where the name may
+// contain any characters.
 func parseStat(stat string) (p process, ok bool) {
 	begin, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if begin < 0 || end < begin || end+2 >= len(stat) {
@@ -325,3 +342,36 @@ func hypervTimeService(root fs.FS) string {
 }
 
 func (p process) String() string { return fmt.Sprintf("process %d", p.id) }
+
+// controlsClock reports whether a chronyd corrects the clock.
+func (p process) controlsClock() bool {
+	_, found := p.options()['x']
+	return !found
+}
+
+// options returns chronyd's options of one letter, with their values. Several may be in
+// one argument, and a value may be attached to its option, as in -xf/etc/chrony.conf.
+func (p process) options() map[byte]string {
+	const withValue = "fFlLPtu" // main.c, getopt
+	options := make(map[byte]string)
+	for i := 1; i < len(p.args) && p.args[i] != "--"; i++ {
+		letters, found := strings.CutPrefix(p.args[i], "-")
+		if !found || strings.HasPrefix(letters, "-") {
+			continue
+		}
+		for j := range len(letters) {
+			if strings.IndexByte(withValue, letters[j]) < 0 {
+				options[letters[j]] = ""
+				continue
+			}
+			value := letters[j+1:]
+			if value == "" && i+1 < len(p.args) {
+				i++
+				value = p.args[i]
+			}
+			options[letters[j]] = value
+			break
+		}
+	}
+	return options
+}

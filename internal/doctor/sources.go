@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"strings"
 
@@ -46,7 +47,7 @@ func (s *facts) source(c chrony.Source) Finding {
 		f.Verdict = Wrong
 		f.Summary += ": " + claim(c) + s.others(c)
 		f.Impact = "chronyd does not use it. With one more such source, the clock may follow them or nothing"
-		f.Fix = fmt.Sprintf("find out why it is off: a wrong server, a leap smear, or a path that is slower one way. If that can't be fixed, remove %s from chrony.conf", c.Name())
+		f.Fix = fmt.Sprintf("find out why it is off: a wrong server, a leap smear, or a path that is slower in one direction. If that can't be fixed, remove %s from chrony.conf", c.Name())
 		f.Command = "chronyc -n ntpdata " + c.Name()
 	case status.IsUnresolved(c):
 		f.Verdict = Wrong
@@ -80,7 +81,7 @@ func lostPolls(reach uint8) int { return bits.Len8(reach) - bits.OnesCount8(reac
 
 func lastSample(c chrony.Source) string {
 	if c.SampleAge == chrony.Never {
-		return ", nor any before"
+		return "; it never gave a good sample"
 	}
 	return "; its last good sample is " + status.Duration(c.SampleAge.Seconds()) + " old"
 }
@@ -94,7 +95,7 @@ func replies(c chrony.Source) string {
 	case n.TotalTx == 0:
 		return "chronyd has sent nothing to it"
 	case n.TotalRx == 0:
-		return fmt.Sprintf("of %d packets to it none came back", n.TotalTx)
+		return fmt.Sprintf("chronyd sent %d packets to it and got no answer", n.TotalTx)
 	case n.TotalValid == 0:
 		return fmt.Sprintf("none of its %d packets is a valid reply: is it an NTP server, with the right key?", n.TotalRx)
 	case n.Failed() != 0:
@@ -118,7 +119,7 @@ func failedTests(n *chrony.NTPData) string {
 func (s *facts) others(c chrony.Source) string {
 	for _, o := range s.Report.Sources {
 		if o.State == chrony.StateSelected {
-			return fmt.Sprintf(", %s from what %s says", status.Seconds(abs(c.AdjustedOffset-o.AdjustedOffset)), nameOf(o))
+			return fmt.Sprintf(", %s from the time of %s", status.Seconds(math.Abs(c.AdjustedOffset-o.AdjustedOffset)), nameOf(o))
 		}
 	}
 	return ""
@@ -137,6 +138,8 @@ func authentication(c chrony.Source) (f Finding, ok bool) {
 	}, true
 }
 
+const moreSources = "use at least three sources in chrony.conf. Four are better"
+
 // redundancy finds too few sources. A single source is never contradicted. If two
 // disagree, it is unknown which is accurate.
 func (s *facts) redundancy() (f Finding, ok bool) {
@@ -149,12 +152,12 @@ func (s *facts) redundancy() (f Finding, ok bool) {
 		f.Fix = `add NTP servers to compare it with, such as "pool SERVER iburst noselect"`
 	case len(sources) == 1:
 		f.Summary = "one"
-		f.Impact = "nothing would detect an error of it. If it stops, the clock drifts"
-		f.Fix = "use at least three in chrony.conf; four are better"
+		f.Impact = "nothing would detect an error of that source. If it stops, the clock drifts"
+		f.Fix = moreSources
 	case len(sources) == 2:
 		f.Summary = "two"
-		f.Impact = "if they disagree, chronyd does not know which is right, and follows neither"
-		f.Fix = "use at least three in chrony.conf; four are better"
+		f.Impact = "if they disagree, chronyd cannot decide between them and follows neither"
+		f.Fix = moreSources
 	default:
 		return f, false
 	}
@@ -168,7 +171,7 @@ func (s *facts) reference() (findings []Finding) {
 	}
 	if s.Report.Tracking.Stratum == 1 && s.phcSource() {
 		findings = append(findings, Finding{
-			Verdict: Note, Check: "stratum", Summary: "1, as if this node had a time source of the best kind: the refclock line lacks \"stratum 2\"",
+			Verdict: Note, Check: "stratum", Summary: "1, as if this node had an accurate time source: the refclock line lacks \"stratum 2\"",
 			Impact:  "nothing, unless this node serves time: its clients would prefer it",
 			Fix:     `add "stratum 2" to the refclock line of chrony.conf, as Azure advises`,
 			Command: runStart,
@@ -217,8 +220,8 @@ func checkReports(s *facts) []Finding {
 	if closed != nil {
 		f := Finding{
 			Verdict: Note, Check: "reports", Summary: "refused over " + s.Report.Address + ": " + strings.Join(closed, ", "),
-			Impact:  "their metrics are missing. Without selectdata, so is the reason why a source is not used",
-			Fix:     fmt.Sprintf("with chrony 4.7 or later, add %q to chrony.conf and restart chronyd. Older versions give them on the Unix socket only, which also gives control over the clock", openReports),
+			Impact:  "their metrics are missing. Without selectdata, the reason why a source is not used is missing too",
+			Fix:     fmt.Sprintf("with chrony 4.7 or later, add %q to chrony.conf and restart chronyd. Older versions give them only on the Unix socket, which also gives control over the clock", openReports),
 			Command: "chronyd --version",
 		}
 		switch {

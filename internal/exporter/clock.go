@@ -25,7 +25,7 @@ var clockMetrics = []metric{
 		name: "chrony_clock_error_bound_seconds", kind: gauge, unit: seconds,
 		help: "The largest error that the clock can have now, in seconds. It is the larger of two sums, plus --clock.reference-error: " +
 			"chrony's own terms (|system time| + root dispersion + root delay / 2), and the last sample with its age (|adjusted offset - system time| + offset error + drift since the sample). " +
-			"It is larger if other sources prove a larger error. It is an estimate if chronyd's last sample is unknown. It is relative to UTC if the reference is. " +
+			"It is larger if other sources or witnesses prove a larger error. It is an estimate if chronyd's last sample is unknown. It is relative to UTC if the reference is. " +
 			"+Inf if no bound is known: chrony_clock_state shows why.",
 		values: always(func(s *tracker.Snapshot) float64 { return s.Estimate.Bound }),
 	},
@@ -34,7 +34,7 @@ var clockMetrics = []metric{
 		help: "The terms of chrony_clock_error_bound_seconds, in seconds. Their sum is the bound. offset: the offset of the last sample, minus what was slewed since (|adjusted offset - system time|). " +
 			"delay: the smaller of root delay / 2 and the sample's offset error. dispersion: the rest of that offset error. " +
 			"drift: possible drift since the sample, at skew + --clock.max-wander. In holdover, the rate is at least --clock.max-drift. " +
-			"reference: --clock.reference-error. disagreement: what chrony's own terms or other sources add to these. Absent if there is no bound.",
+			"reference: --clock.reference-error. disagreement: what chrony's own terms, other sources or witnesses add to these. Absent if there is no bound.",
 		labels: []string{"term"},
 		values: func(v *view, f *family) {
 			if !v.Estimate.HasBound() {
@@ -48,7 +48,7 @@ var clockMetrics = []metric{
 	{
 		name: "chrony_clock_state", kind: gauge,
 		help: "1 for the current state of the clock, 0 for the others. synchronized: chronyd follows a source. holdover: samples or updates have stopped, or no source is selected. " +
-			"contradicted: measurements contradict chronyd's claim; the bound includes them. local: chronyd follows the clock itself. unsynchronized: chronyd follows nothing. unreachable: chronyd does not answer. " +
+			"contradicted: measurements of its sources or of witnesses contradict chronyd's claim; the bound includes them. local: chronyd follows the clock itself. unsynchronized: chronyd follows nothing. unreachable: chronyd does not answer. " +
 			"Only the first three states can have a bound. Even synchronized can have none: before the first sample, and after another program stepped the clock, if it is unknown whether chronyd's last update came before or after the step.",
 		labels: []string{"state"},
 		values: func(v *view, f *family) {

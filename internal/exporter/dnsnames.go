@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	nameAge     = time.Hour        // after which a name is looked up anew
-	noNameAge   = 5 * time.Minute  // the same where there was none
-	nameTimeout = 10 * time.Second // for one look-up
-	maxNames    = 1024             // that are kept; a node has fewer sources
+	nameAge     = time.Hour        // after this, a name is looked up again
+	noNameAge   = 5 * time.Minute  // the same for an address without a name
+	nameTimeout = 10 * time.Second // for one lookup
+	maxNames    = 1024             // kept at a time; a node has fewer sources
 
 	maxNamesOfOne = 4 // of one address
 )
 
-// DNSNames are the names that the DNS has for addresses. They are looked up beside
-// the scrapes, which get what is known by then.
+// DNSNames looks up the DNS names of addresses in the background. A scrape never waits:
+// it gets the names that are known by then.
 type DNSNames struct {
 	lookup func(context.Context, string) ([]string, error)
-	wanted chan string // looked up one after another
+	wanted chan string // addresses to look up, one after another
 
 	mu    sync.Mutex
 	known map[string]name // by address
@@ -35,7 +35,7 @@ type name struct {
 	expires time.Time
 }
 
-// NewDNSNames returns names that are looked up until the context ends.
+// NewDNSNames starts to look up names. It ends with the context.
 func NewDNSNames(ctx context.Context) *DNSNames {
 	return newDNSNames(ctx, net.DefaultResolver.LookupAddr)
 }
@@ -55,8 +55,8 @@ func newDNSNames(ctx context.Context, lookup func(context.Context, string) ([]st
 	return n
 }
 
-// Of returns the name of an address or, while none is known, the address. Nil
-// DNSNames know none.
+// Of returns the name of an address, or the address while no name is known. It works on
+// a nil DNSNames too.
 func (n *DNSNames) Of(a chrony.Address) string {
 	address := a.String()
 	if n == nil || !a.IP.IsValid() {
@@ -74,7 +74,7 @@ func (n *DNSNames) Of(a chrony.Address) string {
 	return known.text
 }
 
-// want has an address looked up, unless too many are. The mutex is held.
+// want queues an address for a lookup, unless there are too many. The mutex is held.
 func (n *DNSNames) want(address string, now time.Time) {
 	if len(n.known) >= maxNames {
 		for old, name := range n.known {
@@ -107,7 +107,7 @@ func (n *DNSNames) find(ctx context.Context, address string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil || found.text == "" {
-		found = name{n.known[address].text, time.Now().Add(noNameAge)} // a resolver that is down unnames nobody
+		found = name{n.known[address].text, time.Now().Add(noNameAge)} // if the resolver is down, known names stay
 	}
 	n.known[address] = found
 }

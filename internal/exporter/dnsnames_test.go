@@ -16,7 +16,7 @@ func nameless(i byte) chrony.Address {
 	return chrony.Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, i})}
 }
 
-// TestNames wants names to come by and by, and nobody to wait for a resolver.
+// TestNames checks that names arrive later, and that no scrape waits for a resolver.
 func TestNames(t *testing.T) {
 	var asked atomic.Int32
 	answer := make(chan struct{})
@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 		}
 		return []string{"b.example.", "a.example.", "b.example."}, nil
 	})
-	chronytest.Limit(t, chronytest.Patience) // the resolver is mute: who waits for it waits forever
+	chronytest.Limit(t, chronytest.Patience) // the resolver never answers, so a caller that waits for it waits forever
 	for range 100 {
 		if got := names.Of(nameless(1)); got != "192.0.2.1" {
 			t.Errorf("before it was looked up the name was %q", got)

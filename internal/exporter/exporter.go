@@ -43,11 +43,11 @@ const (
 	histogram = dto.MetricType_HISTOGRAM
 )
 
-// table lists all metrics of this program, except those of the Go runtime, the
-// process, the build and promhttp. /metrics, docs/reference/metrics.md and the
+// table lists all metrics of this program, except for the metrics of the Go runtime,
+// the process, the build and promhttp. /metrics, docs/reference/metrics.md and the
 // check of the names are made from it.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
-	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, selfMetrics)
+	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, witnessMetrics, selfMetrics)
 
 // A view is a snapshot in the form that the table's rows read.
 type view struct {
@@ -79,7 +79,7 @@ func newFamily(m *metric) *family {
 	return &family{metric: m, dto: dto.MetricFamily{Name: &m.name, Help: &m.help, Type: &m.kind}}
 }
 
-// render sets the series to those of the view.
+// render sets the series from the view.
 func (f *family) render(v *view) {
 	f.dto.Metric = f.kept[:0]
 	f.values(v, f)

@@ -124,7 +124,7 @@ func TestAgainstChronyc(t *testing.T) {
 		"chrony_tracking_update_interval_seconds":     12,
 	}
 	for _, address := range d.Addresses() {
-		server := serve(t, address, 0)
+		server := serve(t, address, chronytest.Patience)
 		var values map[string]float64
 		said, err := d.Steady(func() { values = scrape(t, server.URL) })
 		if err != nil {
@@ -170,7 +170,7 @@ func TestAgainstChronyc(t *testing.T) {
 // TestChronydDies checks that the next scrape after chronyd's death shows it.
 func TestChronydDies(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	server := serve(t, d.Address, 300*time.Millisecond)
+	server := serve(t, d.Address, chronytest.Patience)
 	wantState(t, scrape(t, server.URL), clockerror.Synchronized)
 	d.Kill()
 	values := scrape(t, server.URL)
@@ -196,7 +196,7 @@ func TestNoReference(t *testing.T) {
 		clockerror.Unsynchronized: nil,
 		clockerror.Local:          {"local stratum 10"},
 	} {
-		values := scrape(t, serve(t, chronytest.New(t, chronytest.Config{Lines: lines}).Address, 0).URL)
+		values := scrape(t, serve(t, chronytest.New(t, chronytest.Config{Lines: lines}).Address, chronytest.Patience).URL)
 		wantState(t, values, state)
 		if remote, found := values["chrony_tracking_remote_reference"]; remote != 0 || !found {
 			t.Errorf("%v: remote reference %v", state, remote)
@@ -217,27 +217,29 @@ func TestSelf(t *testing.T) {
 		Sources:  []chrony.Source{{State: chrony.StateSelected, Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 3, SampleAge: 5 * time.Second}},
 	}
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
-		if r.Command == 33 && r.Attempt == 0 { // TRACKING, which is asked twice
+		if r.Command == 33 && r.Attempt == 0 { // TRACKING, requested twice
 			return []chronytest.Packet{{Data: []byte("?")}, {Data: make([]byte, 1000)}}
 		}
 		other := r
 		other.Sequence++
 		return []chronytest.Packet{{Data: chronytest.Reply(other, known)}, {Data: chronytest.Reply(r, known)}}
 	})
-	values := scrape(t, serve(t, fake.Address, 0).URL)
+	values := scrape(t, serve(t, fake.Address, chronytest.Patience).URL)
 	wantState(t, values, clockerror.Synchronized)
 	for name, want := range map[string]float64{
 		"chrony_clock_sample_age_seconds":                            5,
 		"chrony_clock_holdover_age_seconds":                          34,
 		"chrony_tracking_remote_reference":                           1,
 		"chrony_tracker_exchanges_total":                             1,
-		`chrony_tracker_dropped_packets_total{reason="malformed"}`:   2,
-		`chrony_tracker_dropped_packets_total{reason="oversized"}`:   2,
-		`chrony_tracker_dropped_packets_total{reason="unexpected"}`:  10,
 		`chrony_tracker_exchange_failures_total{reason="no_answer"}`: 0,
 	} {
 		if got, found := values[name]; got != want || !found {
 			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for reason, least := range map[string]float64{"malformed": 2, "oversized": 2, "unexpected": 4} { // a busy machine sends more requests again
+		if got := values[fmt.Sprintf("chrony_tracker_dropped_packets_total{reason=%q}", reason)]; got < least {
+			t.Errorf("%v packets were dropped as %s, want at least %v", got, reason, least)
 		}
 	}
 	if took := values["chrony_tracker_exchange_duration_seconds"]; took < 0.1 {
@@ -255,7 +257,7 @@ func TestReportsFailAlone(t *testing.T) {
 	t.Run("tracking refused", func(t *testing.T) {
 		known := known
 		known.Tracking = nil
-		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
+		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, chronytest.Patience).URL)
 		wantState(t, values, clockerror.Unreachable)
 		for _, name := range []string{`chrony_activity_sources{status="online"}`, `chrony_sources_reach{source_address="PHC0"}{source_name="PHC0"}`} {
 			if _, found := values[name]; !found {
@@ -273,15 +275,15 @@ func TestReportsFailAlone(t *testing.T) {
 			}
 			return chronytest.Truthful(known)(r)
 		})
-		values := scrape(t, serve(t, fake.Address, 300*time.Millisecond).URL)
+		values := scrape(t, serve(t, fake.Address, 1500*time.Millisecond).URL)
 		wantState(t, values, clockerror.Synchronized)
 		if readable, found := values[`chrony_tracker_report_readable{report="selectdata"}`]; readable != 0 || !found {
 			t.Error("the missing selectdata is not reported")
 		}
 	})
 	t.Run("no NTP source", func(t *testing.T) {
-		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, 0).URL)
-		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // which reference clocks don't have
+		values := scrape(t, serve(t, chronytest.NewFake(t, chronytest.Truthful(known)).Address, chronytest.Patience).URL)
+		for _, report := range []string{"ntpdata", "authdata", "sourcename"} { // reference clocks don't have these
 			if readable, found := values[fmt.Sprintf("chrony_tracker_report_readable{report=%q}", report)]; found {
 				t.Errorf("%s was not requested, and is reported as %v", report, readable)
 			}
@@ -309,7 +311,7 @@ func TestScrapersDeadline(t *testing.T) {
 // TestManyScrapes scrapes fifty times at once.
 func TestManyScrapes(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
-	server := serve(t, "unix://"+d.Socket, 10*time.Second)
+	server := serve(t, "unix://"+d.Socket, chronytest.Patience)
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() { wantState(t, scrape(t, server.URL), clockerror.Synchronized) })
@@ -320,7 +322,7 @@ func TestManyScrapes(t *testing.T) {
 // TestFormats negotiates OpenMetrics.
 func TestFormats(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	request, _ := http.NewRequest("GET", serve(t, d.Address, 0).URL, nil)
+	request, _ := http.NewRequest("GET", serve(t, d.Address, chronytest.Patience).URL, nil)
 	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -343,7 +345,7 @@ func TestPromtool(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := chronytest.NewSynchronized(t, "")
-	response, err := http.Get(serve(t, d.Address, 0).URL)
+	response, err := http.Get(serve(t, d.Address, chronytest.Patience).URL)
 	if err != nil {
 		t.Fatal(err)
 	}

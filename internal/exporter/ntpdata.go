@@ -2,8 +2,8 @@ package exporter
 
 import "github.com/chrony-tracker/chrony-tracker/chrony"
 
-// ntpMetrics are fields of chronyd's ntpdata report. Reference clocks have none. The
-// names with peer_ are those of chrony_exporter.
+// ntpMetrics are fields of chronyd's ntpdata report. Reference clocks have none.
+// chrony_exporter has the names with peer_.
 var ntpMetrics = []metric{
 	lastReply("peer_offset_seconds", seconds, "Offset by the last valid reply, in seconds. Positive if the clock was behind: the opposite sign of chrony_sources_last_sample_offset_seconds.",
 		func(d *chrony.NTPData) float64 { return d.Offset }),

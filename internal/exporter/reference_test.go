@@ -113,11 +113,16 @@ func seriesCounts(t *testing.T) string {
 	watched.Watched = found(t)
 	const sumAndCount = 2
 	buckets := len(watched.Watched.Distribution.Counts) + sumAndCount
-	watching := countSeries(t, watched) - none - 1 // which is the distribution
+	watching := countSeries(t, watched) - none - 1 // the rest is the distribution
+	countWitnesses := func(servers int) int {
+		watched.Witnesses = witnesses(servers)
+		return countSeries(t, watched)
+	}
+	judging := countWitnesses(0) - none - watching - 1
 	return fmt.Sprintf("Over chronyd's Unix socket, which gives all reports, a node has at most this many series:\n\n"+
-		"| for | series |\n| --- | --- |\n| the node, without sources | %d |\n| each NTP source | %d |\n| each reference clock | %d |\n| each source with Network Time Security, in addition | %d |\n| the watch | %d, of which the distribution has %d |\n| each objective | 3 |\n\n"+
+		"| for | series |\n| --- | --- |\n| the node, without sources | %d |\n| each NTP source | %d |\n| each reference clock | %d |\n| each source with Network Time Security, in addition | %d |\n| the watch | %d, including %d for the distribution |\n| each objective | 7 |\n| witnesses of both kinds | %d |\n| each UTC witness | %d |\n\n"+
 		"Each test that a source's last reply fails adds one series. rtcdata, smoothing and PTP clocks add series if they exist. The size and the time of the last step appear with the first step. "+
 		"Sources beyond `--collector.sources.max` have no series of their own.\n\n"+
 		"When chronyd selects another source, neither the number of series nor their labels change. The exceptions are `chrony_tracking_info` and `chrony_sources_state_info`, which are kept for compatibility.\n",
-		none, each, refclock, len(authMetrics), watching+buckets, buckets)
+		none, each, refclock, len(authMetrics), watching+buckets, buckets, judging, countWitnesses(2)-countWitnesses(1))
 }

@@ -31,7 +31,7 @@ var selfMetrics = []metric{
 	},
 	{
 		name: "chrony_tracker_dropped_packets_total", kind: counter,
-		help: "Packets that were dropped because they are no valid reply from chronyd, by reason: malformed, oversized, unexpected (matches no pending request: " +
+		help: "Packets that were dropped because they are not a valid reply from chronyd, by reason: malformed, oversized, unexpected (matches no pending request: " +
 			"late, duplicate or forged). The kernel drops packets from other addresses; they are not counted.",
 		labels: []string{"reason"},
 		values: func(v *view, f *family) {

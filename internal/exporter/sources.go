@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
+	"github.com/chrony-tracker/chrony-tracker/internal/status"
 )
 
 // A source is one of chronyd's sources with the labels of all its series.
@@ -41,7 +42,7 @@ func (v *view) showSources(limit int) {
 	taken := make(map[string]bool, len(all))
 	for i := range all {
 		s := &all[i]
-		if isUnresolved(s) {
+		if status.IsUnresolved(*s) {
 			v.showName(s.ConfiguredName, limit)
 			continue
 		}
@@ -88,8 +89,6 @@ func (v *view) label(s *chrony.Source, taken map[string]bool) source {
 	}
 	return source{Source: s, address: address, name: v.name(s.Address)}
 }
-
-func isUnresolved(s *chrony.Source) bool { return s.Address.ID != 0 }
 
 // sourceMetrics are the fields of chronyd's sources report, most of them under the
 // names of chrony_exporter.

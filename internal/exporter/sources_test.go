@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
@@ -53,7 +52,7 @@ func TestSourcesAgainstChronyc(t *testing.T) {
 	}
 	d := several(t, 3, 3, 0o7, fmt.Sprintf("server 127.0.9.9 port %d", silent), "server nowhere.invalid", "refclock SOCK "+t.TempDir()+"/gps refid GPS")
 	for _, address := range d.Addresses() {
-		server := serve(t, address, 0)
+		server := serve(t, address, chronytest.Patience)
 		var values map[string]float64
 		said, err := d.Steady(func() { values = scrape(t, server.URL) })
 		if err != nil {
@@ -258,8 +257,8 @@ func TestManySources(t *testing.T) {
 			}
 			fewest, before = min(fewest, values[asked]-before), values[asked]
 		}
-		// Each of six reports of each source once, and a few more. Over UDP chronyd does
-		// not tell how many there were, and fewest is 0.
+		// Each of six reports of each source once, and a few more. Over UDP, chronyd
+		// does not report the number, and fewest is 0.
 		if most := 6*300 + 20.0; fewest > most {
 			t.Errorf("%s: a scrape takes %v requests, more than %v", address, fewest, most)
 		}
@@ -301,7 +300,7 @@ func TestChangingSources(t *testing.T) {
 	})
 	defer changes.Wait()
 	defer close(stop)
-	server := serve(t, "unix://"+d.Socket, 10*time.Second)
+	server := serve(t, "unix://"+d.Socket, chronytest.Patience)
 	seen := make(map[string]bool)
 	scrapes := 0
 	chronytest.Await(t, "all sources in thirty scrapes", func() bool {

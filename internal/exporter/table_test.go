@@ -20,10 +20,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
+	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
-// kept are the names that break Prometheus' conventions, by the program that they are
-// compatible with.
+// kept are the names that break Prometheus' conventions, with the program that uses
+// them too.
 var kept = map[string]string{
 	"chrony_clock_error_ms":                        "Azure's chrony-tracker",
 	"chrony_clock_error_max_ms":                    "Azure's chrony-tracker: it is the maximum of chrony_clock_error_ms",
@@ -269,12 +270,45 @@ func distinct() *tracker.Snapshot {
 		Interval: 2 * time.Second, Samples: uint64(next()), StateSeconds: []float64{next(), next(), next(), next(), next(), next()}, Unobserved: next(), StateSince: time.Unix(1_500_000_000, 0),
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{uint64(next()), uint64(next())}, Sum: next()},
 		Windows:      []tracker.Window{{Length: time.Minute, Bound: next(), Error: next(), Without: next()}},
-		Objectives:   []objective.Progress{{Objective: objective.Objective{Name: "db", Limit: next()}, Good: next(), Total: next()}},
+		Objectives:   []objective.Progress{{Objective: objective.Objective{Name: "db", Limit: next()}, Good: next(), Total: next(), Classes: [4]float64{next(), next(), next(), next()}}},
 		Steps:        tracker.Jumps{Count: uint64(next()), Total: next(), Last: next(), LastAt: time.Unix(1_400_000_000, 0)},
 		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
 		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
 	}
+	seconds := func() []float64 { return []float64{next(), next(), next(), next()} }
+	s.Witnesses = &tracker.Witnessed{
+		Findings: &witness.Findings{
+			UTC: &witness.ServerFindings{
+				Verdict: witness.Disputed, Bound: next(),
+				Servers: []witness.Server{{Name: "time.example", Measured: true, Offset: next(), Uncertainty: next()}, {Name: "silent.example", Offset: next()}},
+				Probes:  map[witness.Result]uint64{witness.Agrees: uint64(next()), witness.RateLimited: uint64(next())},
+			},
+			Peers: &witness.PeerFindings{
+				Verdict: witness.Contradicted, Disagreement: next(),
+				Peers:  map[witness.Verdict]int{witness.Consistent: int(next()), witness.Unproven: int(next()), witness.Contradicted: int(next())},
+				Probes: map[witness.Result]uint64{witness.Contradicts: uint64(next())},
+			},
+			Requests: map[witness.RequestResult]uint64{witness.Answered: uint64(next()), witness.Limited: uint64(next()), witness.Dropped: uint64(next())},
+		},
+		Seconds: map[witness.Kind][]float64{witness.UTC: seconds(), witness.Peer: seconds()},
+	}
 	return s
+}
+
+// witnesses returns what so many UTC witnesses and some peers say.
+func witnesses(servers int) *tracker.Witnessed {
+	w := &tracker.Witnessed{
+		Findings: &witness.Findings{
+			UTC:      &witness.ServerFindings{Probes: make(map[witness.Result]uint64)},
+			Peers:    &witness.PeerFindings{Peers: make(map[witness.Verdict]int), Probes: make(map[witness.Result]uint64)},
+			Requests: make(map[witness.RequestResult]uint64),
+		},
+		Seconds: map[witness.Kind][]float64{witness.UTC: make([]float64, 4), witness.Peer: make([]float64, 4)},
+	}
+	for i := range servers {
+		w.UTC.Servers = append(w.UTC.Servers, witness.Server{Name: fmt.Sprintf("time%d.example", i), Measured: true})
+	}
+	return w
 }
 
 // snapshots returns unusual snapshots for the tests of the table.
@@ -295,6 +329,7 @@ func snapshots() map[string]*tracker.Snapshot {
 		Kernel:       &tracker.Kernel{},
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
 	}
+	rich.Witnesses = witnesses(2)
 	return map[string]*tracker.Snapshot{
 		"unreachable": {Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
 		"strange":     judged(&chrony.Report{Tracking: &strange, Sources: []chrony.Source{{State: 77, Mode: 99, Select: &chrony.SelectData{State: '!'}, Stats: &chrony.SourceStats{}}}}),

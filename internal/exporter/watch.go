@@ -89,18 +89,28 @@ var watchMetrics = []metric{
 	{
 		name: "chrony_clock_events_total", kind: counter,
 		help: "Events of the clock, by event: chronyd_restarted, source_changed, leap_status_changed, state_changed, clock_stepped, suspended, " +
-			"foreign_discipline. /api/v1/events has the last 100 with their times.",
+			"foreign_discipline; with witnesses witness_contradicted, witness_disputed, witness_cleared. /api/v1/events has the last 100 with their times.",
 		labels: []string{"event"},
-		values: watched(func(w *tracker.Watched, f *family) {
-			for _, kind := range tracker.EventKinds {
-				f.add(float64(w.Events[kind]), string(kind))
+		values: func(v *view, f *family) {
+			if v.Watched == nil {
+				return
 			}
-		}),
+			for _, kind := range tracker.EventKinds {
+				if v.Witnesses != nil || !kind.FromWitnesses() {
+					f.add(float64(v.Watched.Events[kind]), string(kind))
+				}
+			}
+		},
 	},
 	{
 		name: "chrony_clock_steps_total", kind: counter,
 		help:   "Times the clock was set, by any program. Setting it to its current time counts. Several steps in quick succession may count once. If the kernel does not report steps, those below 10 µs are not counted.",
 		values: watched(func(w *tracker.Watched, f *family) { f.add(float64(w.Steps.Count)) }),
+	},
+	{
+		name: "chrony_clock_stepped_seconds_total", kind: counter, unit: seconds,
+		help:   "Sizes of all steps of the system clock added up, without their signs, in seconds. It includes the steps between two scrapes.",
+		values: watched(func(w *tracker.Watched, f *family) { f.add(w.Steps.Sum) }),
 	},
 	{
 		name: "chrony_clock_last_step_seconds", kind: gauge, unit: seconds,

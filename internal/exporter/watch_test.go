@@ -166,9 +166,7 @@ func TestManyWatched(t *testing.T) {
 	for range 10 {
 		<-done
 	}
-	if found := tr.Watched(); found.Samples < 10 {
-		t.Errorf("%d samples", found.Samples)
-	}
+	chronytest.Await(t, "ten samples", func() bool { return tr.Watched().Samples >= 10 })
 }
 
 // BenchmarkScrapeWatched is BenchmarkScrape with a watch.

@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestProfilesAreDocumented wants each profile to have its row.
+// TestProfilesAreDocumented checks that each profile has a row in watch.md.
 func TestProfilesAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/background/watch.md")
 	if err != nil {

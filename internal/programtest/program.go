@@ -1,5 +1,5 @@
 // Package programtest runs the program as its users do: it builds the real binary and
-// starts it beside a real chronyd.
+// starts it with a real chronyd.
 package programtest
 
 import (
@@ -30,7 +30,7 @@ const (
 	name   = "chrony-tracker"
 )
 
-// Path is where the program is. [Main] sets it.
+// Path is the path of the program. [Main] sets it.
 var Path string
 
 // Main builds the program, runs a package's tests, removes the program and returns
@@ -48,7 +48,7 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	Path = filepath.Join(dir, name)
-	// The tests of another module would build it with that one's dependencies.
+	// Build it with this module's dependencies, even if another module runs the tests.
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "where is", module, err)
@@ -64,9 +64,9 @@ func Main(m *testing.M) int {
 
 const aliasVariable = "CHRONY_TRACKER_TEST_PROGRAM"
 
-// Alias makes a folder for PATH in which chrony-tracker is the program, and returns
-// the environment variable that this takes. It is for those who start the program
-// themselves, such as a shell or testscript: it ends with them, as with
+// Alias makes a folder for PATH in which chrony-tracker is the program. It also returns
+// the environment variable that this needs. It is for other programs that start the
+// tracker, such as a shell or testscript. The tracker ends with them, as with
 // [chronytest.Command].
 func Alias(dir string) (variable, value string, err error) {
 	self, err := os.Executable()
@@ -84,11 +84,11 @@ func become(path string) error {
 	return syscall.Exec(path, os.Args, os.Environ())
 }
 
-// A Server is the program, running.
+// A Server is the running program.
 type Server struct {
 	URL  string // without a slash at its end
 	Args []string
-	Log  bytes.Buffer // what it has logged, to be read when it has ended
+	Log  bytes.Buffer // its log; read it only after the program has ended
 
 	program string
 	cmd     *exec.Cmd
@@ -100,7 +100,7 @@ func Start(t testing.TB, args ...string) *Server {
 	return StartOther(t, Path, args...)
 }
 
-// StartOther does so with any exporter that has the flag --web.listen-address.
+// StartOther does the same with any exporter that has the flag --web.listen-address.
 func StartOther(t testing.TB, program string, args ...string) *Server {
 	t.Helper()
 	address := FreeAddress(t)
@@ -125,20 +125,24 @@ func (s *Server) Launch(t testing.TB) {
 	chronytest.Await(t, "the program to serve", func() bool { return IsServed(s.URL + "/-/healthy") })
 }
 
+// PID returns its process ID.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Signal sends a signal to it.
 func (s *Server) Signal(signal os.Signal) error { return s.cmd.Process.Signal(signal) }
 
-// Kill ends it at once.
+// Kill kills it with SIGKILL.
 func (s *Server) Kill() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
 }
 
-// Stop ends it as a service manager does, and wants it to end well.
+// Stop ends it as a service manager does. It checks the exit status.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	chronytest.Must(t, s.Signal(syscall.SIGTERM))
-	// If it does not end, the manager would kill it; and then this fails.
+	// If it does not end, it is killed, as a service manager does. Then this test
+	// fails.
 	timer := time.AfterFunc(chronytest.Patience, func() { s.cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := s.cmd.Wait(); err != nil {
@@ -170,7 +174,7 @@ func (s *Server) Scrape() (map[string]float64, error) {
 	return Parse(text)
 }
 
-// MustScrape is Scrape for a program that must answer.
+// MustScrape is Scrape, but the test fails if the program does not answer.
 func (s *Server) MustScrape(t testing.TB) map[string]float64 {
 	t.Helper()
 	values, err := s.Scrape()
@@ -198,7 +202,7 @@ func Parse(text []byte) (map[string]float64, error) {
 	return values, nil
 }
 
-// StateOf returns the one state that is 1.
+// StateOf returns the only state whose value is 1.
 func StateOf(values map[string]float64) string {
 	state := ""
 	for series, value := range values {
@@ -209,7 +213,7 @@ func StateOf(values map[string]float64) string {
 	return state
 }
 
-// FreeAddress is one on loopback where nobody listens.
+// FreeAddress returns an address on loopback at which no program listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	port, err := chronytest.FreePort()
@@ -217,7 +221,7 @@ func FreeAddress(t testing.TB) string {
 	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
-// IsServed reports whether there is an answer, other than that the server is not ready.
+// IsServed reports whether the server answers with a status other than 503.
 func IsServed(url string) bool {
 	response, err := http.Get(url)
 	if err != nil {
@@ -242,12 +246,12 @@ func Run(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
-// toolLimit is the longest run of a tool. To build the program twice for two platforms
+// toolLimit is the longest run of a tool. Building the program twice for two platforms
 // takes minutes on a busy machine.
 const toolLimit = 10 * time.Minute
 
-// Tool is a command that ends: with the test, and after ten minutes at the latest, and
-// then with all processes that it has started.
+// Tool returns a command that ends with the test, and after toolLimit at the latest.
+// All processes that it has started end with it.
 func Tool(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), toolLimit)

@@ -16,6 +16,10 @@ var eventTexts = map[tracker.EventKind]string{
 	tracker.ClockStepped:      "the clock was stepped",
 	tracker.Suspended:         "the machine was suspended",
 	tracker.ForeignDiscipline: "another program steers this clock, or chronyd does not",
+
+	tracker.WitnessContradicted: "witnesses contradict the clock: the verdict changed",
+	tracker.WitnessDisputed:     "the only witness contradicts the clock: the verdict changed",
+	tracker.WitnessCleared:      "witnesses no longer contradict the clock: the verdict changed",
 }
 
 // An Event is something that happened to the clock.
@@ -28,7 +32,8 @@ type Event struct {
 	Seconds *float64  `json:"seconds"`
 }
 
-// Row is the event in this program's own words, whoever reported it.
+// Row describes the event in the words of this version, even if a tracker an event of
+// another version reported it.
 func (e Event) Row() Row { return Row{Label: Clock(e.Time), Value: e.words()} }
 
 func (e Event) words() string {
@@ -47,13 +52,13 @@ func (e Event) words() string {
 	}
 }
 
-// Events are the latest ones, and how many there were of each kind.
+// Events holds the latest events, and the number of events of each kind.
 type Events struct {
 	Events []Event           `json:"events"`
 	Counts map[string]uint64 `json:"counts"`
 }
 
-// NewEvents returns what has happened.
+// NewEvents returns the events that the watch has seen.
 func NewEvents(t *tracker.Tracker) Events {
 	answer := Events{Events: []Event{}, Counts: make(map[string]uint64)}
 	for _, e := range t.Events() {

@@ -19,8 +19,7 @@ func Signed(v float64) string {
 	return "+" + Seconds(v)
 }
 
-// Duration writes how long something took or takes, with its two largest units:
-// "3 h 12 min".
+// Duration writes a length of time with its two largest units: "3 h 12 min".
 func Duration(seconds float64) string {
 	if !(seconds < 1e10) {
 		return "an unknown time"
@@ -46,7 +45,7 @@ func Duration(seconds float64) string {
 	return "0 s"
 }
 
-// Percent writes a share. It is 100 % only of a whole.
+// Percent writes a share. It is 100 % only if the share is 1.
 func Percent(share float64) string {
 	switch {
 	case share == 1:
@@ -60,8 +59,8 @@ func Percent(share float64) string {
 	}
 }
 
-// Clock writes a time for people.
+// Clock writes a time of day for people.
 func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// sentence makes a note a sentence.
+// sentence turns a note into a sentence.
 func sentence(note string) string { return strings.ToUpper(note[:1]) + note[1:] + "." }

@@ -6,25 +6,26 @@ import (
 	"strings"
 )
 
-// A Row is one line of what a person is told.
+// A Row is one line of text about the clock.
 type Row struct {
 	Label, Value, Note string
-	Term               bool // a part of the row above
+	Term               bool // the row is a part of the row above
 }
 
-// Rows is the status in words.
+// Rows returns the status in words.
 func (s Status) Rows() []Row {
-	rows := slices.Concat(s.boundRows(), s.termRows(), s.factRows(), s.Chronyd.reportRows())
+	rows := slices.Concat(s.nodeRows(), s.boundRows(), s.termRows(), s.factRows(), s.Chronyd.reportRows())
 	if s.Problem != nil {
 		rows = append(rows, Row{Label: "problem", Value: s.Problem.Error, Note: s.Problem.Hint})
 	}
 	return rows
 }
 
-// Facts are the rows about the state, the source and the age of what is known.
+// Facts returns the rows about the state, the source, and the ages of sample and
+// update.
 func (f Full) Facts() []Row { return append([]Row{f.StateRow()}, f.factRows()...) }
 
-// StateRow says for how long the state has lasted, if the watch has seen it too.
+// StateRow shows the state, and how long it has lasted if the watch has seen it.
 func (f Full) StateRow() Row {
 	row := f.boundRows()[0]
 	if w := f.Watch; w != nil && w.StateSince != nil && w.State == f.State.String() {
@@ -33,16 +34,16 @@ func (f Full) StateRow() Row {
 	return row
 }
 
-// ReportRows are what this connection reads, and what would open the rest.
+// ReportRows shows which reports this connection reads, and how to open the others.
 func (f Full) ReportRows() []Row { return f.Chronyd.reportRows() }
 
-// A Part is a term of the bound, and its place in a bar of 100.
+// A Part is a term of the bound, with its position in a bar of length 100.
 type Part struct {
 	Row
 	Start, Size float64
 }
 
-// Parts are the terms of the bound, in proportion.
+// Parts returns the terms of the bound, in proportion.
 func (s Status) Parts() []Part {
 	if s.Terms == nil {
 		return nil
@@ -60,8 +61,15 @@ func (s Status) Parts() []Part {
 	return parts
 }
 
-// Percent is the part's share of the bound.
+// Percent returns the part's share of the bound.
 func (p Part) Percent() string { return Percent(p.Size / 100) }
+
+func (s Status) nodeRows() []Row {
+	if s.Node == "" {
+		return nil
+	}
+	return []Row{{Label: "node", Value: s.Node}}
+}
 
 func (s Status) boundRows() []Row {
 	bound := Row{Label: "bound", Value: secondsOrUnknown(s.Bound)}
@@ -104,7 +112,7 @@ func (s Status) factRows() []Row {
 	return rows
 }
 
-// ageRows say how fresh what is known of the clock is.
+// ageRows shows the ages of the last sample and the last update.
 func (s Status) ageRows() []Row {
 	if s.HoldoverAge == nil {
 		return nil
@@ -126,7 +134,7 @@ func ago(age *float64) string {
 	return Seconds(*age) + " ago"
 }
 
-// reportRows are what is read, and a row for each cause of a refusal.
+// reportRows shows the reports that are read, and a row for each cause of a refusal.
 func (c *Chronyd) reportRows() []Row {
 	if c == nil {
 		return nil
@@ -135,7 +143,7 @@ func (c *Chronyd) reportRows() []Row {
 	return append([]Row{read}, c.refusals()...)
 }
 
-// refusals are a row for each cause of them.
+// refusals returns a row for each cause of a refusal.
 func (c *Chronyd) refusals() (rows []Row) {
 	for _, refused := range c.Refused {
 		same := slices.IndexFunc(rows, func(r Row) bool { return r.Note == refused.Hint })

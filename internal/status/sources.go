@@ -8,7 +8,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 )
 
-// A ListedSource is one of chronyd's sources, and what chronyd thinks of it.
+// A ListedSource is one of chronyd's sources, with chronyd's verdict on it.
 type ListedSource struct {
 	Name        string   `json:"name"` // the address, or a reference clock's name
 	Configured  *string  `json:"configured_name"`
@@ -26,16 +26,16 @@ type ListedSource struct {
 	tone Tone
 }
 
-// Tone says whether chronyd uses the source, and how bad that is.
+// Tone is a color: whether chronyd uses the source, and how bad it is if not.
 func (s ListedSource) Tone() Tone { return s.tone }
 
-// A Poll is whether one of a source's last polls was answered.
+// A Poll is one of a source's last polls, and whether it was answered.
 type Poll struct {
 	X        int // in the drawing
 	Answered bool
 }
 
-// Polls are the last eight polls, the latest at the end.
+// Polls returns the last eight polls, the latest at the end.
 func (s ListedSource) Polls() []Poll {
 	const width = 6
 	polls := make([]Poll, 8)
@@ -48,7 +48,7 @@ func (s ListedSource) Polls() []Poll {
 // Answered counts them.
 func (s ListedSource) Answered() int { return bits.OnesCount8(s.Reach) }
 
-// OtherName is the name in chrony.conf, if it is not the address.
+// OtherName returns the name in chrony.conf, if it is not the address.
 func (s ListedSource) OtherName() string {
 	if s.Configured == nil || *s.Configured == s.Name {
 		return ""
@@ -56,7 +56,7 @@ func (s ListedSource) OtherName() string {
 	return *s.Configured
 }
 
-// VerdictOrState is chronyd's verdict or, where it is not told, the state.
+// VerdictOrState returns chronyd's verdict, or the state if the verdict is unknown.
 func (s ListedSource) VerdictOrState() string {
 	if s.Verdict != nil {
 		return strings.ReplaceAll(*s.Verdict, "_", " ")
@@ -76,8 +76,8 @@ func newSources(sources []chrony.Source) []ListedSource {
 	return listed
 }
 
-// longestPoll is the longest interval between two polls that chronyd knows, as a
-// power of 2 s (chrony's MAX_POLL).
+// longestPoll is the longest poll interval that chronyd has, as a power of 2 s
+// (chrony's MAX_POLL).
 const longestPoll = 24
 
 func newListedSource(s chrony.Source) ListedSource {
@@ -108,14 +108,14 @@ func newListedSource(s chrony.Source) ListedSource {
 // IsUnresolved reports whether a source's name has no address.
 func IsUnresolved(c chrony.Source) bool { return c.Address.ID != 0 && !c.Address.IP.IsValid() }
 
-// A standing is what chronyd thinks of a source.
+// A standing is chronyd's verdict on a source, in words.
 type standing struct {
 	text string
 	tone Tone
 }
 
-// standingOf prefers the report selectdata, which has the reason. Without it the
-// source's state says less.
+// standingOf prefers the report selectdata, which has the reason. The source's state is
+// less precise.
 func standingOf(c chrony.Source) standing {
 	if IsUnresolved(c) {
 		return standing{"not used: its name has no address", Bad}
@@ -140,17 +140,17 @@ func Standing(c chrony.Source) string {
 // SelectTone is the color of a state of the selection.
 func SelectTone(s chrony.SelectState) Tone { return selectStates[s].tone }
 
-// sourceStates are what the report sources tells.
+// sourceStates are the states of the report sources.
 var sourceStates = map[chrony.SourceState]standing{
-	chrony.StateSelected:      {"followed", OK},
+	chrony.StateSelected:      selectStates['*'],
 	chrony.StateNonselectable: {"not used: unreachable, or too few samples", Warning},
-	chrony.StateFalseticker:   {"not used: it disagrees with the majority", Bad},
+	chrony.StateFalseticker:   selectStates['x'],
 	chrony.StateJittery:       {"not used: it jitters too much", Bad},
-	chrony.StateCombined:      {"combined with the followed source", OK},
+	chrony.StateCombined:      selectStates['+'],
 	chrony.StateSelectable:    {"in reserve", Warning},
 }
 
-// selectStates are what the report selectdata tells (chronyc manual, selectdata).
+// selectStates are the states of the report selectdata (chronyc manual, selectdata).
 var selectStates = map[chrony.SelectState]standing{
 	'N': {"not used: it has the option noselect", Warning},
 	'M': {"not used yet: too few samples", Warning},
@@ -160,14 +160,14 @@ var selectStates = map[chrony.SelectState]standing{
 	'~': {"not used: its jitter is above maxjitter", Bad},
 	'w': {"not used yet: chronyd waits for statistics of other sources", Warning},
 	'S': {"not used: its samples are old", Warning},
-	'O': {"not used: chronyd follows another source of the orphan mode", Warning},
+	'O': {"not used: chronyd follows another source in orphan mode", Warning},
 	'T': {"not used: it disagrees with the trusted sources", Bad},
 	'x': {"not used: it disagrees with the majority", Bad},
 	'W': {"not used: fewer sources agree than minsources requires", Warning},
 	'P': {"in reserve: another source has the option prefer", Warning},
 	'U': {"in reserve until its next sample", Warning},
-	'D': {"in reserve: its root distance is far above that of others", Warning},
-	'L': {"in reserve: its offset is far from that of others", Warning},
+	'D': {"in reserve: its root distance is far above the others'", Warning},
+	'L': {"in reserve: its offset is far from the others'", Warning},
 	'+': {"combined with the followed source", OK},
 	'*': {"followed", OK},
 }

@@ -1,6 +1,6 @@
 // Package status turns a tracker's snapshots into everything that people and scripts
-// are told: JSON, verdicts, notes, reasons and events. Codes and their texts stand
-// side by side in tables. It decides nothing about the clock.
+// read: JSON, verdicts, notes, reasons and events. Codes and their texts are in the
+// same tables. It makes no decision about the clock.
 package status
 
 import (
@@ -13,10 +13,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A Status is a snapshot as JSON. What doesn't exist is null: JSON knows no
-// infinity, so a clock without a bound has a null beside its state.
+// A Status is a snapshot as JSON. What doesn't exist is null. JSON has no infinity, so
+// a missing bound is null too, and the state shows why.
 type Status struct {
 	Time        time.Time         `json:"time"`
+	Node        string            `json:"node"` // empty if unknown
 	State       clockerror.State  `json:"state"`
 	Bound       *float64          `json:"bound_seconds"`
 	Terms       *clockerror.Terms `json:"bound_terms_seconds"`
@@ -33,17 +34,18 @@ type Status struct {
 	Chronyd     *Chronyd          `json:"chronyd"`
 	Problem     *Problem          `json:"problem"`
 
+	stepped    bool // the clock was set since
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
 
-// Source is what the clock follows.
+// Source is the source that the clock follows.
 type Source struct {
 	Name    string `json:"name"`
 	RefID   string `json:"refid"`
 	Stratum uint16 `json:"stratum"` // of this clock: one more than the source's
 }
 
-// Chronyd is who answered, and what can be read over this connection.
+// Chronyd is the chronyd that answered, and the reports that this connection can read.
 type Chronyd struct {
 	Address string    `json:"address"`
 	Reads   []string  `json:"reads"`
@@ -56,7 +58,7 @@ type Refusal struct {
 	Problem
 }
 
-// A Problem is an error and what to do about it.
+// A Problem is an error, with a hint that says what to do.
 type Problem struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint"`
@@ -64,11 +66,28 @@ type Problem struct {
 	cause string
 }
 
-// New returns a snapshot's status.
+// New returns the status of a snapshot.
 func New(s *tracker.Snapshot) Status {
-	e := s.Estimate
+	status := newEstimate(s.At, s.Estimate)
+	status.Node = s.Node
+	if s.Report != nil {
+		status.Chronyd = newChronyd(s.Report)
+		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
+	}
+	if s.Err != nil {
+		problem := newProblem(s.Err)
+		status.Problem = &problem
+		return status
+	}
+	if t := s.Report.Tracking; t.SourceName() != "" {
+		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
+	}
+	return status
+}
+
+func newEstimate(at time.Time, e clockerror.Estimate) Status {
 	status := Status{
-		Time:        s.At.UTC(),
+		Time:        at.UTC(),
 		State:       e.State,
 		Bound:       finite(e.Bound),
 		Approximate: e.Approximate,
@@ -82,18 +101,6 @@ func New(s *tracker.Snapshot) Status {
 	}
 	if e.HasSampleAge() {
 		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
-	}
-	if s.Report != nil {
-		status.Chronyd = newChronyd(s.Report)
-		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
-	}
-	if s.Err != nil {
-		problem := newProblem(s.Err)
-		status.Problem = &problem
-		return status
-	}
-	if t := s.Report.Tracking; t.SourceName() != "" {
-		status.Source = &Source{Name: t.SourceName(), RefID: t.RefID.String(), Stratum: t.Stratum}
 	}
 	return status
 }
@@ -114,7 +121,7 @@ func newProblem(err error) Problem {
 	return Problem{Error: err.Error(), Hint: tracker.Hint(err), cause: Cause(err)}
 }
 
-// Cause is an error without the address and the request, for those who name these
+// Cause returns an error without its address and request, for callers that print these
 // themselves.
 func Cause(err error) string {
 	var op *chrony.OpError

@@ -14,7 +14,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// TestEventTexts reads what a person reads of an event.
+// TestEventTexts checks the texts of events.
 func TestEventTexts(t *testing.T) {
 	for _, kind := range tracker.EventKinds {
 		if eventTexts[kind] == "" {
@@ -48,7 +48,7 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// TestKept never says that an objective was kept better than it was.
+// TestKept checks that the share is never rounded up.
 func TestKept(t *testing.T) {
 	for _, test := range []struct {
 		good, total float64
@@ -62,7 +62,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestParts has them fill the bar, whatever the bound is.
+// TestParts checks that the parts fill the bar for any bound.
 func TestParts(t *testing.T) {
 	for _, terms := range []clockerror.Terms{{}, {Offset: 1}, {Offset: 1e-6, Delay: 2e-6, Dispersion: 3e-6, Reference: 4e-3, Disagreement: 1}} {
 		bound := terms.Sum()
@@ -83,7 +83,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestReasons says of each source what chronyd thinks of it, as far as it is told.
+// TestReasons checks the text for each state of a source, with and without selectdata.
 func TestReasons(t *testing.T) {
 	report := chrony.Report{Want: chrony.WantTracking, At: at, Tracking: &chrony.Tracking{}}
 	var want []string
@@ -92,7 +92,7 @@ func TestReasons(t *testing.T) {
 	}
 	add(chrony.Source{State: chrony.StateFalseticker, Reach: 1}, "not used: it disagrees with the majority")
 	add(chrony.Source{State: chrony.StateSelectable, Reach: 1, Select: &chrony.SelectData{State: 'P'}}, "in reserve: another source has the option prefer")
-	add(chrony.Source{State: chrony.StateSelectable, Reach: 1, Select: &chrony.SelectData{State: '!'}}, "in reserve") // of a later version
+	add(chrony.Source{State: chrony.StateSelectable, Reach: 1, Select: &chrony.SelectData{State: '!'}}, "in reserve") // a state of a later version
 	add(chrony.Source{State: chrony.StateNonselectable, SampleAge: chrony.Never, Select: &chrony.SelectData{State: 'M'}},
 		"not used yet: too few samples; none of its last eight polls was answered")
 	add(chrony.Source{State: chrony.StateNonselectable, Address: chrony.Address{ID: 1}, SampleAge: chrony.Never}, "not used: its name has no address")
@@ -121,7 +121,7 @@ func snapshot(report chrony.Report, assume clockerror.Assumptions) *tracker.Snap
 
 var at = time.Date(2026, 11, 2, 3, 4, 5, 600, time.UTC)
 
-// TestJSON holds the documented shape: what doesn't exist is null.
+// TestJSON checks the documented form: what doesn't exist is null.
 func TestJSON(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -142,7 +142,7 @@ func TestJSON(t *testing.T) {
 					Select: &chrony.SelectData{State: '*'},
 				}},
 			}, clockerror.Assumptions{MaxWander: 1}),
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"synchronized","bound_seconds":1.250008,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"synchronized","bound_seconds":1.250008,` +
 				`"bound_terms_seconds":{"offset":0.75,"delay":0.125,"dispersion":0.375,"drift":0.000008,"reference":0,"disagreement":0},` +
 				`"bound_growth_ppm":1,"approximate":false,"error_seconds":0.5,` +
 				`"sample_age_seconds":7,"update_age_seconds":0.5,"holdover_age_seconds":258,"untraced":false,"server_local":false,` +
@@ -156,16 +156,16 @@ func TestJSON(t *testing.T) {
 			snapshot(chrony.Report{
 				Want: chrony.WantTracking, Given: chrony.WantTracking, At: at, Address: "127.0.0.1:323", Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1},
 			}, clockerror.Assumptions{}),
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"holdover","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":2,"untraced":true,"server_local":false,` +
 				`"source":{"name":"PHC0","refid":"50484330","stratum":1},"sources":null,` +
 				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
 		},
 		{
-			"nobody there",
+			"no chronyd",
 			&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})},
-			`{"time":"2026-11-02T03:04:05.0000006Z","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
+			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":null,"untraced":false,"server_local":false,` +
 				`"source":null,"sources":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
@@ -178,8 +178,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// judgedAs is a snapshot of a clock that follows a server, or PHC0 if it is untraced
-// and no server is to blame.
+// judgedAs returns a snapshot of a clock that follows a server. If the clock is
+// untraced and the server is not the cause, it follows PHC0.
 func judgedAs(e clockerror.Estimate) *tracker.Snapshot {
 	tracking := &chrony.Tracking{RefID: 0xc0000201, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, Stratum: 2}
 	if e.Untraced && !e.ServerLocal {
@@ -188,7 +188,8 @@ func judgedAs(e clockerror.Estimate) *tracker.Snapshot {
 	return &tracker.Snapshot{At: at, Report: &chrony.Report{At: at, Tracking: tracking}, Estimate: e}
 }
 
-// TestVerdict wants each doubt of the bound to be in the verdict, the rows and the gate.
+// TestVerdict checks that the verdict, the rows and the gate mention each doubt about
+// the bound.
 func TestVerdict(t *testing.T) {
 	none := math.Inf(1)
 	for _, test := range []struct {
@@ -231,7 +232,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestWords reads what a person reads.
+// TestWords checks texts for people.
 func TestWords(t *testing.T) {
 	phc := func() chrony.Report {
 		return chrony.Report{At: at, Tracking: &chrony.Tracking{RefID: 0x50484330, Stratum: 1, RefTime: at}}
@@ -252,7 +253,7 @@ func TestWords(t *testing.T) {
 	}
 	refused := phc()
 	unauthorized := &chrony.StatusError{Status: 2}
-	refused.Want = chrony.WantTracking | chrony.WantNTPData | chrony.WantSelectData | chrony.WantRTC | chrony.WantAuthData // of which nobody asked
+	refused.Want = chrony.WantTracking | chrony.WantNTPData | chrony.WantSelectData | chrony.WantRTC | chrony.WantAuthData // wanted reports without a request
 	refused.Given = chrony.WantTracking | chrony.WantRTC
 	refused.Refused = map[chrony.Want]error{chrony.WantNTPData: unauthorized, chrony.WantSelectData: unauthorized}
 	rows := New(snapshot(refused, clockerror.Assumptions{})).Rows()
@@ -260,6 +261,19 @@ func TestWords(t *testing.T) {
 		t.Errorf("what is read and refused: %+v", got)
 	}
 	if !strings.Contains(strings.Join(labels, ","), "traced to UTC") {
-		t.Errorf("a reference clock of unknown error is not told: %v", labels)
+		t.Errorf("a reference clock of unknown error is not reported: %v", labels)
+	}
+}
+
+// TestWindows wants no time without a bound where rounding leaves nanoseconds.
+func TestWindows(t *testing.T) {
+	for without, want := range map[float64]string{30.6e-9: "the largest bound", 2: "the largest known bound; it was unknown for 2 s"} {
+		watch := NewFull(&tracker.Snapshot{
+			Report:  &chrony.Report{Tracking: &chrony.Tracking{}},
+			Watched: &tracker.Watched{Interval: time.Second, StateSeconds: make([]float64, len(clockerror.States)), Windows: []tracker.Window{{Length: time.Minute, Bound: 1e-3, Without: without}}},
+		}).Watch
+		if got := watch.Rows()[0].Note; got != want || (watch.Windows[0].Without == 0) != (without < 1) {
+			t.Errorf("%v s: %q, %+v", without, got, watch.Windows)
+		}
 	}
 }

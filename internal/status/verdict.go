@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A Tone is what a color means.
+// A Tone is the meaning of a color.
 type Tone string
 
 // The tones.
@@ -19,7 +20,7 @@ const (
 	Unknown Tone = "unknown"
 )
 
-// Unobserved is the state of a time in which no sample was taken.
+// Unobserved is the state while no sample was taken.
 const Unobserved = "unobserved"
 
 // states has a note and a tone for each state.
@@ -43,15 +44,15 @@ const BoundNote = "the clock is at most this far off"
 
 // termNotes explain the terms of the bound.
 var termNotes = map[string]string{
-	"offset":       "what the last sample found, less slews since",
+	"offset":       "what the last sample found, minus slews since",
 	"delay":        "the sample's own error: network delay",
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "more, by chronyd's estimate or other sources",
+	"disagreement": "added by chronyd, other sources or witnesses",
 }
 
-// Tone is the color of the verdict.
+// Tone returns the color of the verdict.
 func (s Status) Tone() Tone {
 	switch tone := states[s.State].tone; {
 	case s.Bound == nil:
@@ -63,7 +64,7 @@ func (s Status) Tone() Tone {
 	}
 }
 
-// Verdict is the status in a sentence, and one more for each doubt.
+// Verdict returns the status in one sentence, and one more sentence for each doubt.
 func (s Status) Verdict() string {
 	if s.Bound == nil {
 		return "The clock's error is unknown: " + s.cause() + "."
@@ -98,11 +99,13 @@ func (s Status) UntracedNote() string {
 	}
 }
 
-// cause says why there is no bound.
+// cause returns why there is no bound.
 func (s Status) cause() string {
 	switch {
 	case !s.State.CanHaveBound():
 		return states[s.State].note
+	case s.stepped:
+		return "it was set after the latest sample"
 	case s.SampleAge != nil:
 		return "another program has set it, and chronyd has not updated it since"
 	default:
@@ -110,7 +113,7 @@ func (s Status) cause() string {
 	}
 }
 
-// sourceName is what the clock follows, after a comma.
+// sourceName returns what the clock follows, after a comma.
 func (s Status) sourceName() string {
 	if s.Source == nil {
 		return ""
@@ -118,11 +121,14 @@ func (s Status) sourceName() string {
 	return ", " + s.Source.Name
 }
 
+// NotListed is the cause if chronyd refuses the report sources.
+const NotListed = "chronyd does not list its sources"
+
 // WhyApproximate says why the bound is only an estimate.
 func (s Status) WhyApproximate() string {
 	switch {
 	case s.Sources == nil:
-		return "chronyd does not list its sources"
+		return NotListed
 	case !s.sameUpdate:
 		return "chronyd updated the clock while its sources were read"
 	default:
@@ -130,7 +136,7 @@ func (s Status) WhyApproximate() string {
 	}
 }
 
-// Short is the verdict in a few words.
+// Short returns the verdict in a few words.
 func (s Status) Short() string {
 	switch {
 	case s.Problem != nil:
@@ -142,12 +148,12 @@ func (s Status) Short() string {
 	}
 }
 
-// Header of a gate's answer has the state, for programs: the text is for people.
+// Header is the header of a gate's answer that has the state, for programs. The text is
+// for people.
 const Header = "Chrony-Clock-State"
 
-// Within returns the verdict if the clock is at most as far off as the limit, and
-// otherwise an error that says why it may not be. A clock without a bound never is,
-// however high the limit.
+// Within returns the verdict if the bound is within the limit. Otherwise it returns an
+// error with the reason. A clock without a bound is never within a limit, however high.
 func (s Status) Within(limit time.Duration) (verdict string, err error) {
 	if s.Bound == nil {
 		return "", errors.New("the clock's error is unknown: " + s.cause())
@@ -160,4 +166,24 @@ func (s Status) Within(limit time.Duration) (verdict string, err error) {
 		text += "; " + states[s.State].note
 	}
 	return "", errors.New(text)
+}
+
+// Present is the status of the latest sample, aged. It has neither sources nor chronyd's
+// address.
+func Present(n tracker.Now) Status {
+	s := newEstimate(n.At, n.Present)
+	s.stepped = n.Stepped
+	if n.Err != nil {
+		problem := newProblem(n.Err)
+		s.Problem = &problem
+	}
+	return s
+}
+
+// NotSampled says why nothing is known of a clock whose sample is too old, or missing.
+func NotSampled(n tracker.Now) error {
+	if n.Current {
+		return fmt.Errorf("the latest sample is older than %v, so the bound is unknown: set --sample.interval to 10s or less", tracker.LongestLifetime)
+	}
+	return errors.New("there is no recent sample of the clock")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// A Full status has what the watch has found, too: null if nobody watches.
+// A Full status also has what the watch has found, or null without a watch.
 type Full struct {
 	Status
 	Watch *Watch `json:"watch"`
@@ -61,7 +61,7 @@ type Objective struct {
 	Total  float64 `json:"seconds"`
 }
 
-// Jumps are steps or suspensions.
+// Jumps counts steps or suspensions.
 type Jumps struct {
 	Count uint64     `json:"count"`
 	Total float64    `json:"total_seconds"`
@@ -69,7 +69,7 @@ type Jumps struct {
 	Time  *time.Time `json:"last_time"`
 }
 
-// Kernel is what the kernel itself says of its clock.
+// Kernel is the kernel's own view of its clock.
 type Kernel struct {
 	Frequency      float64 `json:"frequency_ppm"`
 	MaxError       float64 `json:"max_error_seconds"`
@@ -77,13 +77,13 @@ type Kernel struct {
 	Synchronized   bool    `json:"synchronized"`
 }
 
-// Rows are what the watch has found, in words.
+// Rows returns what the watch has found, in words.
 func (w *Watch) Rows() []Row {
 	var rows []Row
 	if w.StateSince != nil {
 		state := w.State
 		if !slices.ContainsFunc(clockerror.States, func(s clockerror.State) bool { return s.String() == state }) {
-			state = fmt.Sprintf("unknown state %q", state) // of another version
+			state = fmt.Sprintf("unknown state %q", state) // a state of another version
 		}
 		rows = append(rows, Row{Label: "state", Value: state, Note: "since " + Clock(*w.StateSince)})
 	}
@@ -97,7 +97,7 @@ func (w *Watch) Rows() []Row {
 	return rows
 }
 
-// EventCount grows with each event.
+// EventCount returns the number of all events.
 func (f Full) EventCount() uint64 {
 	if f.Watch == nil {
 		return 0
@@ -105,7 +105,7 @@ func (f Full) EventCount() uint64 {
 	return f.Watch.eventCount
 }
 
-// Kept is the share of the time in which an objective was kept, rounded down.
+// Kept returns the share of the time in which an objective was kept, rounded down.
 func (o Objective) Kept() string {
 	if o.Total == 0 {
 		return "not yet known"
@@ -146,7 +146,7 @@ func newWatch(found *tracker.Watched) *Watch {
 		w.Seconds[state.String()] = found.StateSeconds[state]
 	}
 	for _, f := range found.Windows {
-		w.Windows = append(w.Windows, Window{f.Length.Seconds(), finite(f.Bound), finite(f.Error), f.Without})
+		w.Windows = append(w.Windows, Window{f.Length.Seconds(), finite(f.Bound), finite(f.Error), w.lasting(f.Without)})
 	}
 	for _, p := range found.Objectives {
 		w.Objectives = append(w.Objectives, Objective{p.Name, p.Limit, p.Source, p.Good, p.Total})
@@ -155,6 +155,15 @@ func newWatch(found *tracker.Watched) *Watch {
 		w.Kernel = &Kernel{k.Frequency, k.MaxError, k.EstimatedError, k.Synchronized}
 	}
 	return w
+}
+
+// lasting is a time without a bound. Less than a sampling interval is none: it is left
+// over where the sum of the samples' times is rounded.
+func (w *Watch) lasting(seconds float64) float64 {
+	if seconds < w.Interval {
+		return 0
+	}
+	return seconds
 }
 
 func newDistribution(d tracker.Distribution) []Bucket {
@@ -186,7 +195,8 @@ func timeOrNone(t time.Time) *time.Time {
 	return &t
 }
 
-// Now is this instant, for applications that wait out uncertainty.
+// Now is the range of the present time, for applications that wait until a time has
+// certainly passed.
 type Now struct {
 	Time       time.Time  `json:"time"`
 	State      string     `json:"state"`
@@ -197,7 +207,7 @@ type Now struct {
 	Untraced   bool       `json:"untraced"`
 }
 
-// NewNow returns what is known of this instant.
+// NewNow returns the range of the present time.
 func NewNow(n tracker.Now) Now {
 	answer := Now{Time: n.At, State: Unobserved, Untraced: n.Untraced}
 	if n.Observed {
@@ -205,7 +215,7 @@ func NewNow(n tracker.Now) Now {
 	}
 	nanoseconds := math.Ceil(n.Bound * 1e9)
 	if !(nanoseconds < math.MaxInt64) {
-		return answer // no bound, or one that is longer than 292 years
+		return answer // no bound, or one of more than 292 years
 	}
 	earliest, latest := n.At.Add(-time.Duration(nanoseconds)), n.At.Add(time.Duration(nanoseconds))
 	answer.Bound, answer.Earliest, answer.Latest, answer.ValidUntil = &n.Bound, &earliest, &latest, &n.Until

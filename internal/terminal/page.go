@@ -9,7 +9,7 @@ import (
 // A span is a piece of a line, in one color.
 type span struct{ color, text string }
 
-// A page is what will be printed. Only its method line adds to it.
+// A page is text to print. Only its method line adds to it.
 type page struct {
 	style Style
 	lines strings.Builder
@@ -27,7 +27,7 @@ func (p *page) print(w io.Writer) error {
 	return err
 }
 
-// line adds a line. This is where every text is cleaned and colored.
+// line adds a line. It cleans and colors every text.
 func (p *page) line(spans ...span) {
 	for len(spans) > 0 && strings.TrimSpace(spans[len(spans)-1].text) == "" {
 		spans = spans[:len(spans)-1]
@@ -45,19 +45,19 @@ func (p *page) line(spans ...span) {
 	p.lines.WriteByte('\n')
 }
 
-// The widths, in columns, that decide how a page looks.
+// The widths, in columns, at which the layout changes.
 const (
-	narrow    = 60  // below this nothing stands side by side
+	narrow    = 60  // below this, there is only one column
 	mostProse = 100 // longer lines are hard to read
 )
 
-// isNarrow reports whether what belongs side by side goes one below the other.
+// isNarrow reports whether there is only room for one column.
 func (p *page) isNarrow() bool { return p.style.Width < narrow }
 
 // indent is the column at which text begins below its label.
 func (p *page) indent() int { return min(2, p.style.Width/8) }
 
-// room is how many columns there are for what begins at a column.
+// room returns the number of columns from a column to the edge.
 func (p *page) room(column int) int {
 	if p.isNarrow() {
 		column = p.indent()
@@ -65,7 +65,7 @@ func (p *page) room(column int) int {
 	return p.style.Width - column
 }
 
-// wrap breaks texts into lines for what begins at a column. Words are not broken.
+// wrap breaks texts into lines that begin at a column. It does not break words.
 func (p *page) wrap(column int, texts ...span) [][]span {
 	return wrap(min(p.room(column), mostProse), texts...)
 }
@@ -104,7 +104,7 @@ func (p *page) flow(texts ...span) {
 	}
 }
 
-// hang adds a label, and beside it lines that begin at a column.
+// hang adds a label, and to the right of it lines that begin at a column.
 func (p *page) hang(column int, label []span, lines [][]span) {
 	if p.isNarrow() {
 		p.flow(label...)
@@ -126,7 +126,7 @@ func (p *page) hang(column int, label []span, lines [][]span) {
 	}
 }
 
-// A stripe is a part of a bar: from where to where it goes, in shares of the bar.
+// A stripe is a part of a bar. Its ends are fractions of the bar.
 type stripe struct {
 	shade      span
 	start, end float64

@@ -12,29 +12,29 @@ import (
 	"golang.org/x/term"
 )
 
-// DefaultWidth is how many columns are filled where there is no terminal to ask.
+// DefaultWidth is the width in columns if the output is not a terminal.
 const DefaultWidth = 80
 
-// Style is how something is printed.
+// Style sets width and colors of the output.
 type Style struct {
 	Width int // in columns; DefaultWidth if zero
 	Color bool
 }
 
-// StyleOf suits an output: what is no terminal gets no colors, nor does somebody who
-// objects to them (no-color.org).
+// StyleOf returns the style for an output. There are no colors if it is not a terminal,
+// if the terminal is dumb, or if NO_COLOR is set (no-color.org).
 func StyleOf(out io.Writer) Style {
 	width, _ := size(out)
 	return Style{Width: width, Color: IsTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-// IsTerminal reports whether somebody is looking at it.
+// IsTerminal reports whether the output is a terminal.
 func IsTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// size is how many columns and rows a terminal has.
+// size returns the number of columns and rows of a terminal.
 func size(out io.Writer) (width, height int) {
 	if file, ok := out.(*os.File); ok {
 		if width, height, err := term.GetSize(int(file.Fd())); err == nil && width > 0 && height > 0 {
@@ -44,7 +44,7 @@ func size(out io.Writer) (width, height int) {
 	return DefaultWidth, 24
 }
 
-// What tells a terminal what to do (ECMA-48, and xterm's own for the other screen).
+// Control sequences (ECMA-48; xterm's own for the alternate screen).
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l" // and hide the cursor
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -53,8 +53,8 @@ const (
 	clearBelow  = "\x1b[J"
 )
 
-// Refresh shows what draw writes, again and again, in the same place, until the
-// context ends or somebody types q or Ctrl-C.
+// Refresh shows the output of draw in the same place and refreshes it, until the
+// context ends or the user types q or Ctrl-C.
 func Refresh(ctx context.Context, in *os.File, out io.Writer, interval time.Duration, draw func(io.Writer, Style)) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
@@ -82,8 +82,8 @@ func Refresh(ctx context.Context, in *os.File, out io.Writer, interval time.Dura
 	}
 }
 
-// frame overwrites the last one line by line, which does not flicker. What is too much
-// for the terminal is left out.
+// frame overwrites the previous frame line by line, which does not flicker. It omits
+// what does not fit.
 func frame(text string, width, height int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines = lines[:min(len(lines), height)]
@@ -93,7 +93,7 @@ func frame(text string, width, height int) string {
 	return home + strings.Join(lines, "\r\n") + clearBelow
 }
 
-// awaitQuit reads keys. A raw terminal makes no signal of Ctrl-C.
+// awaitQuit reads keys. In raw mode, Ctrl-C sends no signal.
 func awaitQuit(in io.Reader, quit func()) {
 	const ctrlC = 3
 	keys := bufio.NewReader(in)

@@ -1,9 +1,11 @@
-// Package terminal prints, for people: the status of a clock, what a tracker has
-// seen, and what the doctor says. It decides nothing: words and colors as meaning
-// come from package status. Nothing that others say reaches a terminal uncleaned.
+// Package terminal prints for people: the status of a clock, what a tracker has seen,
+// and the doctor's findings. It makes no decisions: package status has the words and
+// the meaning of colors. All text from other programs is cleaned before it reaches a
+// terminal.
 package terminal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,7 +23,7 @@ const (
 	plain  = "\x1b[0m"
 )
 
-// tones are how a terminal shows what colors mean.
+// tones are the colors on a terminal.
 var tones = map[status.Tone]string{status.OK: green, status.Warning: yellow, status.Bad: red, status.Unknown: red}
 
 // shades draw the terms of the bound, in a bar and before their names.
@@ -51,11 +53,11 @@ func Status(w io.Writer, s status.Status, style Style) error {
 	return p.print(w)
 }
 
-// longValue is how long a value may be that has its note beside it, in columns.
+// longValue is the length in columns up to which a value has its note on the same line.
 const longValue = 16
 
-// rows adds what is known in three columns: what, how much, and in words. The stripes
-// are those of the bound.
+// rows adds rows in three columns: label, value, and note. The stripes are the parts of
+// the bound.
 func (p *page) rows(rows []status.Row, stripes []stripe) {
 	label, value := 0, 0
 	for _, r := range rows {
@@ -89,7 +91,7 @@ func (p *page) rows(rows []status.Row, stripes []stripe) {
 // marks are the signs that chronyc prints for the states of sources.
 var marks = map[string]string{"selected": "*", "nonselectable": "?", "falseticker": "x", "jittery": "~", "combined": "+", "selectable": "-"}
 
-// sources adds a table of sources or, where that doesn't fit, a list.
+// sources adds a table of sources, or a list if the table doesn't fit.
 func (p *page) sources(sources []status.ListedSource) {
 	table := [][]string{{"", "source", "stratum", "poll", "reach", "sample", "offset ± error"}}
 	for _, s := range sources {
@@ -135,7 +137,7 @@ func (p *page) sources(sources []status.ListedSource) {
 	}
 }
 
-// below adds a text below what it belongs to.
+// below adds a text on a line of its own, indented.
 func (p *page) below(text span) { p.hang(3, nil, p.wrap(3, text)) }
 
 // reason says why a source is not used.
@@ -148,14 +150,22 @@ func (p *page) reason(s status.ListedSource) {
 // shownEvents is how many of the latest events are printed.
 const shownEvents = 10
 
-// Past prints what the tracker at an address has seen. Watch is nil if none answers.
+// NoPast says why it is not known what the tracker at an address has seen.
+func NoPast(w io.Writer, address string, err error, style Style) error {
+	p := newPage(style)
+	p.line()
+	p.flow(span{text: "What happened before is unknown. Asking the tracker at " + address + " failed: " + err.Error() + "."})
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		p.below(span{text: "hint: " + hinted.Hint()})
+	}
+	return p.print(w)
+}
+
+// Past prints what the tracker at an address has seen.
 func Past(w io.Writer, address string, watch *status.Watch, events []status.Event, style Style) error {
 	p := newPage(style)
 	p.line()
-	if watch == nil {
-		p.flow(span{text: "No tracker answers at " + address + ": what happened before is unknown."})
-		return p.print(w)
-	}
 	p.flow(span{text: "Seen by the tracker at " + address + " since " + status.Clock(watch.Since) + ":"})
 	p.rows(watch.Rows(), nil)
 	var rows []status.Row
@@ -166,13 +176,13 @@ func Past(w io.Writer, address string, watch *status.Watch, events []status.Even
 	return p.print(w)
 }
 
-// verdicts are how a terminal shows the verdicts of the doctor.
+// verdicts are the colors of the doctor's verdicts.
 var verdicts = map[doctor.Verdict]string{doctor.Wrong: "\x1b[1;31m", doctor.Note: yellow, doctor.Unchecked: cyan, doctor.Fine: green}
 
-// labelWidth is that of the longest verdict, and two blanks.
+// labelWidth is the width of the longest verdict and two blanks.
 const labelWidth = 13
 
-// Examination prints findings. Commands are not broken, so that they can be copied.
+// Examination prints findings. It does not wrap commands, so that they can be copied.
 func Examination(w io.Writer, e *doctor.Examination, style Style) error {
 	p := newPage(style)
 	p.flow(span{text: e.Summary()})

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"regexp"
@@ -28,7 +29,7 @@ func snapshot() *tracker.Snapshot {
 			{Address: address(1), State: chrony.StateSelected, Stratum: 1, Poll: 6, Reach: 0xff, SampleAge: 20 * time.Second, AdjustedOffset: -12e-6, OffsetError: 3e-3},
 			{Address: address(2), State: chrony.StateFalseticker, Stratum: 2, Poll: 10, Reach: 0x7f, SampleAge: 17 * time.Minute, AdjustedOffset: 0.5, OffsetError: 1e-3},
 			{Address: address(3), State: chrony.StateNonselectable, Poll: 6, SampleAge: chrony.Never},
-			// A reference clock's name may be any four letters.
+			// A reference clock's name may be any four characters.
 			{RefID: 0x47505300, Mode: chrony.ModeReferenceClock, State: chrony.StateSelectable, Poll: 4, Reach: 0xff, Select: &chrony.SelectData{State: 'P'}},
 		},
 	}
@@ -41,7 +42,7 @@ func text(v string) *string         { return &v }
 func number(v float64) *float64     { return &v }
 func moment(t time.Time) *time.Time { return &t }
 
-// past is what a tracker of another version may have seen.
+// past is the watch of a tracker of another version.
 func past() (*status.Watch, []status.Event) {
 	watch := &status.Watch{
 		Since: at.Add(-time.Hour), State: "synchronized", StateSince: moment(at.Add(-time.Minute)),
@@ -55,12 +56,12 @@ func past() (*status.Watch, []status.Event) {
 }
 
 var examination = &doctor.Examination{Findings: []doctor.Finding{
-	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Summary: "nobody listens there, and no chronyd has a socket in this network namespace", Impact: "the clock's error is unknown", Fix: "start it", Command: "systemctl enable --now chrony || systemctl enable --now chronyd"},
+	{Verdict: doctor.Wrong, Check: "127.0.0.1:323, [::1]:323", Summary: "no program listens there, and no chronyd has a socket in this network namespace", Impact: "the clock's error is unknown", Fix: "start it", Command: "systemctl enable --now chrony || systemctl enable --now chronyd"},
 	{Verdict: doctor.Unchecked, Check: "時計", Summary: "it can't be read from here", Command: "grep -r 時計 /etc"},
 	{Verdict: doctor.Fine, Check: "reports", Summary: "tracking"},
 }}
 
-// printers are all that prints.
+// printers are all functions that print.
 var printers = map[string]func(io.Writer, Style) error{
 	"status": func(w io.Writer, style Style) error { return Status(w, status.New(snapshot()), style) },
 	"unreachable": func(w io.Writer, style Style) error {
@@ -70,7 +71,9 @@ var printers = map[string]func(io.Writer, Style) error{
 		watch, events := past()
 		return Past(w, "http://127.0.0.1:9123", watch, events, style)
 	},
-	"no past":     func(w io.Writer, style Style) error { return Past(w, "http://127.0.0.1:9123", nil, nil, style) },
+	"no past": func(w io.Writer, style Style) error {
+		return NoPast(w, "http://127.0.0.1:9123", errors.New("connect: connection refused"), style)
+	},
 	"examination": func(w io.Writer, style Style) error { return Examination(w, examination, style) },
 	"explanation": func(w io.Writer, style Style) error {
 		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}), style)
@@ -108,7 +111,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestPast wants the codes of another version shown as what they are.
+// TestPast checks that unknown codes of another version are shown as unknown.
 func TestPast(t *testing.T) {
 	text := printed(t, "past", Style{})
 	for _, want := range []string{
@@ -163,7 +166,7 @@ func TestColors(t *testing.T) {
 	}
 }
 
-// TestClean has others try to control the terminal.
+// TestClean checks texts that try to control the terminal.
 func TestClean(t *testing.T) {
 	for text, want := range map[string]string{
 		"ntp.example":               "ntp.example",
@@ -187,7 +190,7 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// TestHostile has chronyd, another tracker and a process send what controls terminals.
+// TestHostile prints control sequences from chronyd, another tracker and a process.
 func TestHostile(t *testing.T) {
 	const evil = "\x1b[2J\x1b]0;title\x07\u009b31m\x00\r\nevil"
 	s := status.New(snapshot())
@@ -212,7 +215,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestShades wants each term to look different, without colors as well.
+// TestShades checks that each term looks different, even without colors.
 func TestShades(t *testing.T) {
 	seen := make(map[string]string)
 	for term := range (clockerror.Terms{}).All() {
@@ -244,7 +247,7 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestFrame fits what is too large for a terminal.
+// TestFrame checks that a frame never exceeds the terminal.
 func TestFrame(t *testing.T) {
 	if got, want := frame("clock\n時計\nmore\n", 3, 2), "\x1b[Hclo\x1b[K\r\n時\x1b[K\x1b[J"; got != want {
 		t.Errorf("%q, want %q", got, want)

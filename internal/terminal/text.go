@@ -13,14 +13,14 @@ import (
 	"golang.org/x/text/width"
 )
 
-// sequences are what a terminal takes for commands (ECMA-48): control sequences,
+// sequences match what a terminal interprets as commands (ECMA-48): control sequences,
 // control strings, and escape sequences. Each begins with ESC or with a C1 control.
 var sequences = regexp.MustCompile(`(\x1b\[|\x{9b})[0-?]*[ -/]*[@-~]?` +
 	`|(\x1b[PX\]^_]|[\x{90}\x{98}\x{9d}-\x{9f}])[^\x07\x1b\x{9c}]*(\x07|\x1b\\|\x{9c})?` +
 	`|\x1b[ -/]*[0-~]?`)
 
-// clean removes from a text what could control a terminal. Names of sources and
-// processes, and what other programs answer, may contain anything.
+// clean removes everything that could control a terminal. Names of sources and
+// processes, and answers of other programs, may contain anything.
 func clean(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, isUnsafe) {
 		return s
@@ -42,11 +42,11 @@ func isUnsafe(r rune) bool {
 	return r != ' ' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.White_Space)
 }
 
-// Line makes a text one line that is safe on a terminal.
+// Line turns a text into one line that is safe on a terminal.
 func Line(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
 
-// JSON prints a value for scripts. What could control a terminal, and is left as it is
-// by package json, is escaped: it can only be in strings.
+// JSON prints a value for scripts. It escapes characters that could control a terminal
+// and that package json leaves unchanged. They can only be in strings.
 func JSON(w io.Writer, value any) error {
 	var text, safe bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -66,7 +66,7 @@ func JSON(w io.Writer, value any) error {
 	return err
 }
 
-// runeWidth is how many columns of a terminal a letter takes.
+// runeWidth returns the number of terminal columns of a character.
 func runeWidth(r rune) int {
 	if r >= ' ' && r < 0x7f {
 		return 1
@@ -81,7 +81,7 @@ func runeWidth(r rune) int {
 	}
 }
 
-// columns is how many columns a text takes.
+// columns returns the number of terminal columns of a text.
 func columns(s string) (n int) {
 	for _, r := range s {
 		n += runeWidth(r)
@@ -89,10 +89,10 @@ func columns(s string) (n int) {
 	return n
 }
 
-// pad fills a text with blanks to so many columns.
+// pad fills a text with blanks up to a number of columns.
 func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-columns(s))) }
 
-// cut shortens a line to so many columns, without cutting a sequence that colors it.
+// cut shortens a line to a number of columns. It keeps the sequences that color it.
 func cut(line string, n int) string {
 	var b strings.Builder
 	escape, used := false, 0

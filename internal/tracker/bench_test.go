@@ -10,9 +10,9 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// BenchmarkWatch lets the watch run a hundred times as fast as it does by default,
-// with a real chronyd. The metrics are what one sample costs the whole process in
-// CPU time, and the share of one core that this is at one sample a second.
+// BenchmarkWatch runs the watch a hundred times as fast as by default, with a real
+// chronyd. The metrics are the CPU time of the whole process for one sample, and the
+// share of one core at one sample per second.
 func BenchmarkWatch(b *testing.B) {
 	d := chronytest.NewSynchronized(b, "")
 	tr := start(b, d.Address, tracker.Config{})
@@ -31,7 +31,7 @@ func BenchmarkWatch(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // the time between two samples
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the CPU time that this process has used so far.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage

@@ -10,8 +10,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// TestBelievedSlew has real daemons believe that they slew the clock (-x): what they
-// report of it has to explain that the clock did not move.
+// TestBelievedSlew runs real daemons that believe they slew the clock (-x). Their
+// reports must explain that the clock did not move.
 func TestBelievedSlew(t *testing.T) {
 	for _, test := range []struct {
 		name  string

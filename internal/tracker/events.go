@@ -29,10 +29,22 @@ const (
 
 	// ForeignDiscipline: the kernel's frequency is not the one that chronyd set.
 	ForeignDiscipline EventKind = "foreign_discipline"
+
+	// Witnesses of one kind begin to contradict the clock, or to dispute it, or no
+	// longer do either.
+	WitnessContradicted EventKind = "witness_contradicted"
+	WitnessDisputed     EventKind = "witness_disputed"
+	WitnessCleared      EventKind = "witness_cleared"
 )
 
 // EventKinds lists all kinds.
-var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, ForeignDiscipline}
+var EventKinds = []EventKind{ChronydRestarted, SourceChanged, LeapStatusChanged, StateChanged, ClockStepped, Suspended, ForeignDiscipline,
+	WitnessContradicted, WitnessDisputed, WitnessCleared}
+
+// FromWitnesses reports whether only a tracker with witnesses has such events.
+func (k EventKind) FromWitnesses() bool {
+	return k == WitnessContradicted || k == WitnessDisputed || k == WitnessCleared
+}
 
 // An Event is something that happened at some time.
 type Event struct {

@@ -3,7 +3,6 @@ package tracker
 import (
 	"iter"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
@@ -34,9 +33,8 @@ type record struct {
 
 // A history is a ring of the latest samples.
 type history struct {
-	records   []record // grows up to the ring's size
-	next      int      // where the next one goes
-	full      bool
+	records   []record
+	count     uint64  // of the samples so far; each one's number says where it is
 	reference float64 // the bound's term that never changes
 }
 
@@ -45,38 +43,37 @@ func newHistory(size int, reference float64) history {
 }
 
 func (h *history) add(r record) {
-	h.records[h.next] = r
-	h.next++
-	if h.next == len(h.records) {
-		h.next, h.full = 0, true
-	}
+	*h.at(h.count) = r
+	h.count++
+}
+
+// at returns the place of a sample.
+func (h *history) at(number uint64) *record { return &h.records[number%uint64(len(h.records))] }
+
+// kept returns the numbers of the samples: from the oldest (inclusive) to the latest
+// (exclusive).
+func (h *history) kept() (from, to uint64) {
+	return h.count - min(h.count, uint64(len(h.records))), h.count
 }
 
 // latest goes through the records, the latest first.
 func (h *history) latest() iter.Seq[*record] {
 	return func(yield func(*record) bool) {
-		for i := h.next - 1; i >= 0; i-- {
-			if !yield(&h.records[i]) {
-				return
-			}
-		}
-		if !h.full {
-			return
-		}
-		for i := len(h.records) - 1; i >= h.next; i-- {
-			if !yield(&h.records[i]) {
-				return
-			}
+		from, to := h.kept()
+		for ; to > from && yield(h.at(to-1)); to-- {
 		}
 	}
 }
 
-// copy returns all records, the oldest first.
-func (h *history) copy() []record {
-	if !h.full {
-		return slices.Clone(h.records[:h.next])
+// copy copies samples from the given number on, or from the oldest. It returns the number
+// of the next one, and how many it has copied.
+func (h *history) copy(from uint64, into []record) (next uint64, n int) {
+	oldest, end := h.kept()
+	for next = max(from, oldest); next < end && n < len(into); next++ {
+		into[n] = *h.at(next)
+		n++
 	}
-	return slices.Concat(h.records[h.next:], h.records[:h.next])
+	return next, n
 }
 
 func newRecord(o *observation, seconds float64) record {
@@ -143,7 +140,7 @@ type Window struct {
 // HasBound reports whether any sample in the window has a bound.
 func (w Window) HasBound() bool { return !math.IsInf(w.Bound, -1) }
 
-// windowLengths are those of the windows, in ascending order.
+// windowLengths are the lengths of the windows, in ascending order.
 var windowLengths = [...]time.Duration{time.Minute, 5 * time.Minute}
 
 // windows summarizes the samples. No window includes time before the beginning, by

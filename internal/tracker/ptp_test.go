@@ -8,8 +8,8 @@ import (
 	"testing/fstest"
 )
 
-// TestPTP has the two clocks of an AKS node with accelerated networking, which
-// may come in either order.
+// TestPTP reads the two clocks of an AKS node with accelerated networking. They can
+// have either order.
 func TestPTP(t *testing.T) {
 	sys := fstest.MapFS{
 		"class/ptp/ptp0/clock_name": {Data: []byte("mlx5_p2p\n")},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
 // An observation is the result of one look at the clock.
@@ -20,6 +21,10 @@ type observation struct {
 	kernel   *Kernel          // nil if the kernel doesn't report it
 	known    clockerror.Observation
 	estimate clockerror.Estimate
+
+	found      *witness.Findings   // nil without witnesses
+	actionable clockerror.Estimate // without what a forger can fake
+	moved      float64             // see steered
 }
 
 // sourcesFor is the longest time that a list of sources is used to judge the clock.
@@ -32,7 +37,7 @@ type sampler struct {
 	interval time.Duration // between two samples
 	assume   clockerror.Assumptions
 	list     atomic.Pointer[sourceList] // nil if the sources have to be read
-	aged     []chrony.Source            // those of the list as they are now
+	aged     []chrony.Source            // the list's sources with their present ages
 	past     past
 }
 
@@ -42,7 +47,7 @@ type past struct {
 	sampled     int64 // the last one, by CLOCK_BOOTTIME; zero if there was none
 	intervals   [3]float64
 	asked       bool // whether the server follows its own clock
-	serverLocal bool // it does
+	serverLocal bool // the server does
 }
 
 // A sourceKey identifies the source that chronyd follows.
@@ -59,7 +64,7 @@ func keyOf(t *chrony.Tracking) sourceKey { return sourceKey{t.RefID, t.Address, 
 type sourceList struct {
 	refTime time.Time
 	readAt  int64           // by CLOCK_BOOTTIME
-	sources []chrony.Source // as they were then; nil if refused
+	sources []chrony.Source // as they were at readAt; nil if refused
 	poll    float64         // of the followed one, in seconds; 0 if there is none
 	age     time.Duration   // of its last sample
 	lasts   float64         // seconds that the list is valid

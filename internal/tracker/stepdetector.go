@@ -1,11 +1,15 @@
 package tracker
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Jumps counts the steps of a clock since the watch began.
 type Jumps struct {
 	Count  uint64
 	Total  float64   // seconds, all sizes added up
+	Sum    float64   // seconds, all sizes added up without their signs
 	Last   float64   // seconds, the size of the last one
 	LastAt time.Time // zero if there was none
 }
@@ -14,6 +18,7 @@ func (j *Jumps) add(size int64, at time.Time) {
 	j.Count++
 	j.Last, j.LastAt = seconds(size), at
 	j.Total += j.Last
+	j.Sum += math.Abs(j.Last)
 }
 
 // leastJump, in nanoseconds, is the smallest change between two clocks that counts as

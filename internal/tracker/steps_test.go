@@ -9,17 +9,18 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 )
 
-// update has chronyd update the clock now.
+// update makes chronyd update the clock now.
 func (s *simulation) update() {
 	s.source.SampleAge = 0
 	s.tracking.RefTime = s.time.time()
 }
 
-// bound is that of the latest sample.
+// bound returns the bound of the latest sample.
 func (s *simulation) bound() float64 { return s.latest.estimate.Bound }
 
-// TestSteps sets the clock by 9 s in each order of steps, updates and samples. What
-// chronyd does not know stays in the bound until an update that surely came later.
+// TestSteps sets the clock by 9 s in each order of steps, updates and samples. A step
+// that chronyd does not know stays in the bound until an update that certainly came
+// later.
 func TestSteps(t *testing.T) {
 	const step = 9 * time.Second
 	for _, test := range []struct {
@@ -32,7 +33,7 @@ func TestSteps(t *testing.T) {
 		{"back", func(s *simulation) { s.step(-step) }, 9.001, 1},
 		{"twice", func(s *simulation) { s.step(step); s.sample(); s.step(-time.Second) }, 8.001, 1},
 		{"right after an update", func(s *simulation) { s.update(); s.step(step) }, 9.001, 1},
-		{"before an update that nobody has seen", func(s *simulation) { s.step(step); s.update(); s.tracking.SystemTime = -9 }, 18.001, 1},
+		{"before an update that no sample has seen", func(s *simulation) { s.step(step); s.update(); s.tracking.SystemTime = -9 }, 18.001, 1},
 		{"after a sample without an answer", func(s *simulation) {
 			s.err = errRefused
 			s.run(1)
@@ -53,7 +54,7 @@ func TestSteps(t *testing.T) {
 			s.run(1)
 			s.tracking.RefTime = s.tracking.RefTime.Add(3 * time.Microsecond)
 		}, 9.001, 1},
-		{"told by the kernel, read at once, then an update", func(s *simulation) {
+		{"reported by the kernel, read immediately, then an update", func(s *simulation) {
 			s.step(step)
 			s.look(true)
 			s.readBaseline(t.Context())
@@ -98,8 +99,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestStepBeforeTheFirstAnswer wants no bound before an update: nothing is known of
-// the one before.
+// TestStepBeforeTheFirstAnswer checks that there is no bound until an update, because
+// the update before the step is unknown.
 func TestStepBeforeTheFirstAnswer(t *testing.T) {
 	s := simulate(t)
 	s.manual = true
@@ -123,7 +124,8 @@ func TestStepBeforeTheFirstAnswer(t *testing.T) {
 	near(t, "the bound after an update", s.bound(), 0.001)
 }
 
-// TestLeapSecond inserts the second that chronyd had announced, and one that it had not.
+// TestLeapSecond inserts a leap second that chronyd announced, and one that it did not
+// announce.
 func TestLeapSecond(t *testing.T) {
 	midnight := begin.Truncate(24 * time.Hour).Add(24 * time.Hour)
 	for _, test := range []struct {
@@ -145,7 +147,7 @@ func TestLeapSecond(t *testing.T) {
 			s.mu.Lock()
 			s.time.Real = test.at.Add(-3200 * time.Millisecond).UnixNano()
 			s.mu.Unlock()
-			s.look(false) // of this the test knows nothing
+			s.look(false) // events since the start are not part of this test
 			s.steps = foreignSteps{}
 			s.tracking.Leap = test.leap
 			s.update()
@@ -158,7 +160,7 @@ func TestLeapSecond(t *testing.T) {
 	}
 }
 
-// TestForeignDiscipline has other programs and chronyd slew the clock.
+// TestForeignDiscipline lets other programs and chronyd slew the clock.
 func TestForeignDiscipline(t *testing.T) {
 	const foreign = true
 	for _, test := range []struct {
@@ -167,10 +169,10 @@ func TestForeignDiscipline(t *testing.T) {
 		event   bool
 		moved   float64 // seconds, after 100 s without an update
 	}{
-		{"nobody", func(s *simulation) { s.pass(time.Second) }, !foreign, 0},
+		{"no program", func(s *simulation) { s.pass(time.Second) }, !foreign, 0},
 		{"a second daemon, by 500 ppm", func(s *simulation) { s.slew(time.Second, 500); s.k.Frequency = 500 }, foreign, 0.05},
-		{"adjtime, by -500 ppm, of which the kernel's frequency shows nothing", func(s *simulation) { s.slew(time.Second, -500) }, foreign, 0.05},
-		{"somebody by 0.4 ppm, which is noise", func(s *simulation) { s.slew(time.Second, 0.4) }, !foreign, 0},
+		{"adjtime, by -500 ppm, which is not in the kernel's frequency", func(s *simulation) { s.slew(time.Second, -500) }, foreign, 0.05},
+		{"by 0.4 ppm, which is noise", func(s *simulation) { s.slew(time.Second, 0.4) }, !foreign, 0},
 		{"chronyd, by its frequency", func(s *simulation) {
 			s.tracking.Frequency, s.k.Frequency = -80, 80
 			s.slew(time.Second, 80)
@@ -218,8 +220,8 @@ func TestForeignDiscipline(t *testing.T) {
 	}
 }
 
-// TestBelievedDiscipline has a chronyd that does not steer the clock (-x): that is
-// noticed, and costs the bound nothing.
+// TestBelievedDiscipline runs a chronyd that does not steer the clock (-x). The watch
+// must notice that, and the bound must not grow.
 func TestBelievedDiscipline(t *testing.T) {
 	s := simulate(t)
 	s.manual = true
@@ -237,7 +239,7 @@ func TestBelievedDiscipline(t *testing.T) {
 	}
 }
 
-// TestStepIsNoSlew has chronyd step the clock, which takes what was left to slew.
+// TestStepIsNoSlew lets chronyd step the clock, so that nothing is left to slew.
 func TestStepIsNoSlew(t *testing.T) {
 	s := simulate(t)
 	s.manual = true
@@ -253,8 +255,8 @@ func TestStepIsNoSlew(t *testing.T) {
 	near(t, "the bound", s.bound(), 0.001)
 }
 
-// TestServerLocal asks once for each reference whether a server follows its own
-// clock.
+// TestServerLocal checks that the watch asks once for each reference whether the server
+// follows its own clock.
 func TestServerLocal(t *testing.T) {
 	s := simulate(t)
 	s.ntp = &chrony.NTPData{RefID: chrony.RefIDLocal}
@@ -278,7 +280,7 @@ func TestServerLocal(t *testing.T) {
 	}
 }
 
-// TestIntervals wants a long update interval to count only after three samples that
+// TestIntervals checks that a long update interval counts only after three samples that
 // came as rarely.
 func TestIntervals(t *testing.T) {
 	s := simulate(t)

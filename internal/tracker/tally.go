@@ -32,10 +32,11 @@ func newTally(config WatchConfig, referenceError float64) tally {
 
 // add adds a sample. It covers the time since the previous one, without suspensions.
 // If that is more than one and a half intervals, ticks were missed. Then the sample
-// covers one interval, and the rest counts as unobserved.
-func (t *tally) add(o *observation, before Instant, interval float64) {
+// covers one interval, and the rest counts as unobserved. It returns the seconds that
+// the sample covers.
+func (t *tally) add(o *observation, before Instant, interval float64) (stood float64) {
 	elapsed := o.since(before)
-	stood := elapsed
+	stood = elapsed
 	if asleep := (o.Boot - o.Mono) - (before.Boot - before.Mono); asleep > leastJump+o.Uncertainty+before.Uncertainty {
 		stood = max(0, elapsed-seconds(asleep))
 	}
@@ -46,12 +47,15 @@ func (t *tally) add(o *observation, before Instant, interval float64) {
 	t.stateSeconds[o.estimate.State] += stood
 	t.unobserved += elapsed - stood
 	for i := range t.objectives {
-		t.objectives[i].Add(o.estimate.Bound, stood, elapsed-stood)
+		t.objectives[i].Add(objective.Sample{
+			Bound: o.estimate.Bound, Witness: witnessBound(o.found), Contradicted: o.estimate.State == clockerror.Contradicted,
+		}, stood, elapsed-stood)
 	}
 	if o.estimate.HasBound() {
 		t.distribution.add(o.estimate.Bound)
 	}
 	t.history.add(newRecord(o, stood))
+	return stood
 }
 
 // tell copies the tally. No window starts before the beginning, by CLOCK_BOOTTIME.

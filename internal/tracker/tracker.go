@@ -14,7 +14,6 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"math"
 	"sync"
 	"time"
 
@@ -28,12 +27,18 @@ const DefaultTimeout = time.Second
 
 // Config configures a [Tracker].
 type Config struct {
+	Node    string         // name of the node that the clock belongs to; empty if unknown
 	Client  *chrony.Client // closed by the tracker
 	Timeout time.Duration  // for one exchange with chronyd; DefaultTimeout if zero
-	Want    chrony.Want    // the reports to read in addition to those that judge the clock
+	Want    chrony.Want    // the reports to read in addition to judged
 	PHC     string         // the PTP clock that chrony.conf names, such as /dev/ptp0, if any
 	Assume  clockerror.Assumptions
 	Logger  *slog.Logger // none if nil
+
+	// MaxAge is how old an answer of chronyd may be when it is given to one more caller.
+	// It limits how often callers make the tracker ask: at most one exchange begins in
+	// this time. If it is zero, no answer is older than the question.
+	MaxAge time.Duration
 }
 
 // judged are the reports that are needed to judge the clock.
@@ -41,6 +46,7 @@ const judged = chrony.WantTracking | chrony.WantSources
 
 // A Snapshot is the state at one instant. It is immutable.
 type Snapshot struct {
+	Node     string         // of [Config]
 	At       time.Time      // when it was taken
 	Took     time.Duration  // to read from chronyd; zero if the caller stopped waiting
 	Report   *chrony.Report // nil if chronyd did not answer
@@ -49,6 +55,12 @@ type Snapshot struct {
 	Health   Health
 	PTP      PTP      // empty for [Tracker.Judge]
 	Watched  *Watched // nil without [Tracker.Watch]
+
+	Witnesses *Witnessed // nil if there are none
+
+	// Actionable is the estimate for programs that act on it. It leaves out peers that
+	// do not prove who they are, unless they are trusted.
+	Actionable clockerror.Estimate
 }
 
 // Health is how the exchanges with chronyd have gone since the start.
@@ -71,9 +83,10 @@ type Tracker struct {
 	watchClient *chrony.Client
 
 	mu        sync.Mutex
-	readings  map[chrony.Want]*reading // those under way
+	readings  map[chrony.Want]*reading // the latest of each kind; it may be under way
+	next      time.Time                // when the next one may begin
 	health    Health
-	refused   []chrony.Want // by the chronyd that was read last
+	refused   []chrony.Want // by the last chronyd that answered
 	refusedBy string        // its address
 }
 
@@ -81,6 +94,26 @@ type Tracker struct {
 type reading struct {
 	done     chan struct{} // closed when the snapshot is ready
 	snapshot *Snapshot
+	jumps    uint64 // of the clock, when the snapshot was ready
+}
+
+// since reports whether chronyd answered at this time or later. A reading that failed
+// counts from its end.
+func (r *reading) since(t time.Time) bool {
+	at := r.snapshot.At
+	if r.snapshot.Err == nil {
+		at = r.snapshot.Report.At
+	}
+	return !at.Before(t)
+}
+
+func (r *reading) isDone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // New returns a tracker. It must be closed.
@@ -104,6 +137,9 @@ func (t *Tracker) Close() error {
 	t.cancel()
 	if t.watch != nil {
 		t.watch.clocks.Close()
+		if t.watch.responder != nil {
+			t.watch.responder.Close()
+		}
 	}
 	err := t.config.Client.Close()
 	if t.watchClient != nil {
@@ -130,23 +166,35 @@ func (t *Tracker) Watch(config WatchConfig) error {
 		config.Clocks.Close()
 		return err
 	}
+	if err := t.startWitnesses(w, config.Witness); err != nil {
+		config.Clocks.Close()
+		return err
+	}
 	t.watch, t.watchClient = w, client
 	t.work.Go(func() { w.run(t.ctx) })
 	t.work.Go(func() { w.await(t.ctx) })
+	t.runWitnesses(w)
 	return nil
 }
 
 // History returns the samples from start (inclusive) to end (exclusive), in the order
-// they were taken. The clock may have been set back in between.
+// they were taken. The clock may have been set back in between. Samples that the history
+// drops during the iteration are left out.
 func (t *Tracker) History(start, end time.Time) iter.Seq[Sample] {
 	return func(yield func(Sample) bool) {
 		if t.watch == nil {
 			return
 		}
-		for _, r := range t.watch.records() {
-			s := r.sample(t.watch.tally.history.reference)
-			if !s.At.Before(start) && s.At.Before(end) && !yield(s) {
-				return
+		var part [64]record // a few, so that the lock is held briefly and the memory stays small
+		from, to := t.watch.kept()
+		for from < to {
+			n := 0
+			from, n = t.watch.records(from, part[:min(to-from, uint64(len(part)))])
+			for i := range part[:n] {
+				s := part[i].sample(t.watch.tally.history.reference)
+				if !s.At.Before(start) && s.At.Before(end) && !yield(s) {
+					return
+				}
 			}
 		}
 	}
@@ -163,7 +211,7 @@ func (t *Tracker) Events() []Event {
 // Now returns the present bound from the latest sample. It does not ask chronyd.
 func (t *Tracker) Now() Now {
 	if t.watch == nil {
-		return Now{At: time.Now(), Bound: math.Inf(1)}
+		return unsampled(time.Now())
 	}
 	return t.watch.now()
 }
@@ -176,9 +224,9 @@ func (t *Tracker) Watched() *Watched {
 	return t.watch.watched()
 }
 
-// Snapshot reads all wanted reports and the sources from chronyd. Its tracking always
-// arrives after the call. Concurrent calls share one exchange, unless chronyd had
-// answered it before the call. If the context ends first, the snapshot reports that.
+// Snapshot reads all wanted reports and the sources from chronyd. Its tracking arrives
+// at most MaxAge before the call. Concurrent calls share one exchange, unless chronyd had
+// answered it before that. If the context ends first, the snapshot reports that.
 //
 // It is not a sample: it includes what the watch has found, but does not change it.
 func (t *Tracker) Snapshot(ctx context.Context) *Snapshot { return t.ask(ctx, t.config.Want|judged) }
@@ -192,19 +240,20 @@ func (t *Tracker) Judge(ctx context.Context) *Snapshot { return t.ask(ctx, judge
 
 func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	start := time.Now()
+	oldest := start.Add(-t.config.MaxAge)
 	// A reading ends by its own deadline, so the first timer never fires. If the
 	// first reading began too early, a second one follows with the remaining time.
 	const grace = time.Second
-	cut := time.NewTimer(t.config.Timeout + grace)
+	cut := time.NewTimer(t.config.Timeout + t.config.MaxAge + grace)
 	defer cut.Stop()
 	for {
-		r := t.join(want)
+		r := t.join(want, oldest)
 		select {
 		case <-r.done:
-			if s := r.snapshot; s.Err != nil || !s.Report.At.Before(start) {
+			if s := r.snapshot; s.Err != nil || r.since(oldest) {
 				return s
 			}
-			cut.Reset(t.config.Timeout - time.Since(start))
+			cut.Reset(t.config.Timeout + t.config.MaxAge - time.Since(start))
 		case <-cut.C:
 			return t.abandon(want, context.DeadlineExceeded)
 		case <-ctx.Done():
@@ -213,23 +262,53 @@ func (t *Tracker) ask(ctx context.Context, want chrony.Want) *Snapshot {
 	}
 }
 
-// join returns the reading in progress, or begins one.
-func (t *Tracker) join(want chrony.Want) *reading {
+// join returns a reading with at least the wanted reports: one that is done and not too
+// old, or one in progress. If there is none, it begins one.
+func (t *Tracker) join(want chrony.Want, oldest time.Time) *reading {
+	jumps := t.jumps()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := t.readings[want]
-	if r == nil {
-		r = &reading{done: make(chan struct{})}
-		t.readings[want] = r
-		go t.read(r, want)
+	var joined *reading
+	for given, r := range t.readings {
+		switch done := r.isDone(); {
+		case given&want != want || done && (r.jumps != jumps || !r.since(oldest)):
+		case done:
+			return r
+		case joined == nil || given == want:
+			joined = r
+		}
 	}
-	return r
+	if joined == nil {
+		joined = &reading{done: make(chan struct{})}
+		t.readings[want] = joined
+		begin := time.Now()
+		if t.next.After(begin) {
+			begin = t.next
+		}
+		t.next = begin.Add(t.config.MaxAge)
+		go t.read(joined, want, begin)
+	}
+	return joined
 }
 
-func (t *Tracker) read(r *reading, want chrony.Want) {
+// jumps counts the steps of the clock and the suspensions of the machine. An answer from
+// before one of them is not shared any more.
+func (t *Tracker) jumps() uint64 {
+	if t.watch == nil {
+		return 0
+	}
+	return t.watch.jumps()
+}
+
+func (t *Tracker) read(r *reading, want chrony.Want, begin time.Time) {
+	select {
+	case <-time.After(time.Until(begin)):
+	case <-t.ctx.Done():
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.Timeout)
 	defer cancel()
 	start := time.Now()
+	jumps := t.jumps()
 	list, began := t.known()
 	read := want
 	if !list.serves(began, 0) {
@@ -245,8 +324,7 @@ func (t *Tracker) read(r *reading, want chrony.Want) {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.snapshot = t.snapshot(report, err, began, took, ptp)
-	delete(t.readings, want)
+	r.snapshot, r.jumps = t.snapshot(report, err, began, took, ptp), jumps
 	close(r.done)
 	if err == nil && want&t.config.Want == t.config.Want {
 		t.logRefusals(report)
@@ -318,19 +396,24 @@ func (t *Tracker) snapshot(report *chrony.Report, err error, began int64, took t
 	if err == nil {
 		o = t.observe(report, began)
 	}
+	estimate, actionable, witnesses := t.judge(o)
 	t.health.Stats = t.config.Client.Stats()
 	if t.watch != nil {
 		t.health.Stats = t.health.Plus(t.watchClient.Stats())
 	}
 	return &Snapshot{
+		Node:     t.config.Node,
 		At:       time.Now(),
 		Took:     took,
 		Report:   report,
 		Err:      err,
-		Estimate: clockerror.Of(o, t.config.Assume),
+		Estimate: estimate,
 		Health:   t.health,
 		PTP:      ptp,
 		Watched:  t.Watched(),
+
+		Witnesses:  witnesses,
+		Actionable: actionable,
 	}
 }
 

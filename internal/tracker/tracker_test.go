@@ -2,6 +2,7 @@ package tracker_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,11 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
+// start starts a tracker. Without a timeout in the configuration, it waits as long as a
+// busy machine needs.
 func start(t testing.TB, address string, config tracker.Config) *tracker.Tracker {
 	t.Helper()
+	config.Timeout = cmp.Or(config.Timeout, chronytest.Patience)
 	client, err := chrony.NewClient(address)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +67,7 @@ func TestStates(t *testing.T) {
 	})
 	t.Run("dead, hung, and back", func(t *testing.T) {
 		d := chronytest.New(t, chronytest.Config{})
-		tr := start(t, d.Address, tracker.Config{})
+		tr := start(t, d.Address, tracker.Config{Timeout: 2 * time.Second})
 		d.Kill()
 		want(t, tr.Snapshot(background), clockerror.Unreachable)
 		if err := d.Restart(); err != nil {
@@ -85,8 +89,8 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestHoldover kills the server of a chronyd that polls it each second, and whose
-// clock is off by a quarter of a second.
+// TestHoldover kills the server of a chronyd that polls it each second. The clock is a
+// quarter of a second off.
 func TestHoldover(t *testing.T) {
 	server, line := chronytest.NewServer(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{line + everySecond + " offset 0.25"}})
@@ -109,7 +113,7 @@ func TestHoldover(t *testing.T) {
 	}
 }
 
-// TestServerLocal follows a server that follows its own clock. chronyd tells that
+// TestServerLocal follows a server that follows its own clock. chronyd reports that
 // over its socket only.
 func TestServerLocal(t *testing.T) {
 	t.Parallel()
@@ -121,14 +125,14 @@ func TestServerLocal(t *testing.T) {
 	}, func() any { return tr.Now() })
 }
 
-// known is what the scripted daemons here say of themselves.
+// known is the report of the scripted daemons here.
 var known = chrony.Report{
 	Tracking: &chrony.Tracking{Stratum: 2, Address: chrony.Address{IP: netip.MustParseAddr("192.0.2.1")}, RefTime: time.Now(), LastUpdateInterval: 1024},
 	Sources:  []chrony.Source{{State: chrony.StateSelected, Poll: 6}},
 }
 
-// TestSharedExchange lets many ask while chronyd thinks. Who comes in time shares
-// the exchange; who comes later has another one.
+// TestSharedExchange lets many callers ask before chronyd answers. Callers that come in
+// time share the exchange. Later ones get another one.
 func TestSharedExchange(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -138,7 +142,7 @@ func TestSharedExchange(t *testing.T) {
 		}
 		return []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 	})
-	tr := start(t, fake.Address, tracker.Config{Timeout: 20 * time.Second})
+	tr := start(t, fake.Address, tracker.Config{Timeout: chronytest.Patience})
 	const many = 50
 	var coming, wg sync.WaitGroup
 	coming.Add(many)
@@ -161,7 +165,7 @@ func TestSharedExchange(t *testing.T) {
 	}
 }
 
-// TestImpatientAsker gives up before chronyd's deadline.
+// TestImpatientAsker cancels a request before chronyd's deadline.
 func TestImpatientAsker(t *testing.T) {
 	fake := chronytest.NewFake(t, func(chronytest.Request) []chronytest.Packet { return nil })
 	tr := start(t, fake.Address, tracker.Config{Timeout: time.Hour})
@@ -176,8 +180,8 @@ func TestImpatientAsker(t *testing.T) {
 	tr.Close() // ends the exchange as well
 }
 
-// TestRefusals wants a refusal of the sources to leave a judgement, and one of
-// tracking to leave none.
+// TestRefusals checks that the clock is still judged if chronyd refuses the sources,
+// and not if it refuses tracking.
 func TestRefusals(t *testing.T) {
 	noSources := known
 	noSources.Sources = nil
@@ -219,7 +223,7 @@ func watch(t *testing.T, address string, interval time.Duration, handler slog.Ha
 	return tr
 }
 
-// TestLog wants a line when something changes, and none while nothing does.
+// TestLog checks that there is a line for each change, and none without a change.
 func TestLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.NewSynchronized(t, "")
@@ -269,7 +273,7 @@ func (l *log) awaitText(t *testing.T, texts ...string) string {
 	return got
 }
 
-// TestJSONLog logs a clock without a bound as JSON, which has no infinity.
+// TestJSONLog logs a clock without a bound as JSON. JSON has no infinity.
 func TestJSONLog(t *testing.T) {
 	log := &log{}
 	d := chronytest.New(t, chronytest.Config{})
@@ -277,8 +281,8 @@ func TestJSONLog(t *testing.T) {
 	log.awaitText(t, `"state":"unsynchronized","bound_seconds":"none"`)
 }
 
-// TestNoSample wants neither a snapshot nor a judgement to count as a sample, and
-// both to tell what the watch has found.
+// TestNoSample checks that a snapshot and a judgement do not count as samples, and that
+// both include what the watch has found.
 func TestNoSample(t *testing.T) {
 	fake := chronytest.NewFake(t, chronytest.Truthful(known))
 	tr := watch(t, fake.Address, time.Hour, slog.DiscardHandler)
@@ -293,7 +297,7 @@ func TestNoSample(t *testing.T) {
 	}
 }
 
-// TestJudge wants no more to be read than what the clock is judged by.
+// TestJudge checks that Judge reads only what is needed to judge the clock.
 func TestJudge(t *testing.T) {
 	var commands []uint16
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -308,7 +312,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// stuck is a log that can't be written.
+// stuck is a log that blocks forever.
 type stuck chan struct{}
 
 func (s stuck) Write(b []byte) (int, error) {
@@ -316,25 +320,25 @@ func (s stuck) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestStuckLog wants samples and answers though nobody reads the log.
+// TestStuckLog checks that there are samples and answers although the log blocks.
 func TestStuckLog(t *testing.T) {
 	log := make(stuck)
 	defer close(log)
 	d := chronytest.New(t, chronytest.Config{})
 	tr := watch(t, d.Address, 10*time.Millisecond, slog.NewTextHandler(log, nil))
-	for range 50 { // more than may wait for the log
+	for range 50 { // more than the log's queue holds
 		want(t, tr.Snapshot(background), clockerror.Unsynchronized)
 	}
 }
 
-// TestNeverOlderThanTheQuestion asks while a reading is under way to which
-// chronyd has told the state of the clock already.
+// TestNeverOlderThanTheQuestion asks while a reading is under way that already has
+// chronyd's answer.
 func TestNeverOlderThanTheQuestion(t *testing.T) {
 	told, rest := make(chan struct{}), make(chan struct{})
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
 		reply := []chronytest.Packet{{Data: chronytest.Reply(r, known)}}
 		switch {
-		case r.Number == 1: // the source's data: it is kept back
+		case r.Number == 1: // the source's data: this reply is held back
 			return nil
 		case r.Number == 2: // tracking
 			close(told)
@@ -343,11 +347,12 @@ func TestNeverOlderThanTheQuestion(t *testing.T) {
 		}
 		return reply
 	})
-	tr := start(t, fake.Address, tracker.Config{Timeout: 20 * time.Second})
+	tr := start(t, fake.Address, tracker.Config{Timeout: chronytest.Patience})
 	first := make(chan *tracker.Snapshot)
 	go func() { first <- tr.Snapshot(background) }()
 	<-told
-	// The reply is on its way; what comes after it can only be older.
+	// The reply is on its way. A snapshot that shares this reading would be older than
+	// the request.
 	asked := time.Now().Add(50 * time.Millisecond)
 	for time.Now().Before(asked) {
 		time.Sleep(time.Millisecond)
@@ -363,8 +368,8 @@ func TestNeverOlderThanTheQuestion(t *testing.T) {
 	}
 }
 
-// TestScrapeDelaysNoSample has a chronyd that never answers one report: whoever reads
-// it waits, and the watch does not.
+// TestScrapeDelaysNoSample runs a chronyd that never answers one report. A scrape waits
+// for it, and the watch does not.
 func TestScrapeDelaysNoSample(t *testing.T) {
 	truth := chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330}, Sources: []chrony.Source{{Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 6}}})
 	fake := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
@@ -374,14 +379,15 @@ func TestScrapeDelaysNoSample(t *testing.T) {
 		return truth(r)
 	})
 	tr := start(t, fake.Address, tracker.Config{Want: chrony.WantServerStats, Timeout: 3 * time.Second})
-	if err := tr.Watch(tracker.WatchConfig{Interval: 500 * time.Millisecond}); err != nil {
+	if err := tr.Watch(tracker.WatchConfig{Interval: time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	s := tr.Snapshot(background)
 	if s.Err != nil || s.Report.Refused[chrony.WantServerStats] == nil || s.Took < 2*time.Second {
 		t.Errorf("after %v: %+v, %v", s.Took, s.Report, s.Err)
 	}
-	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 || found.Samples < 2 {
+	chronytest.Await(t, "two samples", func() bool { return tr.Watched().Samples >= 2 })
+	if found := tr.Watched(); found.StateSeconds[clockerror.Unreachable] != 0 {
 		t.Errorf("%+v", found)
 	}
 }
@@ -396,11 +402,11 @@ type updating struct {
 	before func(request int) bool // reports whether an update comes before a request; never if nil
 }
 
-// answer is its script.
+// answer is the script of this chronyd.
 func (u *updating) answer(r chronytest.Request) []chronytest.Packet {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if r.Sequence != u.last { // else it is asked again, because this machine is busy
+	if r.Sequence != u.last { // otherwise it is a retry, because this machine is busy
 		u.last, u.asked = r.Sequence, append(u.asked, r.Command)
 		if u.before != nil && u.before(len(u.asked)-1) {
 			u.update++
@@ -419,7 +425,7 @@ func (u *updating) answer(r chronytest.Request) []chronytest.Packet {
 	return []chronytest.Packet{{Data: chronytest.Reply(r, chrony.Report{Tracking: &tracking, Sources: []chrony.Source{source}})}}
 }
 
-// says makes it do so from the next request on.
+// says sets before, from the next request on.
 func (u *updating) says(update int, before func(request int) bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -432,11 +438,11 @@ func (u *updating) wasAsked() []uint16 {
 	return u.asked
 }
 
-// requests are those for a judgement.
+// requests are the requests for one judgement.
 var requests = []uint16{33, 14, 15, 33}
 
-// TestOneObservation has a chronyd update the clock while it is asked. Its adjusted
-// offset and its system time would then add up to nothing, or to twice the error.
+// TestOneObservation lets chronyd update the clock during an exchange. The adjusted
+// offset and the system time would then add up to zero, or to twice the error.
 func TestOneObservation(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -463,8 +469,8 @@ func TestOneObservation(t *testing.T) {
 	}
 }
 
-// TestScrapeJudgesByTheWatchesList wants the sources to be read for a scrape only if
-// the watch's belong to another update.
+// TestScrapeJudgesByTheWatchesList checks that a scrape reads the sources only if the
+// watch's list belongs to another update.
 func TestScrapeJudgesByTheWatchesList(t *testing.T) {
 	u := &updating{}
 	tr := watch(t, chronytest.NewFake(t, u.answer).Address, time.Hour, slog.DiscardHandler)
@@ -491,13 +497,13 @@ func TestScrapeJudgesByTheWatchesList(t *testing.T) {
 	}
 	u.says(0, nil)
 	if s := tr.Snapshot(background); s.Estimate.Approximate || !slices.Equal(u.wasAsked(), requests) {
-		t.Errorf("whoever wants sources gets an old list: asked for %v", u.wasAsked())
+		t.Errorf("a scrape of the sources gets an old list: asked for %v", u.wasAsked())
 	}
 }
 
-// TestScrapeKeepsTheReports has chronyd update the clock before a scrape that wants
-// reports about the sources, but not the sources. They are read for the judgement, and
-// the reports must stay.
+// TestScrapeKeepsTheReports lets chronyd update the clock before a scrape that wants
+// reports about the sources, but not the sources. The sources are read to judge the
+// clock, and the reports must stay.
 func TestScrapeKeepsTheReports(t *testing.T) {
 	u := &updating{}
 	tr := start(t, chronytest.NewFake(t, u.answer).Address, tracker.Config{Want: chrony.WantSelectData})
@@ -510,6 +516,52 @@ func TestScrapeKeepsTheReports(t *testing.T) {
 		s := tr.Scrape(background)
 		if s.Err != nil || s.Report.Given&chrony.WantSelectData == 0 || len(s.Report.Sources) != 1 || s.Report.Sources[0].Select == nil {
 			t.Errorf("update %d: %+v, %v", update, s.Report, s.Err)
+		}
+	}
+}
+
+// TestSharedAnswer asks a hundred times, one after the other. An answer that is not too
+// old is shared, also with those who want less.
+func TestSharedAnswer(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(known))
+	tr := start(t, fake.Address, tracker.Config{MaxAge: time.Hour, Want: chrony.WantActivity})
+	first := tr.Snapshot(background)
+	want(t, first, clockerror.Synchronized)
+	requests := fake.Requests()
+	for range 100 {
+		for _, s := range []*tracker.Snapshot{tr.Snapshot(background), tr.Scrape(background), tr.Judge(background)} {
+			if s != first || s.Report.At.After(s.At) {
+				t.Fatal("another answer")
+			}
+		}
+	}
+	if again := fake.Requests(); again != requests {
+		t.Errorf("%d requests for shared answers", again-requests)
+	}
+}
+
+// TestFewExchanges asks for different reports in turns, for a chronyd that answers, and for
+// one that does not. At most one exchange begins in the time of MaxAge.
+func TestFewExchanges(t *testing.T) {
+	gone := chronytest.NewFake(t, chronytest.Truthful(known))
+	gone.Close()
+	for address, state := range map[string]clockerror.State{
+		chronytest.NewFake(t, chronytest.Truthful(known)).Address: clockerror.Synchronized,
+		gone.Address: clockerror.Unreachable,
+	} {
+		const maxAge = 50 * time.Millisecond
+		tr := start(t, address, tracker.Config{MaxAge: maxAge, Want: chrony.WantActivity})
+		begin := time.Now()
+		exchanges := uint64(0)
+		for range 10 {
+			for _, ask := range []func(context.Context) *tracker.Snapshot{tr.Judge, tr.Scrape, tr.Snapshot, tr.Scrape, tr.Judge} {
+				s := ask(background)
+				want(t, s, state)
+				exchanges = max(exchanges, s.Health.Exchanges)
+			}
+		}
+		if most := uint64(1 + time.Since(begin)/maxAge); exchanges > most {
+			t.Errorf("%v: %d exchanges, want %d at most", state, exchanges, most)
 		}
 	}
 }

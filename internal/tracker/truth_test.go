@@ -11,28 +11,28 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
-// Poll intervals. At one second chronyd takes some seconds to believe in a jump of
-// its sources: long enough to see what it says until then. At half a minute it
-// takes no sample for as long as a test lasts, once the burst at the start is over.
-// On a busy machine delays vary by so much that chronyd would drop samples.
+// Poll intervals. At one second, chronyd takes some seconds to believe a jump of its
+// sources. That is long enough to see what it reports until then. At half a minute it
+// takes no sample for as long as a test lasts, once the burst at the start is over. On
+// a busy machine delays vary by so much that chronyd would drop samples.
 const (
 	everySecond     = " minpoll 0 maxpoll 0 maxdelaydevratio 1e6"
 	everyHalfMinute = " minpoll 5 maxpoll 5 maxdelaydevratio 1e6"
 )
 
-// A situation is a real daemon that says wrong or misleading things of a clock whose
-// error is known. Nothing sets or slews the clock here: when the sources move, it is
-// off by as much.
+// A situation is a real daemon that reports wrong or misleading values about a clock
+// whose error is known. Nothing sets or slews the clock here. If the sources move, the
+// clock is off by as much.
 type situation struct {
 	name   string
 	truth  float64                                                  // seconds by which the clock is off after what happens
-	states []clockerror.State                                       // one of which comes then
+	states []clockerror.State                                       // one of them follows
 	most   float64                                                  // the bound in the end, in seconds
 	start  func(*testing.T) (d *chronytest.Chronyd, happens func()) // nothing happens if nil
 }
 
-// A single source that lies, or a majority that does, is no situation here: nobody can
-// notice. For this program such sources are the truth.
+// A single source or a majority that lies is not a situation here, because it cannot be
+// detected. For this program, such sources are the truth.
 var situations = []situation{
 	{
 		"a permanent offset", 0.25, some(clockerror.Synchronized), 0.3,
@@ -106,11 +106,11 @@ var situations = []situation{
 
 func some(states ...clockerror.State) []clockerror.State { return states }
 
-// noise is what the sources' own measurements may lack, in seconds.
+// noise is the largest error of the sources' own measurements, in seconds.
 const noise = 1e-3
 
-// TestTruth wants each bound to be as large as the error, as soon as chronyd knows
-// enough to tell.
+// TestTruth checks that each bound is at least as large as the error, as soon as
+// chronyd has measured it.
 func TestTruth(t *testing.T) {
 	for _, test := range situations {
 		t.Run(test.name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// is reports whether a sample shows what has happened.
+// is reports whether a sample shows the event.
 func (s *situation) is(sample tracker.Sample) bool {
 	return slices.Contains(s.states, sample.State) && sample.Bound >= s.truth-noise
 }
@@ -166,7 +166,7 @@ func three(t *testing.T) (*chronytest.Chronyd, [3]*chronytest.TimeSource) {
 	return d, sources
 }
 
-// move makes sources wrong.
+// move shifts the time of sources.
 func move(by time.Duration, sources ...*chronytest.TimeSource) (happens func()) {
 	return func() {
 		for _, s := range sources {
@@ -175,8 +175,9 @@ func move(by time.Duration, sources ...*chronytest.TimeSource) (happens func()) 
 	}
 }
 
-// failingSteps starts a chronyd whose clock is off by nine seconds, and that cannot
-// set it (-x). From 4.7 on chronyd slews it then; before, it believes to have set it.
+// failingSteps starts a chronyd whose clock is nine seconds off and that cannot set it
+// (-x). From 4.7 on, chronyd then slews the clock. Earlier versions believe that they
+// set it.
 func failingSteps(t *testing.T, makestep string) *chronytest.Chronyd {
 	t.Helper()
 	source := chronytest.NewTimeSource(t)
@@ -184,7 +185,7 @@ func failingSteps(t *testing.T, makestep string) *chronytest.Chronyd {
 	return chronytest.New(t, chronytest.Config{Lines: []string{source.Line + everySecond, makestep}})
 }
 
-// outvoted starts a chronyd that follows a source, whatever two others say.
+// outvoted starts a chronyd that follows one source, although two others disagree.
 func outvoted(t *testing.T, followed, others string) *chronytest.Chronyd {
 	t.Helper()
 	lines := []string{chronytest.NewTimeSource(t).Line + everyHalfMinute + followed}
@@ -208,19 +209,18 @@ func history(tr *tracker.Tracker) []tracker.Sample {
 	return slices.Collect(tr.History(time.Time{}, time.Now().Add(24*time.Hour)))
 }
 
-// awaitSample waits for a sample from a number on, and returns its number.
+// awaitSample waits for a sample at or after a number that meets the condition, and
+// returns its number.
 func awaitSample(t *testing.T, tr *tracker.Tracker, from int, is func(tracker.Sample) bool) int {
 	t.Helper()
-	const patience = 30 * time.Second
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	at := -1
+	chronytest.Await(t, "a sample", func() bool {
 		samples := history(tr)
-		if from < len(samples) {
-			if i := slices.IndexFunc(samples[from:], is); i >= 0 {
-				return from + i
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no such sample in %v; the latest are %+v", patience, samples[max(0, len(samples)-3):])
-		}
-	}
+		at = slices.IndexFunc(samples[min(from, len(samples)):], is)
+		return at >= 0
+	}, func() any {
+		samples := history(tr)
+		return samples[max(0, len(samples)-3):]
+	}, func() any { return tr.Snapshot(t.Context()).Report })
+	return from + at
 }

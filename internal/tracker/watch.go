@@ -19,6 +19,7 @@ type WatchConfig struct {
 	History    time.Duration         // how long samples are kept; DefaultHistory if zero
 	Objectives []objective.Objective // with different names
 	Clocks     Clocks                // closed by the tracker; this machine's if nil
+	Witness    *WitnessConfig        // nil if nobody else checks the clock
 }
 
 // The defaults of [WatchConfig].
@@ -70,6 +71,7 @@ type watch struct {
 	tally      tally
 	reference  reference
 	events     events
+	witnessing
 }
 
 func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *slog.Logger) (*watch, error) {
@@ -201,6 +203,12 @@ func (w *watch) look(set bool) (Instant, error) {
 	if stepped || slept {
 		w.reference.jumped = true
 	}
+	if slept {
+		w.ask()
+	}
+	if w.witnesses != nil {
+		w.steered.add(now, w.frequency())
+	}
 	if stepped {
 		if size := w.detector.steps.Last; !w.steps.isLeapSecond(size, now.time()) {
 			w.steps.add(size, now.Boot)
@@ -241,7 +249,8 @@ func (w *watch) judge(o *observation) {
 		w.steps.read(o.tracking, o.Boot)
 		w.unknown(&o.known, o.Boot)
 	}
-	o.estimate = clockerror.Of(o.known, w.sampler.assume)
+	o.estimate, o.actionable, o.found = w.hear(o.known)
+	w.seenLeap(o)
 	if foreign && !w.hasForeign {
 		w.note(o.Instant, Event{Kind: ForeignDiscipline})
 	}
@@ -257,9 +266,13 @@ func (w *watch) record(o *observation) {
 	if w.latest != nil {
 		before = w.latest.Instant
 	}
-	w.tally.add(o, before, w.interval.Seconds())
+	stood := w.tally.add(o, before, w.interval.Seconds())
 	w.compare(o)
+	if w.isNews(o) {
+		w.ask()
+	}
 	w.latest = o
+	w.tallyWitnesses(o, stood)
 }
 
 // watched returns a copy of what was found.
@@ -282,11 +295,28 @@ func (w *watch) watched() *Watched {
 	return found
 }
 
-// records returns a copy of the history, the oldest first.
-func (w *watch) records() []record {
+// kept returns the numbers of the history's samples: from the oldest (inclusive) to the
+// latest (exclusive).
+func (w *watch) kept() (from, to uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tally.history.copy()
+	return w.tally.history.kept()
+}
+
+// records copies the history's samples from the given number on. It returns the number of
+// the next one, and how many it has copied.
+func (w *watch) records(from uint64, into []record) (next uint64, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tally.history.copy(from, into)
+}
+
+// jumps counts the steps of the clock and the suspensions so far.
+func (w *watch) jumps() uint64 {
+	w.look(false) // if the clocks can't be read, no new ones are known
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.detector.steps.Count + w.detector.sleeps.Count
 }
 
 func (w *watch) latestEvents() []Event {

@@ -20,11 +20,11 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
-// A simulation is a machine with a chronyd, both of which do as they are told. It
-// begins at a given time and knows no other.
+// A simulation is a simulated machine with a simulated chronyd. It has its own time.
 type simulation struct {
 	*watch
 	mu   sync.Mutex
@@ -94,10 +94,10 @@ func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report
 	return report, nil
 }
 
-// pass lets time go by.
+// pass advances the time.
 func (s *simulation) pass(d time.Duration) { s.slew(d, 0) }
 
-// slew lets time go by while the clock is made to run faster.
+// slew advances the time while the clock runs faster.
 func (s *simulation) slew(d time.Duration, ppm float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *simulation) slew(d time.Duration, ppm float64) {
 	s.time.Raw += int64(d)
 }
 
-// step sets the clock without telling.
+// step sets the clock without a report from the kernel.
 func (s *simulation) step(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,8 +143,8 @@ func near(t *testing.T, what string, got, want float64) {
 
 var errRefused = fmt.Errorf("%w: %w", chrony.ErrNoAnswer, syscall.ECONNREFUSED)
 
-// TestSeconds wants each second in one place, and none that nobody has seen to be
-// good.
+// TestSeconds checks that each second counts in one state, and that no unobserved
+// second counts as good.
 func TestSeconds(t *testing.T) {
 	s := simulate(t, objective.Objective{Name: "loose", Limit: 1}, objective.Objective{Name: "tight", Limit: 1e-6})
 	s.sample()
@@ -184,14 +184,14 @@ func TestSeconds(t *testing.T) {
 	}
 }
 
-// TestStarvedInTheExchange comes too late for chronyd's answer: that is not
-// chronyd's fault.
+// TestStarvedInTheExchange lets the program run too late for chronyd's answer. This
+// must not count as a failure of chronyd.
 func TestStarvedInTheExchange(t *testing.T) {
 	s := simulate(t)
 	s.run(3)
 	s.takes, s.err = 5*time.Second, context.DeadlineExceeded
 	s.run(1)
-	s.takes, s.err = time.Second, context.DeadlineExceeded // it hangs, as long as it may
+	s.takes, s.err = time.Second, context.DeadlineExceeded // it hangs until the timeout
 	s.sample()
 	found := s.watched()
 	near(t, "unreachable", found.StateSeconds[clockerror.Unreachable], 1)
@@ -204,7 +204,7 @@ func TestStarvedInTheExchange(t *testing.T) {
 	}
 }
 
-// TestSleepIsNotGood has a machine sleep for less than it would take to miss a tick.
+// TestSleepIsNotGood suspends a machine for less time than a missed tick takes.
 func TestSleepIsNotGood(t *testing.T) {
 	s := simulate(t, objective.Objective{Name: "loose", Limit: 1})
 	s.sample()
@@ -216,7 +216,7 @@ func TestSleepIsNotGood(t *testing.T) {
 	near(t, "unobserved", found.Unobserved, 0.5)
 }
 
-// TestLate is on either side of a missed tick.
+// TestLate checks delays just below and above a missed tick.
 func TestLate(t *testing.T) {
 	for late, unobserved := range map[time.Duration]float64{1490 * time.Millisecond: 0, 1510 * time.Millisecond: 0.51} {
 		s := simulate(t)
@@ -227,8 +227,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// TestForeignStep sets the clock, of which chronyd knows nothing until its next
-// update; then chronyd sets it itself.
+// TestForeignStep sets the clock. chronyd does not know it until its next update, and
+// then sets the clock itself.
 func TestForeignStep(t *testing.T) {
 	s := simulate(t, objective.Objective{Name: "tight", Limit: 0.05})
 	s.manual = true
@@ -243,7 +243,7 @@ func TestForeignStep(t *testing.T) {
 	near(t, "good", found.Objectives[0].Good, 10)
 	near(t, "the largest bound", found.Windows[0].Bound, 5.001)
 
-	s.tracking.RefTime, s.tracking.SystemTime = begin.Add(time.Minute), -3 // chronyd has found it
+	s.tracking.RefTime, s.tracking.SystemTime = begin.Add(time.Minute), -3 // chronyd has measured the step
 	s.run(1)
 	near(t, "the bound, found", s.now().Bound, 3.001+1.5*50e-6)
 	s.step(-3 * time.Second) // and corrects it
@@ -252,8 +252,7 @@ func TestForeignStep(t *testing.T) {
 	near(t, "the bound, corrected", s.now().Bound, 0.001+1.5*50e-6)
 }
 
-// TestJumpIsNoRestart has chronyd forget its update interval because the clock has
-// jumped.
+// TestJumpIsNoRestart makes the clock jump, so that chronyd resets its update interval.
 func TestJumpIsNoRestart(t *testing.T) {
 	s := simulate(t)
 	s.run(2)
@@ -315,7 +314,8 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestWindowFigure has a last offset that the bound knows nothing of.
+// TestWindowFigure checks the maximum of chrony_clock_error_ms with a last offset that
+// is not in the bound.
 func TestWindowFigure(t *testing.T) {
 	s := simulate(t)
 	s.tracking.LastOffset = -0.5
@@ -325,7 +325,21 @@ func TestWindowFigure(t *testing.T) {
 	near(t, "the largest error", s.watched().Windows[0].Error, 0.501)
 }
 
-// TestStepAndSlew tells both apart.
+// TestSumOfSteps checks that a step and one back add up, where the last one alone would
+// hide the first.
+func TestSumOfSteps(t *testing.T) {
+	s := simulate(t)
+	s.sample()
+	for _, size := range []time.Duration{time.Second, -time.Second, 20 * time.Microsecond} {
+		s.step(size)
+		s.run(1)
+	}
+	if got := s.watched().Steps; got.Count != 3 || math.Abs(got.Sum-2) > 0.0001 {
+		t.Errorf("%d steps, in sum %v s", got.Count, got.Sum)
+	}
+}
+
+// TestStepAndSlew checks that steps and slews are distinguished.
 func TestStepAndSlew(t *testing.T) {
 	const step = 40 * time.Millisecond
 	for _, test := range []struct {
@@ -339,12 +353,12 @@ func TestStepAndSlew(t *testing.T) {
 		{"nothing", func(s *simulation) { s.run(10) }, 0, 0, 0, 0},
 		{"a step", func(s *simulation) { s.step(step); s.run(1) }, 1, 0.04, 0, 0},
 		{"a step back", func(s *simulation) { s.step(-step); s.run(1) }, 1, -0.04, 0, 0},
-		{"a step that the kernel tells of", func(s *simulation) { s.step(step); s.look(true); s.run(1) }, 1, 0.04, 0, 0},
-		{"a step that it tells of late", func(s *simulation) { s.step(step); s.sample(); s.look(true); s.run(1) }, 1, 0.04, 0, 0},
+		{"a step that the kernel reports", func(s *simulation) { s.step(step); s.look(true); s.run(1) }, 1, 0.04, 0, 0},
+		{"a step that it reports late", func(s *simulation) { s.step(step); s.sample(); s.look(true); s.run(1) }, 1, 0.04, 0, 0},
 		{"two steps", func(s *simulation) { s.step(time.Hour); s.run(1); s.step(step); s.run(1) }, 2, 0.04, 0, 0},
 		{"a setting to the same", func(s *simulation) { s.look(true); s.run(1) }, 1, 0, 0, 0},
 		{"noise", func(s *simulation) { s.step(9 * time.Microsecond); s.run(1) }, 0, 0, 0, 0},
-		{"a step as small, and told", func(s *simulation) { s.step(9 * time.Microsecond); s.look(true) }, 1, 9e-6, 0, 0},
+		{"a step as small that it reports", func(s *simulation) { s.step(9 * time.Microsecond); s.look(true) }, 1, 9e-6, 0, 0},
 		{"a slew", func(s *simulation) { s.slew(480*time.Millisecond, 83_333); s.run(1) }, 0, 0, 0.04, 0},
 		{"a slew back", func(s *simulation) { s.slew(480*time.Millisecond, -83_333); s.run(1) }, 0, 0, -0.04, 0},
 		{"both", func(s *simulation) { s.slew(480*time.Millisecond, 83_333); s.step(step); s.run(1) }, 1, 0.04, 0.04, 0},
@@ -374,7 +388,7 @@ func TestStepAndSlew(t *testing.T) {
 	}
 }
 
-// TestFrequencyMismatch has another program change the kernel's frequency.
+// TestFrequencyMismatch lets another program change the kernel's frequency.
 func TestFrequencyMismatch(t *testing.T) {
 	s := simulate(t)
 	s.run(100)
@@ -401,7 +415,7 @@ func TestFrequencyMismatch(t *testing.T) {
 	}
 }
 
-// TestEvents has everything happen.
+// TestEvents causes every kind of event.
 func TestEvents(t *testing.T) {
 	s := simulate(t)
 	phc := chrony.Tracking{RefID: 0x50484330, Stratum: 1, LastUpdateInterval: 8}
@@ -467,7 +481,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestSources wants the sources to be read when they may have changed, and no more.
+// TestSources checks that the sources are read when they may have changed, and not more
+// often.
 func TestSources(t *testing.T) {
 	s := simulate(t)
 	ask := func(samples int) (sources int) {
@@ -480,7 +495,7 @@ func TestSources(t *testing.T) {
 		}
 		return sources
 	}
-	if got := ask(1); got != 2 { // and once whether the server follows its own clock
+	if got := ask(1); got != 2 { // and one request whether the server follows its own clock
 		t.Errorf("first: %d", got)
 	}
 	if got := ask(100); got < 10 || got > 13 {
@@ -503,8 +518,8 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// TestHoldoverBetweenSources wants a source's silence to be noticed at the second,
-// though the sources are read more rarely.
+// TestHoldoverBetweenSources checks that a source's silence is noticed in the right
+// second, although the sources are read less often.
 func TestHoldoverBetweenSources(t *testing.T) {
 	s := simulate(t)
 	s.source.Poll, s.manual = 0, true // holdover begins at 4 + 2 s
@@ -526,8 +541,8 @@ func TestHoldoverBetweenSources(t *testing.T) {
 	}
 }
 
-// TestNow wants the bound to hold until the answer's end, and to be none when
-// nobody vouches for it any more.
+// TestNow checks that the bound holds until the answer expires, and that there is none
+// when nothing confirms the clock.
 func TestNow(t *testing.T) {
 	s := simulate(t)
 	if got := s.now(); got.Observed || !math.IsInf(got.Bound, 1) {
@@ -560,7 +575,8 @@ func TestNow(t *testing.T) {
 	}
 }
 
-// TestDistribution counts bounds, the one on a limit below it, and no infinity.
+// TestDistribution counts bounds. A bound equal to a limit counts below it, and +Inf
+// does not count.
 func TestDistribution(t *testing.T) {
 	s := simulate(t)
 	for _, bound := range []float64{0.05, 0.0500001, 0.175, 1000, math.Inf(1)} {
@@ -594,7 +610,7 @@ func TestDistribution(t *testing.T) {
 	}
 }
 
-// TestHistory remembers each sample for as long as there is room.
+// TestHistory checks that the history keeps each sample as long as there is room.
 func TestHistory(t *testing.T) {
 	s := simulate(t)
 	const bytes = 200 << 10
@@ -603,12 +619,14 @@ func TestHistory(t *testing.T) {
 	}
 	s.tracking.SystemTime, s.tracking.RootDelay, s.tracking.LastOffset = -0.1, 0.02, 0.3
 	s.run(5000)
-	records := s.records()
+	tr := &Tracker{watch: s.watch}
+	tr.watch.tally.history.reference = 0.5
+	everything := func() []Sample { return slices.Collect(tr.History(time.Time{}, begin.Add(24*time.Hour))) }
+	records := everything()
 	if len(records) != len(s.tally.history.records) || len(records) < 3600 {
 		t.Fatalf("%d samples", len(records))
 	}
-	for i, r := range records {
-		got := r.sample(0.5)
+	for i, got := range records {
 		if want := begin.Add(time.Duration(5000-len(records)+1+i) * time.Second); !got.At.Equal(want) {
 			t.Fatalf("sample %d is of %v, want %v", i, got.At, want)
 		}
@@ -620,13 +638,28 @@ func TestHistory(t *testing.T) {
 	}
 	s.err = errRefused
 	s.run(1)
-	last := s.records()[len(records)-1].sample(0)
+	last := everything()[len(records)-1]
 	if !math.IsInf(last.Bound, 1) || last.Terms != (clockerror.Terms{}) || last.State != clockerror.Unreachable {
 		t.Errorf("%+v", last)
 	}
+
+	// Samples are taken while somebody reads slowly. He misses the dropped ones, reads
+	// none twice, and comes to an end.
+	read := time.Time{}
+	n := 0
+	for sample := range tr.History(time.Time{}, begin.Add(24*time.Hour)) {
+		if n++; !sample.At.After(read) {
+			t.Fatalf("after %v comes %v", read, sample.At)
+		}
+		read = sample.At
+		s.run(3)
+	}
+	if n < len(records)/4 || n > len(records)/2 {
+		t.Errorf("read %d of %d samples", n, len(records))
+	}
 }
 
-// TestRecordsRoundUp wants no bound to become smaller by being remembered.
+// TestRecordsRoundUp checks that a stored bound is never smaller than the original.
 func TestRecordsRoundUp(t *testing.T) {
 	for _, v := range []float64{0, 0.1, 0.2, 1e-9, 123456789, math.Pi, math.Inf(1)} {
 		if got := float64(up(v)); got < v || got > v*(1+1e-6) {
@@ -635,7 +668,8 @@ func TestRecordsRoundUp(t *testing.T) {
 	}
 }
 
-// TestFlat wants a million samples to take no more memory than ten thousand.
+// TestFlat checks that a hundred thousand samples take no more memory than ten
+// thousand.
 func TestFlat(t *testing.T) {
 	s := simulate(t, objective.Profiles...)
 	heap := func() float64 {
@@ -660,17 +694,17 @@ func TestFlat(t *testing.T) {
 	}
 	some(10_000)
 	before := heap()
-	some(1_000_000)
+	some(100_000)
 	if after := heap(); after > before+100_000 {
 		t.Errorf("%v bytes, then %v", before, after)
 	}
-	if found := s.watched(); found.Samples != 1_010_000 {
+	if found := s.watched(); found.Samples != 110_000 {
 		t.Errorf("%d samples", found.Samples)
 	}
 }
 
-// TestGrid takes samples that last, one of them for two and a half intervals. The ticks
-// must lie on the grid all the same, also the hundredth, and none is made up for.
+// TestGrid takes slow samples, one of them for two and a half intervals. The ticks must
+// still lie on the grid, even the hundredth. Missed ticks are not repeated.
 func TestGrid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := simulate(t)
@@ -681,7 +715,7 @@ func TestGrid(t *testing.T) {
 			}
 			if ticks == 50 {
 				time.Sleep(2 * s.interval)
-				ticks++ // so that it does so once
+				ticks++ // only once
 			}
 			time.Sleep(s.interval / 3)
 			return s.report(ctx, want)
@@ -696,7 +730,7 @@ func TestGrid(t *testing.T) {
 	})
 }
 
-// TestStuckQueue says more than a log that can't be written has room for.
+// TestStuckQueue logs more lines than the queue of a blocked log holds.
 func TestStuckQueue(t *testing.T) {
 	q := newLogQueue(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for i := range 10 * logBacklog {
@@ -707,7 +741,7 @@ func TestStuckQueue(t *testing.T) {
 	}
 }
 
-// TestNotTold goes on without the kernel's word.
+// TestNotTold checks steps if the kernel does not report them.
 func TestNotTold(t *testing.T) {
 	s := simulate(t)
 	done := make(chan struct{})
@@ -720,13 +754,13 @@ func TestNotTold(t *testing.T) {
 	}
 }
 
-// TestForeignStepInASnapshot wants a scrape to know of the step, too.
+// TestForeignStepInASnapshot checks that a scrape includes the step too.
 func TestForeignStepInASnapshot(t *testing.T) {
 	s := simulate(t)
 	s.run(1)
 	s.step(5 * time.Second)
 	s.run(1)
-	client, err := chrony.NewClient("127.0.0.1:323") // which is not asked
+	client, err := chrony.NewClient("127.0.0.1:323") // it gets no request
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -737,5 +771,35 @@ func TestForeignStepInASnapshot(t *testing.T) {
 	near(t, "the bound", got.Estimate.Bound, 5.001)
 	if got.Report.Tracking.SystemTime != 0 {
 		t.Error("what chronyd said was changed")
+	}
+}
+
+// TestNoAnswerFromBeforeAStep shares no answer across a step of the clock, or a
+// suspension of the machine.
+func TestNoAnswerFromBeforeAStep(t *testing.T) {
+	fake := chronytest.NewFake(t, chronytest.Truthful(chrony.Report{Tracking: &chrony.Tracking{Stratum: 2, RefID: 0x50484330}, Sources: []chrony.Source{{Mode: chrony.ModeReferenceClock, RefID: 0x50484330, Poll: 6}}}))
+	client, err := chrony.NewClient(fake.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Config{Client: client, MaxAge: time.Second})
+	t.Cleanup(func() { tr.Close() })
+	s := simulate(t)
+	if err := tr.Watch(WatchConfig{Interval: time.Hour, Clocks: s}); err != nil {
+		t.Fatal(err)
+	}
+	before := tr.Snapshot(t.Context())
+	for name, jump := range map[string]func(){
+		"step":       func() { s.time.Real += 1e9 },
+		"suspension": func() { s.time.Boot += 3600e9; s.time.Real += 3600e9 },
+	} {
+		s.mu.Lock()
+		jump()
+		s.mu.Unlock()
+		after := tr.Snapshot(t.Context())
+		if after == before || after.Err != nil {
+			t.Errorf("%s: %+v", name, after)
+		}
+		before = after
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -15,28 +17,40 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-func registerAPI(mux *http.ServeMux, t *tracker.Tracker) {
-	for path, answer := range map[string]func(*http.Request) (any, error){
-		"/api/v1/status":  func(r *http.Request) (any, error) { return status.NewFull(t.Snapshot(r.Context())), nil },
-		"/api/v1/now":     func(*http.Request) (any, error) { return status.NewNow(t.Now()), nil },
-		"/api/v1/events":  func(*http.Request) (any, error) { return status.NewEvents(t), nil },
-		"/api/v1/history": func(r *http.Request) (any, error) { return queryHistory(r.URL.Query(), t.History) },
-	} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			body, err := answer(r)
-			if err != nil {
-				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(http.StatusBadRequest)
-				json.NewEncoder(w).Encode(status.Problem{Error: err.Error(), Hint: "see /api/v1/openapi.yaml"})
-				return
-			}
-			writeJSON(w, body)
-		})
-	}
-	mux.HandleFunc("GET /api/v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+func registerAPI(routes *routes, t *tracker.Tracker) {
+	routes.get("/api/v1/status", routes.pages, func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, status.NewFull(t.Snapshot(r.Context())))
+	})
+	routes.get("/api/v1/events", routes.pages, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, status.NewEvents(t)) })
+	routes.get("/api/v1/now", nil, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, status.NewNow(t.Now())) })
+	routes.get("/api/v1/history", routes.history, func(w http.ResponseWriter, r *http.Request) { serveHistory(w, r, t.History) })
+	routes.get("/api/v1/openapi.yaml", routes.pages, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Write(openAPI)
 	})
+}
+
+func serveHistory(w http.ResponseWriter, r *http.Request, from samples) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, fmt.Errorf("the parameters can't be parsed: %w", err))
+		return
+	}
+	h, err := queryHistory(query, from)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	h.writeTo(w)
+}
+
+// refuse answers a request whose parameters make no sense.
+func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	json.NewEncoder(w).Encode(status.Problem{Error: err.Error(), Hint: "see /api/v1/openapi.yaml"})
 }
 
 func writeJSON(w http.ResponseWriter, body any) {

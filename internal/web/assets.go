@@ -26,28 +26,28 @@ var assetFiles = []struct{ name, file, contentType string }{
 	{"uplot.txt", "uplot/LICENSE", "text/plain; charset=utf-8"},
 }
 
-func registerAssets(mux *http.ServeMux) {
+func registerAssets(routes *routes) {
 	for _, a := range assetFiles {
 		text, err := assets.ReadFile(path.Join("page", a.file))
 		if err != nil {
 			panic(err) // it is embedded
 		}
-		mux.Handle("GET /-/"+a.name, newAsset(text, a.contentType))
+		routes.get("/-/"+a.name, routes.pages, newAsset(text, a.contentType))
 	}
 }
 
 // newAsset serves a file that does not change while the program runs. Browsers cache
 // it and check whether it is current. The ETag is weak, because it is the same with
 // and without compression.
-func newAsset(text []byte, contentType string) http.Handler {
+func newAsset(text []byte, contentType string) http.HandlerFunc {
 	hash := sha256.Sum256(text)
 	tag := `W/"` + hex.EncodeToString(hash[:8]) + `"`
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Type", contentType)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-cache")
 		header.Set("ETag", tag)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
-	})
+	}
 }

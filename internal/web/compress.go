@@ -10,9 +10,11 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// compressed compresses responses with gzip for clients that accept it. A scrape needs
-// least CPU with the fastest level.
-func compressed(h http.Handler) http.Handler {
+// compressed compresses responses with gzip for clients that accept it.
+func compressed(h http.Handler) http.Handler { return compress(h) }
+
+// compress uses the fastest level: a scrape needs least CPU with it.
+var compress = func() func(http.Handler) http.HandlerFunc {
 	wrap, err := gzhttp.NewWrapper(
 		gzhttp.Implementation(writer.GzipWriterFactory{Levels: gzkp.Levels, New: newCompressor}),
 		gzhttp.CompressionLevel(gzip.BestSpeed),
@@ -21,8 +23,8 @@ func compressed(h http.Handler) http.Handler {
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return wrap(h)
-}
+	return wrap
+}()
 
 // idle keeps compressors of 0.8 MB each, enough for two scrapes at the same time. The
 // sync.Pool of gzhttp can keep one for each processor. Stateless compression needs none,

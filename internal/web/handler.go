@@ -16,21 +16,39 @@ type Config struct {
 
 // Register adds the page at /, the metrics, the health checks and the API to mux. Their
 // responses are compressed if the client accepts gzip.
+//
+// Each kind of answer that costs CPU or memory has its own places, so that readers of one
+// kind don't keep out those of another. The checks and the present time need none.
 func Register(mux *http.ServeMux, t *tracker.Tracker, config Config) {
-	routes := http.NewServeMux()
+	routes := &routes{mux: http.NewServeMux(), pages: newPlaces(4), history: newPlaces(2)}
 	if config.Metrics == "/" {
-		routes.Handle("GET /{$}", config.Handler)
+		routes.get("/{$}", newPlaces(4), config.Handler.ServeHTTP)
 	} else {
-		routes.Handle("GET "+config.Metrics, config.Handler)
-		routes.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
+		routes.get(config.Metrics, newPlaces(4), config.Handler.ServeHTTP)
+		routes.get("/{$}", routes.pages, func(w http.ResponseWriter, r *http.Request) { servePage(w, r, t, config) })
 		registerAssets(routes)
 	}
 	// Healthy only means that this process runs. A dead chronyd must not cause a
 	// restart of it.
-	routes.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+	routes.get("/-/healthy", nil, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "healthy")
 	})
-	routes.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
+	routes.get("/-/ready", nil, func(w http.ResponseWriter, r *http.Request) { serveReady(w, r, t) })
 	registerAPI(routes, t)
-	mux.Handle("/", compressed(routes))
+	mux.Handle("/", routes.mux)
+}
+
+// routes are the paths, and the places of those who read them.
+type routes struct {
+	mux            *http.ServeMux
+	pages, history *places
+}
+
+// get serves a path. Without places it is for small answers, which are not compressed.
+func (r *routes) get(path string, places *places, h http.HandlerFunc) {
+	if places == nil {
+		r.mux.Handle("GET "+path, h)
+		return
+	}
+	r.mux.Handle("GET "+path, places.limit(compressed(h)))
 }

@@ -43,9 +43,9 @@ func TestNames(t *testing.T) {
 
 // TestAssets gets all that the page and its scripts name, and nothing twice.
 func TestAssets(t *testing.T) {
-	mux := http.NewServeMux()
-	registerAssets(mux)
-	server := httptest.NewServer(mux)
+	routes := &routes{mux: http.NewServeMux(), pages: newPlaces(1)}
+	registerAssets(routes)
+	server := httptest.NewServer(routes.mux)
 	defer server.Close()
 	text := pageText
 	for _, name := range []string{"page.js", "plot.js"} {
@@ -114,15 +114,15 @@ func TestSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		total += size(newAsset(text, a.contentType).ServeHTTP)
+		total += size(newAsset(text, a.contentType))
 	}
 	hour, err := queryHistory(url.Values{"step": {"5"}}, noisyHour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := size(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, hour) })
+	rows := size(func(w http.ResponseWriter, _ *http.Request) { hour.writeTo(w) })
 	total += rows
-	t.Logf("%d bytes, %d of them for %d rows", total, rows, len(hour.Time))
+	t.Logf("%d bytes, %d of them for %d rows", total, rows, len(hour.rows))
 	if total > 150<<10 {
 		t.Errorf("%d bytes", total)
 	}

@@ -1,6 +1,6 @@
-// Package browser looks at the program's page as its users do: with a real browser,
-// beside a real chronyd. It is a module of its own, so that what drives the browser
-// stays out of the program.
+// Package browser tests the program's page as its users see it: with a real browser and
+// a real chronyd. It is a module of its own, so that the browser driver stays out of
+// the program.
 package browser
 
 import (
@@ -37,7 +37,7 @@ func prepareAndRun(m *testing.M) int {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.WindowSize(1100, 900))
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // which refuses root
+		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses root
 	}
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
 	defer end()
@@ -60,17 +60,17 @@ func findChromium() string {
 	return ""
 }
 
-// A tab is one page in the browser, and what the browser has to say of it.
+// A tab is one page in the browser, with its requests and problems.
 type tab struct {
 	context.Context
 	mu       sync.Mutex
-	requests []string // where to
+	requests []string // URLs
 	problems []string // in the console
 	bytes    float64  // that came over the wire
 }
 
-// open opens a page in a tab of its own, which is closed at the test's end. The
-// actions come before the page.
+// open opens a page in a new tab and closes it at the end of the test. The actions run
+// before the page loads.
 func open(t *testing.T, url string, before ...action) *tab {
 	t.Helper()
 	ctx, end := chromedp.NewContext(browser)
@@ -98,7 +98,7 @@ func (p *tab) note(event any) {
 	}
 }
 
-// An action is something that the browser is to do.
+// An action is a step that the browser executes.
 type action = chromedp.Action[chromedp.Void]
 
 func call[P, R any](command cdp.Command[P, R], params P) action {
@@ -113,7 +113,7 @@ func (p *tab) run(t *testing.T, actions ...action) {
 	chronytest.Must(t, chromedp.Do(p, actions...))
 }
 
-// evaluate returns what an expression is on the page.
+// evaluate returns the value of an expression on the page.
 func evaluate[T any](t *testing.T, p *tab, expression string) (value T) {
 	t.Helper()
 	value, err := chromedp.Run(p, chromedp.Evaluate[T](expression))
@@ -134,7 +134,7 @@ func (p *tab) await(t *testing.T, expression string) {
 		func() any { return p.text(t, "body") })
 }
 
-// awaitText waits until an element's text contains what is wanted.
+// awaitText waits until an element's text contains the wanted text.
 func (p *tab) awaitText(t *testing.T, selector, part string) {
 	t.Helper()
 	p.await(t, fmt.Sprintf("document.querySelector(%q)?.innerText.includes(%q)", selector, part))
@@ -147,7 +147,7 @@ func (p *tab) awaitPlot(t *testing.T) {
 	p.await(t, "document.querySelector('#plot .caption')?.textContent.includes('the bound was')")
 }
 
-// wantQuiet wants nothing in the console, and no request to anybody else.
+// wantQuiet checks that the console is empty and that no request went to another host.
 func (p *tab) wantQuiet(t *testing.T, base string) {
 	t.Helper()
 	p.mu.Lock()

@@ -24,7 +24,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestHealthy looks at a clock that is well.
+// TestHealthy shows a healthy clock.
 func TestHealthy(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address="+d.Address, "--objective=finra-cat", "--objective=lax=1s")
@@ -39,7 +39,7 @@ func TestHealthy(t *testing.T) {
 		".terms":      "dispersion",
 		"#objectives": "finra-cat",
 		".source":     "127.0.0.1",
-		"main":        "ntpdata", // which this connection does not read
+		"main":        "ntpdata", // this connection cannot read it
 	} {
 		if text := p.text(t, selector); !strings.Contains(text, part) {
 			t.Errorf("%s lacks %s: %s", selector, part, text)
@@ -53,7 +53,7 @@ func TestHealthy(t *testing.T) {
 	asOf := p.text(t, ".asof time")
 	p.await(t, fmt.Sprintf("document.querySelector('.asof time').innerText != %q", asOf))
 	if announced := p.text(t, "#announcement"); announced != "" {
-		t.Errorf("nothing has happened, and somebody hears %q", announced)
+		t.Errorf("nothing has happened, and a screen reader announces %q", announced)
 	}
 	p.wantQuiet(t, s.URL+"/")
 }
@@ -80,7 +80,7 @@ func TestPlot(t *testing.T) {
 
 	p.run(t, chromedp.DragAndDropXY(over.X+over.Width*0.98, y, x, y, 5))
 	p.await(t, `[...document.querySelectorAll(".tools button")].some((b) => b.innerText == "Back to now" && b.checkVisibility())`)
-	zoomed := p.text(t, ".caption") // of what is in it, the latest sample may be still to come
+	zoomed := p.text(t, ".caption") // the latest sample in it may arrive later
 	news := p.text(t, ".asof time")
 	p.await(t, fmt.Sprintf("document.querySelector('.asof time').innerText != %q", news))
 	text := p.text(t, ".caption")
@@ -97,7 +97,7 @@ func TestPlot(t *testing.T) {
 	p.wantQuiet(t, s.URL+"/")
 }
 
-// TestUnsynchronized looks at a chronyd that follows nothing.
+// TestUnsynchronized shows a chronyd that follows nothing.
 func TestUnsynchronized(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
 	s := programtest.Start(t, "--chrony.address="+d.Address)
@@ -135,10 +135,10 @@ func TestChronydGone(t *testing.T) {
 	p.wantQuiet(t, s.URL+"/")
 }
 
-// looksOld is true if nobody could take the page for fresh.
+// looksOld is true if the page is clearly marked as old.
 const looksOld = `getComputedStyle(document.querySelector("main")).filter == "grayscale(1)"`
 
-// TestTrackerGone kills the tracker under an open page, starts it again, and has it
+// TestTrackerGone kills the tracker under an open page, starts it again, and makes it
 // hang.
 func TestTrackerGone(t *testing.T) {
 	t.Parallel()
@@ -165,6 +165,7 @@ func TestTrackerGone(t *testing.T) {
 	chronytest.Must(t, s.Signal(syscall.SIGCONT))
 	p.await(t, "document.querySelector('#lost').hidden")
 	p.awaitText(t, "#announcement", "at most")
+	p.awaitText(t, ".legend", "unobserved") // while it hung
 }
 
 func wantLost(t *testing.T, p *tab) {
@@ -224,8 +225,8 @@ func TestBehindProxy(t *testing.T) {
 	p.wantQuiet(t, proxy.URL+"/some/node/")
 }
 
-// TestWithoutScript reads the verdict with no script, and with one that does not
-// come: then the page must grow old by itself.
+// TestWithoutScript reads the verdict without a script, and with a script that does not
+// load. Then the page must mark itself as old.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	d := chronytest.NewSynchronized(t, "")
@@ -241,7 +242,7 @@ func TestWithoutScript(t *testing.T) {
 	blocked.awaitText(t, ".asof", "has not been updated since")
 }
 
-// TestLooks holds the page to contrast, width and names, light and dark.
+// TestLooks checks contrast, width and accessible names of the page, light and dark.
 func TestLooks(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address=unix://"+d.Socket, "--objective=finra-cat", "--objective=cockroachdb")
@@ -284,12 +285,12 @@ const faint = `(() => {
 		.map(([e, contrast]) => contrast.toFixed(1) + " " + e.outerHTML.slice(0, 100));
 })()`
 
-// nameless lists what a screen reader could only call by its kind.
+// nameless lists the elements for which a screen reader has no name.
 const nameless = `[...document.querySelectorAll("table, section, a, button, [tabindex], nav")]
 	.filter((e) => !(e.caption?.textContent || e.getAttribute("aria-label") || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent || e.matches("a, button") && e.textContent.trim()))
 	.map((e) => e.outerHTML.slice(0, 100))`
 
-// TestOnTheWire wants the page, with all that it loads, to be small.
+// TestOnTheWire limits the size of the page with everything that it loads.
 func TestOnTheWire(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=100ms")

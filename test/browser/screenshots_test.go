@@ -28,8 +28,8 @@ const poll = " minpoll 0 maxpoll 0"
 
 var screenshots = flag.String("screenshots", "", "write screenshots into this folder")
 
-// TestScreenshots makes the screenshots of the README, from the real program beside
-// a real chronyd that has had a bad minute.
+// TestScreenshots makes the screenshots of the README, from the real program with a
+// real chronyd that had faults for a minute.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("asked for by make screenshots")
@@ -72,8 +72,8 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// smaller keeps the 256 colours that a picture has most of, and puts the nearest of
-// them in the place of others.
+// smaller keeps the 256 most frequent colors of a picture, and replaces each other
+// color by the nearest of them.
 func smaller(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	full, err := png.Decode(bytes.NewReader(picture))
@@ -94,7 +94,7 @@ func smaller(t *testing.T, picture []byte) []byte {
 	return b.Bytes()
 }
 
-// scheme makes the page light or dark.
+// scheme sets the page to light or dark.
 func scheme(name string) action {
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}
 	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})

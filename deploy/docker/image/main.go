@@ -1,6 +1,6 @@
-// Image makes the container image of Chrony Tracker without an engine and
-// without a registry: an OCI archive for several platforms, the same bytes each
-// time it is made from the same commit by the same Go.
+// Image builds the container image of Chrony Tracker without an engine and without a
+// registry. It writes an OCI archive for several platforms. The same commit and the
+// same Go give the same bytes.
 //
 //	image archive -version V -revision R -created SECONDS -out FILE PLATFORM=BINARY...
 //	image roots
@@ -49,10 +49,10 @@ func run(args []string) error {
 	}
 }
 
-// roots are the certificates of the public authorities, as Mozilla has them.
-// They come from a module with a fixed version, and not from the machine, so that
-// everybody makes the same image. Those that Mozilla trusts under a condition are
-// left out: a file can't tell it.
+// roots are Mozilla's root certificates. They come from a module with a fixed version,
+// not from the machine, so every build has the same ones. Certificates that Mozilla
+// trusts only under a condition are left out, because a file can't express the
+// condition.
 func roots() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {
@@ -64,7 +64,7 @@ func roots() []byte {
 	return b.Bytes()
 }
 
-// An image is what all platforms have in common.
+// An image is what the images of all platforms have in common.
 type image struct {
 	name, version, revision string
 	created                 time.Time
@@ -72,9 +72,9 @@ type image struct {
 
 func archive(args []string) error {
 	flags := flag.NewFlagSet("archive", flag.ContinueOnError)
-	reference := flags.String("name", "", "of the image where it is loaded: registry/name:tag")
-	version := flags.String("version", "", "of the program")
-	revision := flags.String("revision", "", "of the source")
+	reference := flags.String("name", "", "name of the image after loading: registry/name:tag")
+	version := flags.String("version", "", "version of the program")
+	revision := flags.String("revision", "", "commit of the source")
 	created := flags.Int64("created", 0, "time of the source, in seconds since 1970")
 	out := flags.String("out", "", "the archive to write")
 	if err := flags.Parse(args); err != nil {
@@ -111,7 +111,7 @@ type untyped struct{ v1.Image }
 
 func (untyped) ArtifactType() (string, error) { return "", nil }
 
-// build makes the image of one platform: the roots and the program, nothing else.
+// build builds the image of one platform: only the roots and the program.
 func (i image) build(p *v1.Platform, binary string) (v1.Image, error) {
 	program, err := os.ReadFile(binary)
 	if err != nil {
@@ -144,7 +144,7 @@ func (i image) build(p *v1.Platform, binary string) (v1.Image, error) {
 func (i image) config(built v1.Image, p *v1.Platform) *v1.ConfigFile {
 	config, err := built.ConfigFile()
 	if err != nil {
-		panic(err) // it was made here
+		panic(err) // the path was built above
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Variant = p.OS, p.Architecture, p.Variant
@@ -155,7 +155,7 @@ func (i image) config(built v1.Image, p *v1.Platform) *v1.ConfigFile {
 		Entrypoint:   []string{"/chrony-tracker"},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":       "chrony-tracker",
-			"org.opencontainers.image.description": "How wrong can this node's clock be right now?",
+			"org.opencontainers.image.description": "How far off can this node's clock be right now?",
 			"org.opencontainers.image.source":      "https://github.com/chrony-tracker/chrony-tracker",
 			"org.opencontainers.image.licenses":    "Apache-2.0",
 			"org.opencontainers.image.version":     i.version,
@@ -195,7 +195,7 @@ func (i image) add(w *tar.Writer, name string, kind byte, mode fs.FileMode, data
 	return err
 }
 
-// write makes the archive: an OCI layout, in a tar file with its files in order.
+// write writes the archive: an OCI layout in a tar file, with sorted files.
 func (i image) write(index v1.ImageIndex, out string) error {
 	dir, err := os.MkdirTemp("", "image")
 	if err != nil {

@@ -11,6 +11,10 @@ const of = `cluster=~"$cluster"`
 // bound is the bound of each node, +Inf included.
 const bound = `node:chrony_clock_error_bound_seconds:max{` + of + `}`
 
+// withoutBound is +Inf with the number of nodes as its name, if several nodes have no
+// bound.
+const withoutBound = `label_replace(count_values("nodes", count(` + bound + ` == +Inf) > 1) * +Inf, "node", "$1 nodes", "nodes", "(.*)")`
+
 // worstTen keeps the series of the ten worst nodes.
 func worstTen(expr string) string {
 	return expr + ` and on (cluster, node) topk(10, ` + bound + `)`
@@ -87,8 +91,8 @@ func fleetTiles() []panel {
 	return []panel{
 		tile(panel{
 			title: "Worst node", width: 4, unit: "s", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: boundColors(),
-			about:   "The node whose clock can be farthest off. No bound: nothing confirms its clock.",
-			queries: []query{{expr: `topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
+			about:   "The node whose clock can be farthest off. No bound: nothing confirms its clock. If several nodes have no bound, it shows how many.",
+			queries: []query{{expr: withoutBound + ` or on () topk(1, ` + bound + `)`, legend: "{{cluster}} {{node}}"}},
 		}, "value_and_name"),
 		tile(panel{
 			title: "Limit used", width: 4, unit: "percentunit", none: "unknown", see: "runbooks/ClockErrorLarge.md", defaults: object{"decimals": 0, "thresholds": limitColors()},
@@ -144,6 +148,18 @@ func nodeCounts() panel {
 	}, "value_and_name")
 }
 
+// cause returns each node with the label cause: why the tracker cannot reach chronyd,
+// or the state of a clock without a bound, or else the largest term of the bound.
+func cause() string {
+	labelled := func(label, text, each string) string {
+		return `max by (cluster, node, cause) (label_replace(topk by (cluster, node) (1, ` + each + `), "cause", "` + text + `", "` + label + `", "(.*)"))`
+	}
+	unbounded := ` and on (cluster, node) ` + bound + ` == +Inf`
+	return `(` + labelled("reason", "unreachable: $1", `max by (cluster, node, reason) (increase(chrony_tracker_exchange_failures_total{`+of+`}[$__rate_interval])) > 0`+unbounded) +
+		` or on (cluster, node) ` + labelled("state", "$1", `max by (cluster, node, state) (chrony_clock_state{`+of+`}) == 1`+unbounded) +
+		` or on (cluster, node) ` + labelled("term", "mostly $1", `max by (cluster, node, term) (chrony_clock_error_bound_term_seconds{`+of+`})`) + `)`
+}
+
 // worstNodes shows why the ten worst nodes are bad.
 func worstNodes() panel {
 	queries := []query{
@@ -160,17 +176,19 @@ func worstNodes() panel {
 		{"Value #E", "Limit used", append(colored(steps("transparent", 0.8, "orange", 1, "red")), property("unit", "percentunit"), property("decimals", 0))},
 		{"Value #B", "State", append(named(stateNames()), property("custom.width", 125))},
 		{"Value #C", "Since", []object{property("unit", "dateTimeFromNow"), property("custom.width", 145)}},
+		{"cause", "Cause", nil},
 		{"tracking_name", "Source", nil},
 	}
 	for i, term := range terms {
 		queries = append(queries, query{expr: worstTen(perNode(`chrony_clock_error_bound_term_seconds{` + of + `,term="` + term.name + `"}`))})
 		columns = append(columns, column{fmt.Sprintf("Value #%c", 'F'+i), term.name, nil})
 	}
+	queries = append(queries, query{expr: worstTen(cause())})
 	return largestFirst(table(panel{
 		title: "Ten worst nodes, and why", width: 24, height: 12, unit: "s", none: "no data", see: "reference/metrics.md",
 		about: "The bound is the sum of its terms. offset: the offset of the last sample, minus what was slewed since. delay and dispersion: the error of that sample. " +
 			"drift: possible drift since then. reference: the configured error of the reference. disagreement: what chrony's own terms or other sources add. " +
-			"Without a bound there are no terms, and the state shows why. Limit used: the bound relative to the smallest limit.",
+			"Without a bound there are no terms. Cause: the largest term, or why there is no bound. no_answer: nothing listens; deadline: chronyd does not answer in time. Limit used: the bound relative to the smallest limit.",
 		queries: queries,
 	}, columns...), "Bound")
 }

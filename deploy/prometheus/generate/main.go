@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,20 +49,32 @@ type settings struct {
 	pairLimit     float64 // 0: twice the smallest limit of the cluster
 	runbooks      string
 	faster        float64
+	scrape        time.Duration // the longest interval between two scrapes of a tracker
 }
+
+// The durations of the rules fit scrape intervals up to usualScrape. Prometheus does
+// not look further back for a sample than longestScrape.
+const (
+	usualScrape   = time.Minute
+	longestScrape = 5 * time.Minute
+)
 
 func run(args []string) error {
 	var s settings
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
 	root := flags.String("C", ".", "the repository's root")
 	which := flags.String("print", "", "print one form (prometheus, prometheusrule, arm, chart) instead of writing all files")
-	flags.Float64Var(&s.limit, "limit", 0.1, "seconds that a clock may be wrong by where the tracker was given no objective")
-	flags.Float64Var(&s.pairLimit, "pair-limit", 0, "seconds that two clocks of a cluster may be apart; 0 is twice the smallest limit of its objectives")
-	flags.Float64Var(&s.target, "target", 0.999, "share of the time in which clocks are to be within their objectives")
-	flags.StringVar(&s.runbooks, "runbooks", "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks", "where the runbooks are")
-	flags.Float64Var(&s.faster, "faster", 1, "divide all times by this, to try the alerts without waiting for them")
+	flags.Float64Var(&s.limit, "limit", 0.1, "limit of a clock's bound, in seconds, if the tracker has no objective")
+	flags.Float64Var(&s.pairLimit, "pair-limit", 0, "limit for two clocks of a cluster, in seconds; 0 is twice the smallest limit of its objectives")
+	flags.Float64Var(&s.target, "target", 0.999, "fraction of time in which clocks must be within their objectives")
+	flags.StringVar(&s.runbooks, "runbooks", "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks", "URL of the runbooks")
+	flags.DurationVar(&s.scrape, "scrape-interval", usualScrape, "longest interval between two scrapes of a tracker, up to 5m; above 1m, most times of the rules grow in proportion, so that lost scrapes do not matter")
+	flags.Float64Var(&s.faster, "faster", 1, "divide all times by this, to test the alerts without waiting")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if s.scrape <= 0 || s.scrape > longestScrape {
+		return fmt.Errorf("-scrape-interval %v: Prometheus does not look back further than %v for a sample", s.scrape, longestScrape)
 	}
 	text, err := os.ReadFile(filepath.Join(*root, source))
 	if err != nil {
@@ -136,6 +149,10 @@ func (s settings) apply(rules string) string {
 	if s.pairLimit == 0 {
 		pairLimit, words = twiceSmallest, twiceSmallestWords
 	}
+	rules = scaled.ReplaceAllStringFunc(rules, func(found string) string {
+		parts := scaled.FindStringSubmatch(found)
+		return s.stretch(parts[1], parts[2])
+	})
 	rules = strings.NewReplacer(
 		"${limit}", number(s.limit),
 		"${pair_limit}", pairLimit,
@@ -152,8 +169,32 @@ func (s settings) apply(rules string) string {
 	})
 }
 
-// times matches the durations in the rules: in for, ranges and offsets.
-var times = regexp.MustCompile(`(\[|for: |offset )(\d+[smhd])\b`)
+// scaled matches the durations that depend on the scrape interval, such as ${15m}, and
+// the same as a number of minutes, such as ${15}.
+var scaled = regexp.MustCompile(`\$\{(\d+)([sm]?)\}`)
+
+// stretch returns a duration for the scrape interval.
+func (s settings) stretch(amount, unit string) string {
+	n, err := strconv.Atoi(amount)
+	if err != nil {
+		panic(err) // scaled matched it
+	}
+	factor := max(1, s.scrape.Seconds()/usualScrape.Seconds())
+	if unit == "" {
+		return strconv.FormatFloat(float64(n)*factor, 'g', 3, 64)
+	}
+	if unit == "m" {
+		n *= 60
+	}
+	seconds := int(math.Round(float64(n) * factor))
+	if seconds%60 == 0 {
+		return strconv.Itoa(seconds/60) + "m"
+	}
+	return strconv.Itoa(seconds) + "s"
+}
+
+// times matches the durations in the rules: in for, ranges, steps and offsets.
+var times = regexp.MustCompile(`(\[|:|for: |offset )(\d+[smhd])\b`)
 
 func (s settings) shorten(duration string) string {
 	d, err := parseDuration(duration)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,7 +19,7 @@ const root = "../../.."
 
 // defaults are what make rules uses.
 func defaults() settings {
-	return settings{limit: 0.1, target: 0.999, faster: 1, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
+	return settings{limit: 0.1, target: 0.999, faster: 1, scrape: usualScrape, runbooks: "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks"}
 }
 
 func readSource(t *testing.T) string {
@@ -130,7 +131,7 @@ func TestMetrics(t *testing.T) {
 func TestStates(t *testing.T) {
 	rules := readSource(t)
 	for number, state := range clockerror.States {
-		coded := fmt.Sprintf(`%d * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="%v"}[2m])) == 1)`, number, state)
+		coded := fmt.Sprintf(`%d * (max by (cluster, node, state) (last_over_time(chrony_clock_state{state="%[2]v"}[${2m}]) or chrony_clock_state{state="%[2]v"}) == 1)`, number, state)
 		if strings.Contains(rules, coded) != (state != clockerror.Synchronized) {
 			t.Errorf("%v does not have the number %d", state, number)
 		}
@@ -139,19 +140,30 @@ func TestStates(t *testing.T) {
 
 // TestSettings checks that every form applies every setting, except the chart's.
 func TestSettings(t *testing.T) {
-	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, runbooks: "https://books.example"}
+	s := settings{limit: 0.0125, pairLimit: 0.0375, target: 0.9995, faster: 1, scrape: 3 * time.Minute, runbooks: "https://books.example"}
 	for _, f := range forms {
 		made, err := f.make(readSource(t), s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"0.0125", "0.0375", "0.9995", "https://books.example/ClockStepped.md"} {
+		for _, want := range []string{"0.0125", "0.0375", "0.9995", "https://books.example/ClockStepped.md", "[45m:45s]", "last 45 minutes"} {
 			if strings.Contains(made, want) == (f.name == "chart") {
 				t.Errorf("%s: setting %s", f.name, want)
 			}
 		}
 		if strings.Contains(made, "${") && f.name != "chart" {
 			t.Errorf("%s: a setting was left open", f.name)
+		}
+	}
+}
+
+// TestScrapeInterval checks which scrape intervals are allowed.
+func TestScrapeInterval(t *testing.T) {
+	dir := t.TempDir()
+	for interval, allowed := range map[string]bool{"15s": true, "5m": true, "301s": false, "0s": false} {
+		err := run([]string{"-C", filepath.Join(dir, "none"), "-scrape-interval", interval})
+		if refused := err != nil && strings.Contains(err.Error(), "-scrape-interval"); refused == allowed {
+			t.Errorf("%s: %v", interval, err)
 		}
 	}
 }
@@ -164,12 +176,12 @@ func TestFaster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"for: 5000ms", "[2000ms]", "[4320000ms]", "offset 20000ms"} {
+	for _, want := range []string{"for: 5000ms", "[2000ms]", "[4320000ms]", "offset 20000ms", "[15000ms:250ms]"} {
 		if !strings.Contains(made, want) {
 			t.Errorf("no %q", want)
 		}
 	}
-	if long := regexp.MustCompile(`(?m)(for: |\[|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
+	if long := regexp.MustCompile(`(?m)(for: |\[|:|offset )\d+[smhd]\b.*$`).FindAllString(made, -1); long != nil {
 		t.Errorf("not shortened: %q", long)
 	}
 }

@@ -31,15 +31,18 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestFasterIsValid wants the rules to be valid still when all their times are shortened.
-func TestFasterIsValid(t *testing.T) {
-	s := defaults()
-	s.faster = 60
-	made, err := prometheus(readSource(t), s)
-	chronytest.Must(t, err)
-	file := filepath.Join(t.TempDir(), "rules.yaml")
-	chronytest.Must(t, os.WriteFile(file, []byte(made), 0o644))
-	if out, err := programtest.Tool(t, chronytest.Need(t, "prometheus", "promtool"), "check", "rules", file).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+// TestSettingsAreValid wants the rules to be valid with times that are shortened, and
+// with those for a long scrape interval.
+func TestSettingsAreValid(t *testing.T) {
+	faster, rarely := defaults(), defaults()
+	faster.faster, rarely.scrape = 60, longestScrape
+	for _, s := range []settings{faster, rarely} {
+		made, err := prometheus(readSource(t), s)
+		chronytest.Must(t, err)
+		file := filepath.Join(t.TempDir(), "rules.yaml")
+		chronytest.Must(t, os.WriteFile(file, []byte(made), 0o644))
+		if out, err := programtest.Tool(t, chronytest.Need(t, "prometheus", "promtool"), "check", "rules", file).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 }

@@ -1,23 +1,23 @@
-// Keeps the page up to date, and says when it is not.
+// Keeps the page up to date, and marks it as old if that fails.
 //
-// The words are made by the tracker: this fetches the page anew, and puts what has
-// changed in the place of what was there.
+// All text comes from the tracker. This script fetches the page again and replaces
+// only the nodes that changed.
 import { Plot } from "./plot.js";
 
-const pause = 2500; // ms, between two looks
-const patience = 10_000; // ms, after which what is shown counts as old
-const timeout = 30_000; // ms; a chronyd that hangs makes the tracker wait, too
+const pause = 2500; // ms, between two requests
+const patience = 10_000; // ms, after which the page counts as old
+const timeout = 30_000; // ms; if chronyd hangs, the tracker answers late
 
 const page = document.getElementById("page");
 const lost = document.getElementById("lost");
 const announcement = document.getElementById("announcement");
 const plot = new Plot(document.getElementById("plot"));
 
-let heard = now(); // of the tracker, for the last time
+let heard = now(); // time of the tracker's last answer
 let asked = -Infinity;
 let asking = false;
 
-// One of these clocks stands still while the machine sleeps, and the other can be set.
+// One of these clocks stops while the machine sleeps, and the other can be set.
 function now() {
 	return { wall: Date.now(), steady: performance.now() };
 }
@@ -58,10 +58,10 @@ function show(fresh) {
 	lost.hidden = true;
 	document.title = fresh.title;
 	const like = fresh.getElementById("page");
-	// Another version has other scripts; other flags make other sections.
+	// Another version has other scripts, and other flags make other sections.
 	if (like.dataset.version !== page.dataset.version || like.childElementCount !== page.childElementCount) return location.reload();
 	morph(page, like);
-	// The bound changes all the time; somebody who listens wants to hear of the state.
+	// The bound changes all the time, so screen readers only announce the state.
 	if (back || state !== page.dataset.state || tone !== page.dataset.tone) {
 		announcement.textContent = document.getElementById("verdict").textContent;
 	}
@@ -92,8 +92,8 @@ function objectives() {
 	return [...document.querySelectorAll("#objectives [data-limit]")].map(({ dataset }) => ({ name: dataset.name, limit: Number(dataset.limit) }));
 }
 
-// morph makes a node like another one, and touches only what differs: what is
-// focused, selected or read aloud stays so.
+// morph makes a node equal to another one and changes only what differs. So focus,
+// selection and screen readers keep their place.
 function morph(node, like) {
 	if (node.id === "plot" || node.nodeName === "NOSCRIPT") return;
 	if (node.nodeName !== like.nodeName || node.childNodes.length !== like.childNodes.length) {

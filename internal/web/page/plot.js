@@ -1,21 +1,21 @@
-// The plot of the bound over the last hour, with the objectives' lines, and states
-// and events marked on it.
+// The plot of the bound over the last hour, with lines for the objectives, and with
+// marks for states and events.
 
 const spans = [["5 min", 300], ["15 min", 900], ["1 hour", 3600]];
-const mostRows = 720; // that are asked for, about one for each pixel of a phone
+const mostRows = 720; // in one request: about one for each pixel of a phone
 const leastSpan = 60; // seconds
 
 export class Plot {
 	#root; #chart; #tip; #caption; #legend; #readout; #now; #buttons; // elements
 	#uplot;
-	#span = 3600; // seconds that are shown, up to now
-	#zoom = null; // or from when to when
-	#page = {}; // what the tracker said last
+	#span = 3600; // length of the plot in seconds, up to now
+	#zoom = null; // start and end, or null
+	#page = {}; // the tracker's last answer
 	#objectives = [];
 	#rows = []; // {time, state, bound, without}, the oldest first
 	#last; // the latest row's time, as the tracker wrote it
-	#key; // of what the rows were asked for
-	#turn = 0; // counts what is asked for
+	#key; // what the rows were requested for
+	#turn = 0; // counts the requests
 	#shown = []; // the rows in the plot
 	#events = [];
 
@@ -26,11 +26,11 @@ export class Plot {
 		matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#uplot?.redraw(false));
 	}
 
-	// update takes what the page says, and fetches what is new.
+	// update reads the page's data and fetches the new rows.
 	async update(page, objectives) {
 		this.#page = { ...page };
 		this.#objectives = objectives;
-		if (!page.since || !globalThis.uPlot) return; // nobody watches, or nothing draws
+		if (!page.since || !globalThis.uPlot) return; // there is no watch, or no library
 		this.#root.hidden = false;
 		await this.#refresh();
 	}
@@ -70,7 +70,7 @@ export class Plot {
 		}
 	}
 
-	// #range is from when to when is shown, in seconds since 1970, by the clock that
+	// #range returns start and end of the plot, in seconds since 1970, by the clock that
 	// is judged.
 	#range() {
 		if (this.#zoom) return this.#zoom;
@@ -79,9 +79,9 @@ export class Plot {
 		return [Math.min(Math.max(now - this.#span, since), now - leastSpan), now];
 	}
 
-	// #fetch asks for the rows that are not there yet, and reports whether they still
-	// matter when they come. After an event all are asked for: a step of the clock
-	// leaves old ones that don't fit the new.
+	// #fetch requests the missing rows, and reports whether they still matter when they
+	// arrive. After an event it requests all rows, because after a step of the clock the
+	// old rows do not fit the new ones.
 	async #fetch() {
 		const { since, interval, events } = this.#page;
 		const [from, to] = this.#range();
@@ -90,7 +90,7 @@ export class Plot {
 		const key = JSON.stringify([since, events, raw || step, this.#zoom, this.#span]);
 		const more = key === this.#key && this.#rows.length > 0;
 		const query = new URLSearchParams({ start: more ? this.#last : Math.floor(from / step) * step, end: to + step });
-		if (!raw) query.set("step", step);
+		query.set("step", raw ? 0 : step);
 		const turn = ++this.#turn;
 		const [history, log] = await Promise.all([get(`api/v1/history?${query}`), more ? null : get("api/v1/events")]);
 		if (turn !== this.#turn) return false;
@@ -145,7 +145,7 @@ export class Plot {
 		return plot;
 	}
 
-	// #decades has room for the bounds and the objectives.
+	// #decades returns a range of whole decades for the bounds and the objectives.
 	#decades(min, max) {
 		const limits = this.#objectives.map((o) => o.limit);
 		const least = Math.min(min ?? Infinity, ...limits), most = Math.max(max ?? -Infinity, ...limits);
@@ -154,8 +154,8 @@ export class Plot {
 		return [10 ** low, 10 ** Math.max(high, low + 1)];
 	}
 
-	// #drawStates puts a strip of the states below the plot, and a shade over the
-	// times in which the clock was not synchronized: a gap must not look like calm.
+	// #drawStates draws a strip of the states below the plot, and shades the times in
+	// which the clock was not synchronized, because a gap must not look healthy.
 	#drawStates(u) {
 		const { ctx } = u, { left, top, width, height } = u.bbox;
 		const strip = 6 * devicePixelRatio;
@@ -196,7 +196,7 @@ export class Plot {
 			ctx.lineTo(left + width, y);
 			ctx.stroke();
 		}
-		let last = Infinity; // where a label was drawn
+		let last = Infinity; // position of the last label
 		for (const { y, text } of limits) {
 			if (last - y < 14 * devicePixelRatio) continue;
 			last = y;
@@ -228,7 +228,7 @@ export class Plot {
 		ctx.restore();
 	}
 
-	// #point shows what is under the cursor.
+	// #point shows the values under the cursor.
 	#point(u) {
 		const { left, idx } = u.cursor;
 		const lines = left >= 0 && idx != null ? this.#read(u, idx, left) : [];
@@ -240,7 +240,7 @@ export class Plot {
 		this.#tip.style.top = "12px";
 	}
 
-	// #read tells a row, and the events beside it, in lines.
+	// #read returns a row and the events near it as lines of text.
 	#read(u, index, left) {
 		const row = this.#shown[index];
 		if (!row) return [];
@@ -287,7 +287,7 @@ export class Plot {
 		else if (span > 5) this.#choose(this.#span, [start, start + span]);
 	}
 
-	// #describe says what the plot shows, for those who can't see it as well.
+	// #describe describes the plot in words, also for screen readers.
 	#describe() {
 		const [from, to] = this.#range();
 		const rows = this.#rows.filter((r) => r.time >= from - 1 && r.time <= to);
@@ -296,10 +296,13 @@ export class Plot {
 		const events = this.#events.filter((e) => e.at >= from && e.at <= to).length;
 		const text = [`From ${clock(from)} to ${clock(to)} UTC`];
 		text.push(bounds.length ? `the bound was from ${seconds(Math.min(...bounds))} to ${seconds(Math.max(...bounds))}` : "there was no bound");
-		if (bounds.length && without > 0) text.push(`there was none for ${seconds(without)}`);
+		// Less than a sampling interval is left over from rounding.
+		if (bounds.length && without >= Number(this.#page.interval)) text.push(`there was none for ${seconds(without)}`);
 		text.push(`${events || "no"} event${events === 1 ? "" : "s"}`);
 		this.#caption.textContent = text.join("; ") + ". Drag to zoom.";
-		const states = [...new Set(rows.map((r) => r.state))];
+		// With the states that are drawn where no sample was taken.
+		const drawn = this.#shown.filter((r, i) => r.time <= to && (this.#shown[i + 1]?.time ?? to) >= from);
+		const states = [...new Set(drawn.map((r) => r.state))];
 		this.#legend.replaceChildren(...states.map((state) => entry(state, state)), ...(events ? [entry("event", "event")] : []));
 	}
 }
@@ -318,19 +321,19 @@ async function get(path) {
 	return response.json();
 }
 
-// rowsOf turns the columns into rows that begin at their time. A sample stands for
-// the time before it.
+// rowsOf turns the columns into rows that begin at their time. A sample covers the
+// time before it.
 function rowsOf(history) {
 	return history.time.map((time, i) => ({
 		time: Date.parse(time) / 1000 - (history.step_seconds ? 0 : history.observed_seconds[i]),
 		length: history.step_seconds ?? history.observed_seconds[i],
 		state: history.state[i],
-		bound: history.bound_seconds[i] == null ? null : Math.max(history.bound_seconds[i], 1e-10), // the scale knows no zero
+		bound: history.bound_seconds[i] == null ? null : Math.max(history.bound_seconds[i], 1e-10), // a logarithmic scale has no zero
 		without: history.unbounded_seconds[i],
 	}));
 }
 
-// filled puts a row wherever nobody looked, and one at the end.
+// filled adds a row for each unobserved time, and one at the end.
 function filled(rows) {
 	const all = [];
 	for (const [i, row] of rows.entries()) {
@@ -362,7 +365,7 @@ function color(name) {
 	return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-// label writes on a bit of paper, if there is room.
+// label draws a text on a background, if there is room.
 function label(ctx, text, align, x, y, room, name) {
 	ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
 	if (ctx.measureText(text).width > room) return;

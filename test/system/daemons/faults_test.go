@@ -1,7 +1,7 @@
 //go:build system
 
-// Package daemons tests the program beside daemons that fail, hang and lie, for longer
-// than other tests take, and on machines that only root can make.
+// Package daemons tests the program with daemons that fail, hang and lie. These tests
+// take longer than others, and some need root.
 package daemons
 
 import (
@@ -25,9 +25,9 @@ var (
 	slack     = flag.Duration("slack", 0, "what TestFaults lets a scrape take beyond its limit, such as 100ms on a quiet machine; 0 only prints the times")
 )
 
-// TestFaults kills, stops and restarts chronyd under twenty scrapes a second.
-// Each scrape must be answered and true: the clock here is wrong by 250 ms, so
-// every bound must be above that, and there is none while chronyd is gone.
+// TestFaults kills, stops and restarts chronyd during twenty scrapes per second. Each
+// scrape must be answered and correct. The clock here is 250 ms off, so every bound
+// must be above that, and there is no bound while chronyd is gone.
 func TestFaults(t *testing.T) {
 	for name, address := range map[string]func(*chronytest.Chronyd) string{
 		"udp":    func(d *chronytest.Chronyd) string { return d.Address },
@@ -76,11 +76,11 @@ func faults(t *testing.T, d *chronytest.Chronyd, address string) {
 	s.Stop(t)
 	entries, err := os.ReadDir(filepath.Dir(d.Socket))
 	if err != nil || len(entries) != 1 {
-		t.Errorf("beside chronyd's socket: %v, %v", entries, err)
+		t.Errorf("left next to chronyd's socket: %v, %v", entries, err)
 	}
 }
 
-// settled scrapes when no other scrape is under way.
+// settled makes a scrape while no other scrape is under way.
 func settled(t *testing.T, s *programtest.Server) map[string]float64 {
 	t.Helper()
 	var values map[string]float64
@@ -94,8 +94,8 @@ func settled(t *testing.T, s *programtest.Server) map[string]float64 {
 	return values
 }
 
-// back waits until chrony_up is 1 again. With -slack it must be so within a second of
-// the daemon's coming back, which needs a moment before it answers anybody.
+// back waits until chrony_up is 1 again. With -slack, this must happen within a second
+// after the daemon is back.
 func back(t *testing.T, s *programtest.Server, from string) {
 	t.Helper()
 	begin := time.Now()
@@ -106,7 +106,8 @@ func back(t *testing.T, s *programtest.Server, from string) {
 	}
 }
 
-// scrapes are what the scrapers saw, and when chronyd was surely gone.
+// scrapes are the results of all scrapers, and the times at which chronyd was certainly
+// gone.
 type scrapes struct {
 	mu    sync.Mutex
 	seen  []scrape
@@ -121,7 +122,7 @@ type scrape struct {
 	err  error
 }
 
-// begin starts twenty scrapes a second; stop ends them.
+// begin starts twenty scrapes per second. stop ends them.
 func (l *scrapes) begin(t *testing.T, s *programtest.Server) (stop func()) {
 	var wg sync.WaitGroup
 	end := make(chan struct{})
@@ -151,11 +152,15 @@ func (l *scrapes) begin(t *testing.T, s *programtest.Server) (stop func()) {
 	return stop
 }
 
-// gone waits for scrapes that begin and end while chronyd is surely gone. Those of a
-// chronyd that hangs end at its deadline.
+// shared is how long an answer of chronyd is shared. An answer from before its end may be
+// given shortly after it.
+const shared = 50 * time.Millisecond
+
+// gone waits for scrapes that begin and end while chronyd is certainly gone. If chronyd
+// hangs, a scrape ends at its deadline.
 func (l *scrapes) gone(t *testing.T) {
 	t.Helper()
-	begin := time.Now()
+	begin := time.Now().Add(shared)
 	chronytest.Await(t, "scrapes while chronyd is gone", func() bool { return l.since(begin) >= 3 })
 	l.gones = append(l.gones, interval{begin, time.Now()})
 }
@@ -205,7 +210,7 @@ func (l *scrapes) check(t *testing.T) {
 	}
 }
 
-// truthful checks one scrape of a clock that is wrong by 250 ms.
+// truthful checks one scrape of a clock that is 250 ms off.
 func truthful(state string, values map[string]float64) error {
 	bound, figure, up := values["chrony_clock_error_bound_seconds"], values["chrony_clock_error_ms"], values["chrony_up"]
 	known := state == "synchronized" || state == "holdover"
@@ -215,7 +220,7 @@ func truthful(state string, values map[string]float64) error {
 	case known && !(bound >= 0.25 && !math.IsInf(bound, 1)):
 		return errors.New("a bound below the error")
 	case !known && (!math.IsInf(bound, 1) || !math.IsInf(figure, 1)):
-		return errors.New("a number that nothing vouches for")
+		return errors.New("a number that nothing confirms")
 	case up != 0 && state == "unreachable", up != 1 && state != "unreachable":
 		return errors.New("chrony_up does not fit the state")
 	}

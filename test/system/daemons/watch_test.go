@@ -46,9 +46,9 @@ func upTo(t *testing.T, s *programtest.Server, limit string) float64 {
 	return n
 }
 
-// TestSpikeBetweenScrapes has a time source that jumps by 200 ms for five seconds,
-// and a chronyd that is restarted then. Neither is to be seen at the scrapes before
-// and after, and neither must be lost.
+// TestSpikeBetweenScrapes lets a time source jump by 200 ms for five seconds, and then
+// restarts chronyd. The current values of the scrapes before and after show neither,
+// but the watch must have recorded both.
 func TestSpikeBetweenScrapes(t *testing.T) {
 	source := chronytest.NewTimeSource(t)
 	d := chronytest.New(t, chronytest.Config{Lines: []string{source.Line + chronytest.Fast}})
@@ -80,7 +80,7 @@ func TestSpikeBetweenScrapes(t *testing.T) {
 			t.Errorf("%s was without a bound for %v s, chronyd was away for %v s", window, without, absent)
 		}
 	}
-	unobserved := state(after, "unobserved") // none, but on a busy machine
+	unobserved := state(after, "unobserved") // above zero only on a busy machine
 	spiked := upTo(t, s, "0.25") - upTo(t, s, "0.175")
 	if spiked > spike+1 || spiked+unobserved < spike-1 {
 		t.Errorf("%v samples above 175 ms, %v s unobserved", spiked, unobserved)
@@ -97,7 +97,7 @@ func TestSpikeBetweenScrapes(t *testing.T) {
 	historyShows(t, s, 0.2)
 }
 
-// faultFor makes a fault last, and returns how long it has lasted.
+// faultFor keeps up a fault for a time, and returns how long it lasted.
 func faultFor(duration time.Duration, begin, end func()) time.Duration {
 	start := time.Now()
 	begin()
@@ -106,8 +106,8 @@ func faultFor(duration time.Duration, begin, end func()) time.Duration {
 	return time.Since(start)
 }
 
-// historyShows wants the largest bound to be in a history of long steps, and the
-// events to tell of the restart.
+// historyShows checks that a history with long steps has the largest bound, and that
+// the events show the restart.
 func historyShows(t *testing.T, s *programtest.Server, bound float64) {
 	t.Helper()
 	var history struct {
@@ -146,7 +146,7 @@ func get(t *testing.T, s *programtest.Server, path string, value any) {
 	}
 }
 
-// TestTenSecondsWithoutChronyd counts each of them, and no more.
+// TestTenSecondsWithoutChronyd checks that these seconds are counted, and no others.
 func TestTenSecondsWithoutChronyd(t *testing.T) {
 	kill := func(d *chronytest.Chronyd) error { d.Kill(); return nil }
 	for _, test := range []struct {
@@ -156,7 +156,7 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 	}{
 		{"killed", kill, (*chronytest.Chronyd).Restart, nil},
 		{"hung", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, nil},
-		{"hung, and waited for in vain", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=4s"}},
+		{"hung until the timeout", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=4s"}},
 		{"hung, and soon given up", (*chronytest.Chronyd).Pause, (*chronytest.Chronyd).Continue, []string{"--chrony.timeout=200ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestTenSecondsWithoutChronyd(t *testing.T) {
 // TestClockIsSet sets the clock to its own value, which changes nothing.
 func TestClockIsSet(t *testing.T) {
 	d := chronytest.New(t, chronytest.Config{})
-	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=1h") // so that it is the kernel who tells
+	s := programtest.Start(t, "--chrony.address="+d.Address, "--sample.interval=1h") // so that only the kernel reports the step
 	chronytest.Await(t, "a sample", func() bool { return s.MustScrape(t)["chrony_tracker_samples_total"] == 1 })
 	if err := setToItself(); errors.Is(err, os.ErrPermission) {
 		t.Skip("this takes CAP_SYS_TIME")

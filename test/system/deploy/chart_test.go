@@ -19,8 +19,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// These tests read what the chart makes of every switch, and compare it with the
-// manifests for Kustomize: the two must not drift apart.
+// These tests render the chart with every switch, and compare the result with the
+// manifests for Kustomize.
 
 const (
 	chart     = "../../../deploy/helm/chrony-tracker"
@@ -30,8 +30,8 @@ const (
 	kubeScore = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 )
 
-// tool returns the path of a Go program with a fixed version, which is built once
-// and kept in a cache folder.
+// tool returns the path of a Go program with a fixed version. It builds the program
+// once and keeps it in a cache folder.
 func tool(t *testing.T, program string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -52,12 +52,12 @@ func tool(t *testing.T, program string) string {
 	return filepath.Join(dir, name)
 }
 
-// run runs a tool and returns what it prints on stdout, and then on stderr.
+// run runs a tool and returns its output: stdout, then stderr.
 func run(t *testing.T, input string, program string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := programtest.Tool(t, tool(t, program), args...)
 	cmd.Stdin = strings.NewReader(input)
-	// No settings and no cluster of whoever runs the tests.
+	// Use no settings and no cluster of the user who runs the tests.
 	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "KUBECONFIG=/dev/null")
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
@@ -65,8 +65,8 @@ func run(t *testing.T, input string, program string, args ...string) (stdout, st
 	return out.String(), problems.String(), err
 }
 
-// withDashboards returns a copy of the chart that has these dashboards and no others,
-// so that what it makes of them is no matter of which there are.
+// withDashboards returns a copy of the chart with only these dashboards, so that the
+// test does not depend on the real ones.
 func withDashboards(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "chrony-tracker")
@@ -105,7 +105,7 @@ func values(t *testing.T) []string {
 	return files
 }
 
-// objects renders the chart and returns its objects by their kind.
+// objects renders the chart and returns its objects by kind.
 func objects(t *testing.T, args ...string) map[string]object {
 	t.Helper()
 	text, err := template(t, args...)
@@ -136,7 +136,7 @@ func TestChart(t *testing.T) {
 				kind := o["kind"].(string)
 				rendered[kind] = true
 				if !slices.Contains(allowed, kind) {
-					t.Errorf("nobody said why there is a %s", kind)
+					t.Errorf("there is no reason for a %s", kind)
 				}
 			}
 			if out, problems, err := run(t, text, conform, "-strict", "-summary", "-schema-location="+schemas); err != nil {
@@ -154,7 +154,7 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// TestChartRefuses wants mistakes to be told before anything is installed.
+// TestChartRefuses checks that mistakes are reported before anything is installed.
 func TestChartRefuses(t *testing.T) {
 	for _, test := range []struct {
 		set     string
@@ -196,7 +196,7 @@ func TestChartIsTheManifests(t *testing.T) {
 		made := objects(t, "--set=image.repository=YOUR-REGISTRY/chrony-tracker,image.tag=YOUR-TAG", "--set="+set)["DaemonSet"]
 		want, _ := render(t, variant)
 		pod := at(made, "spec", "template", "spec").(object)
-		delete(pod, "serviceAccountName") // one without any right, so that it is not shared
+		delete(pod, "serviceAccountName") // the chart has an account of its own, without permissions
 		delete(at(pod, "containers", 0).(object), "imagePullPolicy")
 		wanted := at(want, "spec", "template", "spec").(object)
 		for key := range pod {
@@ -213,8 +213,8 @@ func TestChartIsTheManifests(t *testing.T) {
 	}
 }
 
-// TestChartMonitors wants the chart's monitors and rules to be those that are
-// applied without it.
+// TestChartMonitors compares the chart's monitors and rules with the ones for use
+// without the chart.
 func TestChartMonitors(t *testing.T) {
 	read := func(name string) object {
 		text, err := os.ReadFile(name)
@@ -237,7 +237,7 @@ func TestChartMonitors(t *testing.T) {
 	}
 }
 
-// TestChartRules changes the rules by values.
+// TestChartRules changes the rules with values.
 func TestChartRules(t *testing.T) {
 	rules := objects(t, "--values="+chart+"/ci/operator-values.yaml")["PrometheusRule"]["spec"]
 	severities := make(map[any]any)
@@ -260,12 +260,12 @@ func TestChartRules(t *testing.T) {
 	}
 }
 
-// TestChartSet sets numbers on the command line, where Helm makes texts of those with
-// a point.
+// TestChartSet sets numbers on the command line. Helm turns numbers with a decimal
+// point into strings there.
 func TestChartSet(t *testing.T) {
-	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,clock.maxDrift=1.5,clock.maxWander=0.5")
+	made := objects(t, "--set=image.repository=r,prometheusRule.enabled=true,prometheusRule.limit=0.0125,prometheusRule.pairLimit=1,prometheusRule.target=0.9995,prometheusRule.scrapeMinutes=4,clock.maxDrift=1.5,clock.maxWander=0.5")
 	spec := fmt.Sprint(made["PrometheusRule"]["spec"])
-	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)"} {
+	for _, want := range []string{"* 0.0125", "> 1 ", "(1 - 0.9995)", "[8m]", "[60m:1m]", "last 40 minutes"} {
 		if !strings.Contains(spec, want) {
 			t.Errorf("no %q in %s", want, spec)
 		}
@@ -275,8 +275,8 @@ func TestChartSet(t *testing.T) {
 	}
 }
 
-// TestChartPairLimit sets the limit of two clocks, and leaves it to the objectives;
-// and gives the runbooks an address with a slash at its end.
+// TestChartPairLimit sets the limit of two clocks, and leaves it to the objectives. It
+// also sets a URL of the runbooks that ends with a slash.
 func TestChartPairLimit(t *testing.T) {
 	for set, want := range map[string]string{
 		"": "pair_error_seconds:max > on (cluster) 2 * min by (cluster) (node:chrony_objective_limit_seconds:max)", "prometheusRule.pairLimit=0.3": "more than 0.3 s.",
@@ -289,8 +289,8 @@ func TestChartPairLimit(t *testing.T) {
 	}
 }
 
-// TestChartDashboards wants what Grafana's sidecar looks for, and a word where there
-// is nothing to be found.
+// TestChartDashboards checks what Grafana's sidecar needs, and the error if there are
+// no dashboards.
 func TestChartDashboards(t *testing.T) {
 	set := "--set=image.repository=r,dashboards.enabled=true"
 	text, err := templateOf(t, withDashboards(t, "one", "two"), set)
@@ -311,7 +311,7 @@ func TestChartDashboards(t *testing.T) {
 	}
 }
 
-// TestChartProfiles wants the schema to know the objectives that the tracker knows.
+// TestChartProfiles checks that the schema has the tracker's profiles.
 func TestChartProfiles(t *testing.T) {
 	text, err := os.ReadFile(chart + "/values.schema.json")
 	chronytest.Must(t, err)
@@ -334,7 +334,7 @@ func TestChartProfiles(t *testing.T) {
 	}
 }
 
-// TestChartReadme wants the README to tell the values as they are.
+// TestChartReadme checks that the README lists the current values.
 func TestChartReadme(t *testing.T) {
 	want, err := os.ReadFile(chart + "/README.md")
 	if err != nil {
@@ -343,5 +343,24 @@ func TestChartReadme(t *testing.T) {
 	got, problems, err := run(t, "", helmDocs, "--dry-run", "--chart-search-root="+chart)
 	if err != nil || strings.TrimSpace(got) != strings.TrimSpace(string(want)) {
 		t.Errorf("make docs would change the chart's README: %v %s", err, problems)
+	}
+}
+
+// TestProbes wants the probes to ask as the tracker serves. The kubelet has no password
+// and no client certificate.
+func TestProbes(t *testing.T) {
+	for values, want := range map[string]string{
+		"web.auth=true":                                     "map[httpGet:map[path:/-/healthy port:metrics]]",
+		"web.existingSecret=x":                              "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false":               "map[httpGet:map[path:/-/healthy port:metrics scheme:HTTPS]]",
+		"web.existingSecret=x,web.tls=false":                "map[tcpSocket:map[port:metrics]]",
+		"web.existingSecret=x,web.auth=false,web.tls=false": "map[httpGet:map[path:/-/healthy port:metrics]]",
+	} {
+		daemonset := objects(t, "--set=image.repository=registry.example/x", "--set="+values)["DaemonSet"]
+		for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+			if got := fmt.Sprint(at(daemonset, "spec", "template", "spec", "containers", 0, probe)); got != want {
+				t.Errorf("%s: %s %s, want %s", values, probe, got, want)
+			}
+		}
 	}
 }

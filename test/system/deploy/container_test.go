@@ -19,7 +19,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestContainer makes the image twice, and runs it as the pods run it.
+// TestContainer builds the image twice, and runs it as the pods do.
 func TestContainer(t *testing.T) {
 	if _, err := exec.LookPath("podman"); err != nil || os.Geteuid() != 0 {
 		if os.Getenv("CI") != "" {
@@ -29,7 +29,7 @@ func TestContainer(t *testing.T) {
 	}
 	engine := newEngine(t)
 	archive, digest := makeImage(t, "../../..")
-	// Elsewhere, and with Go set otherwise, it must be the same.
+	// In another folder and with other Go settings, the result must be the same.
 	if _, again := makeImage(t, copyOfTree(t), "GOFLAGS=-buildvcs=true", "GOAMD64=v2"); again != digest {
 		t.Errorf("made twice: %s, %s", digest, again)
 	}
@@ -56,7 +56,7 @@ func TestContainer(t *testing.T) {
 		engine.run(t, owner+":65532", []string{"--volume=" + dir + ":" + dir}, "unix://"+d.Socket)
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 1 {
-			t.Errorf("left beside chronyd's socket: %v, %v", entries, err)
+			t.Errorf("left next to chronyd's socket: %v, %v", entries, err)
 		}
 	})
 }
@@ -81,7 +81,7 @@ func makeImage(t *testing.T, tree string, environment ...string) (archive, diges
 	return filepath.Join(tree, "dist/chrony-tracker.oci.tar"), digest
 }
 
-// copyOfTree copies the source tree, with what is not committed yet.
+// copyOfTree copies the source tree, including uncommitted changes.
 func copyOfTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,8 +93,8 @@ func copyOfTree(t *testing.T) string {
 	return dir
 }
 
-// wantSmall wants no platform's image to have more than 8 MB: a program, which
-// is a blob, and the certificates.
+// wantSmall checks that no platform's image is larger than 8 MB: the program and the
+// certificates.
 func wantSmall(t *testing.T, archive string) {
 	t.Helper()
 	file, err := os.Open(archive)
@@ -156,7 +156,7 @@ func (e *engine) podman(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// inspect wants nothing in the image but the program and the certificates.
+// inspect checks that the image contains only the program and the certificates.
 func (e *engine) inspect(t *testing.T) {
 	var images []struct {
 		User   string
@@ -202,8 +202,8 @@ func (e *engine) inspect(t *testing.T) {
 	}
 }
 
-// run runs the program as in a pod, and wants it to read the chronyd, and to end
-// at once when it is told to.
+// run runs the program as in a pod. It checks that the program reads chronyd, and ends
+// at once on SIGTERM.
 func (e *engine) run(t *testing.T, user string, mounts []string, address string) {
 	t.Helper()
 	port, err := chronytest.FreePort()
@@ -231,7 +231,7 @@ func (e *engine) run(t *testing.T, user string, mounts []string, address string)
 	if programtest.StateOf(values) != "synchronized" || values["chrony_up"] != 1 {
 		t.Errorf("state %s", programtest.StateOf(values))
 	}
-	e.podman(t, "stop", "--time=20", id) // and then kills it, which shows in the status
+	e.podman(t, "stop", "--time=20", id) // after that, podman kills it, and the exit status shows that
 	if status := e.podman(t, "inspect", "--format={{.State.ExitCode}}", id); status != "0" {
 		t.Errorf("exit status %s", status)
 	}

@@ -24,8 +24,8 @@ func readGate(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestGateExamples wants them to be what Kubernetes takes, and to ask for what the
-// tracker answers.
+// TestGateExamples checks that Kubernetes accepts the examples, and that the tracker
+// answers their requests.
 func TestGateExamples(t *testing.T) {
 	schemas := kubernetesSchemas(t)
 	for _, name := range []string{"init-container.yaml", "node-readiness.yaml", "node-problem-detector.yaml"} {
@@ -39,7 +39,7 @@ func TestGateExamples(t *testing.T) {
 	}
 }
 
-// TestNodeProblemDetectorGivesUp asks somebody who never answers: the script must end
+// TestNodeProblemDetectorGivesUp asks a server that never answers. The script must end
 // before node-problem-detector ends it.
 func TestNodeProblemDetectorGivesUp(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
-// These tests read what users apply, and hold the promises of docs/guides/kubernetes.md.
-// test/kubernetes.sh tries the manifests on a cluster.
+// These tests read what users apply, and check the promises of
+// docs/guides/kubernetes.md. test/kubernetes.sh tries the manifests on a cluster.
 
 type object = map[string]any
 
@@ -89,7 +89,7 @@ func at(o any, path ...any) any {
 	return o
 }
 
-// written is a value as a person would write it.
+// written formats a value as a person would write it.
 func written(t *testing.T, text string) (value any) {
 	t.Helper()
 	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
@@ -98,7 +98,7 @@ func written(t *testing.T, text string) (value any) {
 	return value
 }
 
-// TestPods compares everything that gives a pod rights, or takes them away.
+// TestPods compares all settings that give permissions to a pod, or take them away.
 func TestPods(t *testing.T) {
 	for variant, more := range map[string]string{
 		"host-network":       hostNetworkPod,
@@ -112,7 +112,7 @@ func TestPods(t *testing.T) {
 		want := written(t, commonPod+more).(object)
 		got := at(daemonset, "spec", "template", "spec").(object)
 		container := at(got, "containers", 0).(object)
-		for key, value := range container { // the one container's keys, beside the pod's
+		for key, value := range container { // the container's keys, in addition to the pod's
 			got["container."+key] = value
 		}
 		delete(got, "containers")
@@ -123,7 +123,7 @@ func TestPods(t *testing.T) {
 			delete(got, key)
 		}
 		if len(got) > 0 {
-			t.Errorf("%s: nobody said why there is %v", variant, got)
+			t.Errorf("%s: there is no reason for %v", variant, got)
 		}
 		if update := at(daemonset, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable"); update != "25%" {
 			t.Errorf("%s: %v pods are updated at once", variant, update)
@@ -183,8 +183,8 @@ container.volumeMounts: [{name: chronyd, mountPath: /run/chrony}]
 volumes: [{name: chronyd, hostPath: {path: /run/chrony, type: Directory}}]
 `
 
-// TestTrackerURL wants the commands, run in a pod, to ask that pod's tracker. Kubernetes
-// expands a variable only where it was defined before.
+// TestTrackerURL checks that commands in a pod ask that pod's tracker. Kubernetes
+// expands a variable only if it was defined before.
 func TestTrackerURL(t *testing.T) {
 	const listen = "--web.listen-address="
 	check := func(name, scheme string, daemonset object) {
@@ -234,24 +234,8 @@ func TestTrackerURL(t *testing.T) {
 // TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
 // manifests.
 func TestOverlay(t *testing.T) {
-	guide, err := os.ReadFile("../../../docs/guides/kubernetes.md")
-	chronytest.Must(t, err)
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
-	if len(blocks) != 2 {
-		t.Fatalf("%d blocks of YAML in the guide, want the overlay and the patch of its user id", len(blocks))
-	}
-	manifests, err := filepath.Abs("../../../deploy/kubernetes")
-	chronytest.Must(t, err)
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	chronytest.Must(t, err)
-	local, err := filepath.Rel(dir, filepath.Join(manifests, "socket"))
-	chronytest.Must(t, err)
-	overlay := regexp.MustCompile(`https://\S+`).ReplaceAllLiteralString(blocks[0][1]+blocks[1][1], local)
-	chronytest.Must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
-	variant, err := filepath.Rel(manifests, dir)
-	chronytest.Must(t, err)
-	daemonset, _ := render(t, variant)
-	pod := at(daemonset, "spec", "template", "spec")
+	blocks := yamlOf(t, "kubernetes.md", 2) // the overlay, and the patch of its user id
+	pod := overlaid(t, "socket", blocks[0]+blocks[1])
 	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
 		t.Errorf("image %v", image)
 	}
@@ -260,7 +244,68 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-// TestOneFile wants the single file to be what Kustomize makes.
+// TestTLSOverlay builds the same overlay with the patch of docs/guides/tls.md, with the
+// probes for passwords and those without.
+func TestTLSOverlay(t *testing.T) {
+	overlay, patch := yamlOf(t, "kubernetes.md", 2)[0], yamlOf(t, "tls.md", 1)[0]
+	open := strings.NewReplacer("{httpGet: null, tcpSocket: {port: metrics}}", "{httpGet: {scheme: HTTPS}}").Replace(patch)
+	for patch, want := range map[string]string{
+		patch: "map[tcpSocket:map[port:metrics]]",
+		open:  "map[httpGet:map[path:/-/healthy port:metrics scheme:HTTPS]]",
+	} {
+		pod := overlaid(t, "host-network", overlay+patch)
+		for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+			if got := fmt.Sprint(at(pod, "containers", 0, probe)); got != want {
+				t.Errorf("%s %s, want %s", probe, got, want)
+			}
+		}
+		if args := fmt.Sprint(at(pod, "containers", 0, "args")); !strings.Contains(args, "--web.config.file=/etc/chrony-tracker/web-config.yml") {
+			t.Errorf("%s", args)
+		}
+		known := make(map[string]any)
+		for _, variable := range at(pod, "containers", 0, "env").([]any) {
+			v := variable.(map[string]any)
+			known[v["name"].(string)] = v["value"]
+		}
+		if known["CHRONY_TRACKER_URL"] != "https://[$(HOST_IP)]:$(PORT)" || known["CHRONY_TRACKER_URL_CONFIG_FILE"] != "/etc/chrony-tracker/client.yml" {
+			t.Errorf("%v", known)
+		}
+	}
+}
+
+// yamlOf returns the blocks of YAML in a guide.
+func yamlOf(t *testing.T, guide string, want int) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/guides/" + guide)
+	chronytest.Must(t, err)
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, block[1])
+	}
+	if len(blocks) != want {
+		t.Fatalf("%d blocks of YAML in %s, want %d", len(blocks), guide, want)
+	}
+	return blocks
+}
+
+// overlaid returns the pod that an overlay makes of a variant in this copy of the
+// manifests.
+func overlaid(t *testing.T, variant, overlay string) any {
+	t.Helper()
+	manifests, err := filepath.Abs("../../../deploy/kubernetes")
+	chronytest.Must(t, err)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	chronytest.Must(t, err)
+	local, err := filepath.Rel(dir, filepath.Join(manifests, variant))
+	chronytest.Must(t, err)
+	overlay = regexp.MustCompile(`https://github\S+`).ReplaceAllLiteralString(overlay, local)
+	chronytest.Must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o644))
+	path, err := filepath.Rel(manifests, dir)
+	chronytest.Must(t, err)
+	daemonset, _ := render(t, path)
+	return at(daemonset, "spec", "template", "spec")
+}
+
+// TestOneFile compares the single file with the output of Kustomize.
 func TestOneFile(t *testing.T) {
 	text, err := os.ReadFile("../../../deploy/kubernetes/chrony-tracker.yaml")
 	if err != nil {
@@ -271,8 +316,8 @@ func TestOneFile(t *testing.T) {
 	}
 }
 
-// TestScraping reads the two ways for Azure Managed Prometheus: both must find
-// the pods that the manifests make, no others, and name the node.
+// TestScraping reads the two ways for Azure Managed Prometheus. Both must find exactly
+// the pods of the manifests, and set the label node.
 func TestScraping(t *testing.T) {
 	read := func(name string) object {
 		text, err := os.ReadFile(filepath.Join("../../../deploy/kubernetes/scrape", name))

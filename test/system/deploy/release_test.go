@@ -19,7 +19,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// TestRelease makes a release twice, and looks at what others would download.
+// TestRelease makes a release twice, and checks the files that users download.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	dir := makeRelease(t)
@@ -27,7 +27,7 @@ func TestRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Elsewhere, and with Go set otherwise, it must be the same.
+	// In another folder and with other Go settings, the result must be the same.
 	if again, err := os.ReadFile(filepath.Join(makeRelease(t, "GOFLAGS=-buildvcs=true", "GOAMD64=v2"), "SHA256SUMS")); err != nil || string(again) != string(sums) {
 		t.Errorf("made twice: %s, %s, %v", sums, again, err)
 	}
@@ -42,7 +42,7 @@ func TestRelease(t *testing.T) {
 		if strings.HasSuffix(name, ".oci.tar") && bytes.Contains(data, []byte("artifactType")) {
 			t.Errorf("%s: skopeo drops artifactType, and a registry would hold another digest", name)
 		}
-		// A kubelet looks for docker.io/library/… where a name has no registry.
+		// If a name has no registry, a kubelet looks for docker.io/library/….
 		if strings.HasSuffix(name, ".oci.tar") && !bytes.Contains(data, []byte(`"io.containerd.image.name": "ghcr.io/chrony-tracker/chrony-tracker:v1.2.3"`)) {
 			t.Errorf("%s: not the name under which it is published", name)
 		}
@@ -81,7 +81,7 @@ func TestRelease(t *testing.T) {
 func makeRelease(t *testing.T, environment ...string) string {
 	t.Helper()
 	tree := copyOfTree(t)
-	if environment != nil { // what .helmignore leaves out must not matter
+	if environment != nil { // files in .helmignore must not matter
 		for _, stray := range []string{".DS_Store", "templates/service.yaml.swp", "files/rules.tmp"} {
 			chronytest.Must(t, os.WriteFile(filepath.Join(tree, "deploy/helm/chrony-tracker", stray), nil, 0o644))
 		}
@@ -94,7 +94,7 @@ func makeRelease(t *testing.T, environment ...string) string {
 	return filepath.Join(tree, "dist/release")
 }
 
-// checkArchive looks at a program as it is published, and at its bill of materials.
+// checkArchive checks a published program and its bill of materials.
 func checkArchive(t *testing.T, dir, base string) {
 	unpacked := t.TempDir()
 	if out, err := programtest.Tool(t, "tar", "-xzf", filepath.Join(dir, base+".tar.gz"), "-C", unpacked).CombinedOutput(); err != nil {
@@ -147,7 +147,7 @@ func checkArchive(t *testing.T, dir, base string) {
 	}
 }
 
-// TestSystemdUnit wants systemd to understand the unit, and to find it harmless.
+// TestSystemdUnit checks that systemd accepts the unit and rates its exposure as low.
 func TestSystemdUnit(t *testing.T) {
 	text, err := os.ReadFile("../../../deploy/systemd/chrony-tracker.service")
 	if err != nil {
@@ -168,7 +168,7 @@ func TestSystemdUnit(t *testing.T) {
 	if out, err := programtest.Tool(t, "systemd-analyze", "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "chrony-tracker.service") {
 		t.Errorf("%v: %s", err, out)
 	}
-	// In tenths; systemd calls up to 2 OK, and a unit without any protection 9.6.
+	// In tenths. Up to 2 is OK to systemd. A unit without any protection has 9.6.
 	if out, err := programtest.Tool(t, "systemd-analyze", "security", "--offline=yes", "--threshold=17", unit).CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -15,15 +15,15 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// Where the schemas of Kubernetes' objects and of the Prometheus Operator's come
-// from: modules that contain them, since nothing else is at hand everywhere.
+// The Go modules that contain the schemas of Kubernetes and of the Prometheus Operator.
+// Modules are available everywhere.
 const (
 	kubectlModule  = "k8s.io/kubectl@v0.34.4"
 	operatorModule = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 )
 
-// kubernetesSchemas writes the schemas that the manifests need, strict ones, and
-// returns where, as kubeconform takes it.
+// kubernetesSchemas writes strict schemas for the manifests, and returns their location
+// in the form that kubeconform takes.
 func kubernetesSchemas(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -75,13 +75,13 @@ func kubernetesSchemas(t *testing.T) string {
 		schema := inline(nil, at(definition, "spec", "versions", 0, "schema", "openAPIV3Schema"))
 		at(schema, "properties").(object)["metadata"] = object{"type": "object"}
 		write("monitoring.coreos.com", "v1", kind, schema)
-		write("azmonitoring.coreos.com", "v1", kind, schema) // the same but for the group
+		write("azmonitoring.coreos.com", "v1", kind, schema) // the same except for the group
 	}
 	return dir + "/{{.ResourceKind}}{{.KindSuffix}}.json"
 }
 
-// inline puts definitions where they are referred to, and forbids all properties
-// that are not named.
+// inline replaces references by their definitions, and forbids all properties that are
+// not named.
 func inline(definitions map[string]object, schema any) any {
 	switch schema := schema.(type) {
 	case []any:
@@ -116,7 +116,7 @@ func inline(definitions map[string]object, schema any) any {
 	}
 }
 
-// moduleDir returns the folder of a module, which is fetched if need be.
+// moduleDir returns the folder of a module. It downloads the module if necessary.
 func moduleDir(t *testing.T, module string) string {
 	t.Helper()
 	cmd := programtest.Tool(t, "go", "mod", "download", "-json", module)

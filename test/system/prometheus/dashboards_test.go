@@ -5,12 +5,14 @@ package prometheus
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +22,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
 )
 
-// mayBeEmpty are the queries of panels that show nothing while all is well.
+// mayBeEmpty are the queries of panels that show nothing if there is no problem.
 var mayBeEmpty = map[string]bool{
 	"Nodes C": true, "Nodes D": true, "Nodes E": true, "Nodes F": true,
 	"How many nodes are in doubt A": true, "Which nodes are in doubt A": true, "Silent nodes A": true,
@@ -28,8 +30,8 @@ var mayBeEmpty = map[string]bool{
 	"The terms of the bound B": true, // limits far above the bound
 }
 
-// TestDashboards puts every query of every dashboard to a real Prometheus that
-// scrapes a healthy fleet, whose series have no label cluster, and a broken one.
+// TestDashboards runs every query of every dashboard in a real Prometheus. It scrapes a
+// healthy fleet, whose series have no label cluster, and a broken one.
 func TestDashboards(t *testing.T) {
 	p, another := watchFleets(t)
 	var asked []*question
@@ -47,7 +49,7 @@ func TestDashboards(t *testing.T) {
 			}
 		})
 	}
-	expr := make(map[string]string) // by the name of the query, to be asked of the broken fleet
+	expr := make(map[string]string) // by the name of the query, for the broken fleet
 	for _, q := range asked {
 		expr[q.name] = variables{cluster: "broken", node: "$node", span: "5s", interval: "8s"}.fill(q.expr)
 	}
@@ -55,11 +57,17 @@ func TestDashboards(t *testing.T) {
 	t.Run("gone", func(t *testing.T) { testGone(t, p, expr, another) })
 }
 
-// testStates wants the states of the broken fleet, and of a node that is not there.
+// testStates checks the states of the broken fleet, and of a node that does not exist.
 func testStates(t *testing.T, p *prometheus, expr map[string]string) {
 	chronytest.Await(t, "the states of the worst nodes", func() bool {
 		states := p.byNode(t, expr["Ten worst nodes, and why B"])
 		return states["node-0005"] == 5 && states["node-0007"] == 4 && states["node-0006"] == 3 && states["node-0012"] == 2 && has(states, "node-0008", 0)
+	})
+	chronytest.Await(t, "the number of nodes without a bound", func() bool { return has(p.byNode(t, expr["Worst node A"]), "3 nodes", math.Inf(1)) })
+	chronytest.Await(t, "the causes of the worst nodes", func() bool {
+		causes := slices.Sorted(maps.Keys(p.byNode(t, `label_join(`+expr["Ten worst nodes, and why L"]+`, "node", " ", "node", "cause")`)))
+		return strings.Contains(fmt.Sprint(causes), "node-0005 unreachable: ") && slices.Contains(causes, "node-0007 unsynchronized") &&
+			slices.Contains(causes, "node-0006 local") && strings.Contains(fmt.Sprint(causes), "node-0008 mostly ")
 	})
 	for node, state := range map[string]float64{"node-0005": 5, "node-0006": 3, "node-0012": 2, "node-0008": 0, "nobody": -1} {
 		for _, panel := range []string{"State A", "States A"} {
@@ -84,7 +92,7 @@ func testStates(t *testing.T, p *prometheus, expr map[string]string) {
 	}
 }
 
-// testGone wants a node that goes away to be missed, and nothing to be said of it.
+// testGone checks that a removed node counts as silent, and that its state is unknown.
 func testGone(t *testing.T, p *prometheus, expr map[string]string, another func(*testing.T)) {
 	of := strings.NewReplacer("broken", "gone", "$node", "node-0001")
 	silent, state, states := of.Replace(expr["Silent nodes A"]), of.Replace(expr["State A"]), of.Replace(expr["States A"])
@@ -146,10 +154,10 @@ func questions(t *testing.T, dashboard string) []*question {
 	return all
 }
 
-// variables are what somebody has chosen, and what Grafana makes of the range.
+// variables are the user's choices and Grafana's own variables for the range.
 type variables struct{ cluster, node, span, interval string }
 
-// fill puts them into a query.
+// fill replaces the variables in a query.
 func (v variables) fill(expr string) string {
 	return strings.NewReplacer(
 		"$cluster", v.cluster, "$node", v.node, "$objective", ".*", "$target", "0.999",
@@ -157,19 +165,20 @@ func (v variables) fill(expr string) string {
 	).Replace(expr)
 }
 
-// fallback is what a query answers where there is nothing.
+// fallback is the answer of a query without data.
 var fallback = regexp.MustCompile(` or (0 \* count\(|\(?vector\(-1\)|on \(\) label_replace\().*$`)
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 
-// fleetNodes is how many nodes each fleet has: in the broken one, each fault once.
+// fleetNodes is the number of nodes of each fleet. The broken fleet has each fault
+// once.
 const fleetNodes = 15
 
-// A prometheus is one that runs, and what is asked of it.
+// A prometheus is a running Prometheus, with the queries for it.
 type prometheus struct{ url string }
 
-// answer reports whether there is any series in the answer, for some node if the
-// query is about one. It fails if Prometheus does.
+// answer reports whether the answer has any series. If the query is about one node,
+// some node must have a series. The test fails if the query fails.
 func (p *prometheus) answer(t *testing.T, q *question, cluster string) bool {
 	t.Helper()
 	nodes := 1
@@ -186,8 +195,8 @@ func (p *prometheus) answer(t *testing.T, q *question, cluster string) bool {
 	return false
 }
 
-// askOver asks as Grafana does: for the instant, or for up to a thousand points of
-// the last time span. It reports whether there is any series in the answer.
+// askOver asks as Grafana does: for the instant, or for up to a thousand points of a
+// range. It reports whether the answer has any series.
 func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.Duration) bool {
 	t.Helper()
 	path, values := "/api/v1/query", url.Values{"query": {expr}}
@@ -214,8 +223,8 @@ func (p *prometheus) askOver(t *testing.T, expr string, instant bool, span time.
 	return len(answer.Data.Result) > 0
 }
 
-// watchFleets starts both fleets, and a Prometheus that scrapes them every second
-// and has the rules, with all their times divided by sixty. Another one, of one node in
+// watchFleets starts both fleets, and a Prometheus that scrapes them every second. It
+// has the rules, with all their times divided by sixty. Another fleet, with one node in
 // the cluster gone, lives as long as the test that starts it.
 func watchFleets(t *testing.T) (p *prometheus, another func(*testing.T)) {
 	t.Helper()
@@ -257,7 +266,7 @@ func buildDemo(t *testing.T, dir string) string {
 	return program
 }
 
-// startDemo runs a fleet of so many nodes and returns its address.
+// startDemo runs a fleet with a number of nodes, and returns its address.
 func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 	t.Helper()
 	address := programtest.FreeAddress(t)
@@ -265,7 +274,7 @@ func startDemo(t *testing.T, program string, nodes int, args ...string) string {
 	return address
 }
 
-// runDemo runs one at an address, until the end of the test.
+// runDemo runs a fleet at an address, until the end of the test.
 func runDemo(t *testing.T, program, address string, nodes int, args ...string) {
 	t.Helper()
 	programtest.Run(t, chronytest.Command(program, append(args, "-nodes", strconv.Itoa(nodes), "-listen", address)...))

@@ -25,8 +25,8 @@ var (
 	loadSlowest = flag.Duration("slowest", 0, "how long TestLoad lets a query of the fleet's dashboard take; 0 only prints the times")
 )
 
-// TestLoad times each query of the fleet's dashboard, and tells what a node costs.
-// For the figures of docs/background/fleet.md:
+// TestLoad measures the time of each query of the fleet's dashboard, and the cost of a
+// node. For the figures of docs/background/fleet.md:
 //
 //	go test -tags=system ./test/system/prometheus -run TestLoad -v -nodes=1000 -for=4m
 func TestLoad(t *testing.T) {
@@ -68,13 +68,13 @@ scrape_configs: [{job_name: fleet, http_sd_configs: [{url: "http://%[2]s/targets
 	}
 }
 
-// value asks for a single number; it is 0 while there is none.
+// value returns the single number of a query, or 0 while there is none.
 func (p *prometheus) value(t *testing.T, expr string) float64 {
 	t.Helper()
 	return p.byNode(t, expr)[""]
 }
 
-// byNode asks for a number for each node, or for none.
+// byNode returns the number of a query for each node.
 func (p *prometheus) byNode(t *testing.T, expr string) map[string]float64 {
 	t.Helper()
 	response, err := http.PostForm(p.url+"/api/v1/query", url.Values{"query": {expr}})
@@ -103,8 +103,8 @@ func (p *prometheus) byNode(t *testing.T, expr string) map[string]float64 {
 	return values
 }
 
-// time returns how long a query takes, the median of five, where nodes are scraped
-// every interval, in seconds.
+// time returns how long a query takes: the median of five runs. The interval between
+// scrapes is in seconds.
 func (p *prometheus) time(t *testing.T, q *question, span time.Duration, interval int) time.Duration {
 	t.Helper()
 	expr := variables{cluster: ".*", span: fmt.Sprintf("%ds", int(span.Seconds())), interval: fmt.Sprintf("%ds", 4*interval)}.fill(q.expr)

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 
-// TestPrometheus has a real Prometheus scrape the program, with the plain rule
-// that users have: it must fire when chronyd dies, not fall silent.
+// TestPrometheus runs a real Prometheus that scrapes the program and has a plain rule,
+// as users write it. The rule must fire when chronyd dies, and not fall silent.
 func TestPrometheus(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address="+d.Address)
@@ -55,8 +55,8 @@ func TestPrometheus(t *testing.T) {
 	chronytest.Await(t, "the alert to end", func() bool { return len(query(`ALERTS{alertstate="firing"}`)) == 0 })
 }
 
-// startPrometheus returns a function that puts a query to a Prometheus that
-// scrapes the program five times a second, and gets the labels of the result.
+// startPrometheus starts a Prometheus that scrapes the program five times per second.
+// It returns a function that runs a query and returns the labels of the result.
 func startPrometheus(t *testing.T, s *programtest.Server) func(query string) []map[string]string {
 	t.Helper()
 	return runPrometheus(t, t.TempDir(), fmt.Sprintf(`
@@ -68,10 +68,10 @@ scrape_configs: [{job_name: chrony, static_configs: [{targets: [%q]}]}]
 	).query
 }
 
-// A prometheusServer is a real Prometheus.
+// A prometheusServer is a running Prometheus.
 type prometheusServer struct{ url string }
 
-// runPrometheus runs one in a directory, with a configuration and rules.yml.
+// runPrometheus runs a Prometheus in a directory, with a configuration and rules.yml.
 func runPrometheus(t *testing.T, dir, config, rules string) *prometheusServer {
 	t.Helper()
 	for name, text := range map[string]string{"prometheus.yml": config, "rules.yml": rules} {
@@ -80,7 +80,7 @@ func runPrometheus(t *testing.T, dir, config, rules string) *prometheusServer {
 	return &prometheusServer{startPrometheusIn(t, dir).url}
 }
 
-// get reads an answer of the API; nothing, as long as Prometheus is not up.
+// get returns an answer of the API, or nothing while Prometheus is not up.
 func (p *prometheusServer) get(path string, answer any) {
 	response, err := http.Get(p.url + "/api/v1/" + path)
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *prometheusServer) get(path string, answer any) {
 	json.NewDecoder(response.Body).Decode(answer)
 }
 
-// query returns the labels of a query's result.
+// query returns the labels of the result of a query.
 func (p *prometheusServer) query(query string) []map[string]string {
 	var answer struct {
 		Data struct {

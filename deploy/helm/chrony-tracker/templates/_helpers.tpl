@@ -58,23 +58,26 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* Of the tracker's own server. */}}
+{{- /* Scheme of the tracker's own server. */}}
 {{- define "chrony-tracker.scheme" -}}
-{{ ternary "https" "http" (not (empty .Values.web.existingSecret)) }}
+{{- ternary "https" "http" (and (not (empty .Values.web.existingSecret)) .Values.web.tls) -}}
 {{- end }}
 
 {{- define "chrony-tracker.probe" -}}
-{{- if .Values.web.existingSecret -}}
-tcpSocket: # a password would guard every path
+{{- if and .Values.web.existingSecret .Values.web.auth -}}
+tcpSocket: # a password or a client certificate protects every path
   port: {{ .Values.service.portName }}
 {{- else -}}
 httpGet:
   path: /-/healthy
   port: {{ .Values.service.portName }}
+  {{- if eq (include "chrony-tracker.scheme" .) "https" }}
+  scheme: HTTPS
+  {{- end }}
 {{- end }}
 {{- end }}
 
-{{- /* What both monitors have in common, of the values .monitor. */}}
+{{- /* The common part of both monitors, from the values .monitor. */}}
 {{- define "chrony-tracker.limits" -}}
 {{- $azure := hasPrefix "azmonitoring.coreos.com" .apiVersion }}
 {{- with .sampleLimit }}
