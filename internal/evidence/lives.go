@@ -4,19 +4,25 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
-// A class of time, as in chrony_objective_class_seconds_total. The order is the
-// precedence.
+// The classes of time, as indices.
 const (
-	contradicted = iota
-	outside
-	proven
-	claimed
-	classes
+	contradicted = int(objective.Contradicted)
+	outside      = int(objective.Outside)
+	proven       = int(objective.Proven)
+	claimed      = int(objective.Claimed)
+	classes      = 4
 )
 
-var classNames = [classes]string{"contradicted", "outside", "proven", "claimed"}
+var classNames = func() (names [classes]string) {
+	for _, c := range objective.Classes {
+		names[c] = c.String()
+	}
+	return names
+}()
 
 // A point is what a tracker had counted at a scrape, all in seconds.
 type point struct {
