@@ -116,9 +116,7 @@ func presence(seen, known map[float64]bool, w span) (spans []span) {
 
 // expected selects the series of the nodes that must have a tracker.
 func (r *reader) expected(nodes string) string {
-	metric, rest, found := strings.Cut(r.Expected, "{")
-	if rest = strings.TrimSuffix(strings.TrimSpace(rest), "}"); !found || strings.TrimSpace(rest) == "" {
-		return selector(metric) + ""
-	}
-	return metric + "{" + strings.TrimSuffix(strings.TrimSpace(rest), ",") + matchers + nodes + "}"
+	metric, rest, _ := strings.Cut(strings.TrimSpace(r.Expected), "{")
+	rest = strings.Trim(strings.TrimSuffix(rest, "}"), " ,")
+	return metric + "{" + rest + matchers + nodes + "}"
 }

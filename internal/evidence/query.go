@@ -23,6 +23,11 @@ type query struct {
 // matchers stands for the label matchers of the report and of a shard.
 const matchers = "$matchers"
 
+// fill puts matchers into a query. PromQL takes no comma before the first.
+func fill(text, chosen string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, matchers, chosen), "{,", "{")
+}
+
 // fetch gets a complete answer. If the query exceeds a limit of the store, it asks for
 // half of the time and then for fewer nodes.
 func (r *reader) fetch(ctx context.Context, q query) ([]series, error) {
@@ -30,7 +35,7 @@ func (r *reader) fetch(ctx context.Context, q query) ([]series, error) {
 }
 
 func (r *reader) fetchShard(ctx context.Context, q query, s shard) ([]series, error) {
-	text := strings.ReplaceAll(q.text, matchers, r.selection+s.matchers())
+	text := fill(q.text, r.selection+s.matchers())
 	var found []series
 	var err error
 	if q.step > 0 {

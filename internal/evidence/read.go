@@ -95,7 +95,7 @@ func (r *reader) counter(name string) string {
 }
 
 func selector(metric string, fixed ...string) string {
-	return metric + "{" + strings.TrimPrefix(strings.Join(append([]string{""}, fixed...), ",")+matchers, ",") + "}"
+	return metric + "{" + strings.Join(fixed, ",") + matchers + "}"
 }
 
 // maxBy is the largest value of each group. It makes one of the copies that two
@@ -119,7 +119,7 @@ type task struct {
 func (r *reader) run(ctx context.Context, d *day, tasks ...task) {
 	if r.dry != nil {
 		for _, t := range tasks {
-			*r.dry = append(*r.dry, t.name+": "+strings.ReplaceAll(t.text, matchers, r.selection))
+			*r.dry = append(*r.dry, t.name+": "+fill(t.text, r.selection))
 		}
 		return
 	}
@@ -453,7 +453,8 @@ func (r *reader) readRaw(ctx context.Context, d *day, w span, nodes string) {
 	}
 }
 
-// Objectives lists the objectives that the store has data for in a period.
+// Objectives lists the objectives that the store has data for in a period, until it
+// finds that of the request.
 func (s *Store) Objectives(ctx context.Context, r Request) ([]string, error) {
 	reader := &reader{Request: r, store: s.quick(), selection: selection(r.Cluster, nil)}
 	var names []string
@@ -468,7 +469,7 @@ func (s *Store) Objectives(ctx context.Context, r Request) ([]string, error) {
 		for _, f := range found {
 			names = append(names, f.labels.Objective)
 		}
-		if len(names) > 0 {
+		if slices.Contains(names, r.Objective) {
 			break
 		}
 	}

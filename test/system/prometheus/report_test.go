@@ -216,6 +216,12 @@ func TestReport(t *testing.T) {
 	if len(rows) != 1+20 {
 		t.Errorf("%d excursions: %v", len(rows)-1, rows)
 	}
+	one := filepath.Join(dir, "one")
+	out, err = programtest.Tool(t, programtest.Path, "report", "--prometheus.url="+p.url, "--objective=finra-cat", "--output="+one, "--format=csv",
+		"--from="+begin.Format(time.DateOnly), "--to="+begin.AddDate(0, 0, 1).Format(time.DateOnly), "--cluster=PROD", "--node=NODE-000").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "the clocks of 1 node kept") {
+		t.Errorf("one node: %v: %s", err, out)
+	}
 	if check, err := programtest.Tool(t, "sh", "-c", "cd "+output+" && sha256sum --strict -c SHA256SUMS").CombinedOutput(); err != nil || strings.Count(string(check), ": OK") != 4 {
 		t.Errorf("%v: %s", err, check)
 	}
