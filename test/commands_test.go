@@ -61,6 +61,12 @@ func TestCommands(t *testing.T) {
 			"await":       awaitPage,
 			"store":       startStore,
 		},
+		Condition: func(condition string) (bool, error) {
+			if condition != "root" {
+				return false, errors.New("unknown condition " + condition)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

@@ -25,12 +25,13 @@ Examples:
   chrony-tracker doctor --json | jq '.findings[] | select(.verdict == "wrong")'`)
 	asJSON := clause.Flag("json", "Print JSON.").Bool()
 	phc := phcFlag(clause)
+	shm := shmFlag(clause).String()
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error {
 		config, err := shared.config(tracker.Config{PHC: *phc})
 		if err != nil {
 			return err
 		}
-		examination := doctor.Examine(ctx, shared.address, config)
+		examination := doctor.Examine(ctx, shared.address, *shm, config)
 		if *asJSON {
 			err = terminal.JSON(out, examination)
 		} else {

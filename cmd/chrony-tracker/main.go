@@ -65,6 +65,7 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 		explainCommand(app, shared),
 		checkCommand(app, shared),
 		waitsyncCommand(app, shared),
+		prepareCommand(app, shared),
 		reportCommand(app),
 		fleetCommand(app),
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -83,6 +84,7 @@ type facts struct {
 	assume            clockerror.Assumptions
 	node              node
 	endpoints         []endpoint
+	clockBound        *clockbound.Inspection // nil if the bound is not published
 }
 
 // checks lists the checks, the most important first.
@@ -97,13 +99,19 @@ var checks = []func(*facts) []Finding{
 	checkConfiguration,
 	checkKernel,
 	checkPrograms,
+	checkClockBound,
 	checkPlace,
 }
 
 // Examine reads everything and judges it. It takes the configuration of the examined
-// program, and the address of its client. It closes the client.
-func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
-	return read(ctx, hostFiles{}, address, config).judge()
+// program, the address of its client, and the file in which it publishes the bound, if
+// it does. It closes the client.
+func Examine(ctx context.Context, address, shm string, config tracker.Config) *Examination {
+	s := read(ctx, hostFiles{}, address, config)
+	if shm != "" {
+		s.clockBound = clockbound.Inspect(shm)
+	}
+	return s.judge()
 }
 
 // read reads all facts. The checks judge them.

@@ -23,7 +23,13 @@ func (s Status) Rows() []Row {
 
 // Facts returns the rows about the state, the source, and the ages of sample and
 // update.
-func (f Full) Facts() []Row { return append([]Row{f.StateRow()}, f.factRows()...) }
+func (f Full) Facts() []Row {
+	rows := append([]Row{f.StateRow()}, f.factRows()...)
+	if f.Watch != nil && f.Watch.ClockBound != nil {
+		rows = append(rows, f.Watch.ClockBound.row())
+	}
+	return rows
+}
 
 // StateRow shows the state, and how long it has lasted if the watch has seen it.
 func (f Full) StateRow() Row {

@@ -70,7 +70,7 @@ func (w *watch) now() Now {
 	if answer.Stepped {
 		return answer
 	}
-	answer.Bound = estimate.Bound + w.growth(estimate, lifetime.Seconds())
+	answer.Bound = estimate.Bound + leapSecond(latest) + w.growth(estimate, lifetime.Seconds())
 	return answer
 }
 

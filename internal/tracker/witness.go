@@ -134,9 +134,6 @@ func (w *watch) since(now Instant) float64 {
 	return w.growth(w.latest.estimate, now.since(w.latest.Instant)) + math.Abs(w.steered.moved-w.latest.moved)
 }
 
-// lifetime is how long a sample is valid: until the next one has been taken.
-func (w *watch) lifetime() time.Duration { return min(w.interval+w.interval/2, LongestLifetime) }
-
 // growth is by how much a bound has grown since the sample, in seconds.
 func (w *watch) growth(e clockerror.Estimate, elapsed float64) float64 {
 	return max(e.Growth*elapsed, w.sampler.assume.Drift(elapsed)) + w.discipline.rate()*elapsed

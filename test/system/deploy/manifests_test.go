@@ -104,6 +104,7 @@ func TestPods(t *testing.T) {
 		"host-network":       hostNetworkPod,
 		"scrape/annotations": hostNetworkPod,
 		"socket":             socketPod,
+		"bounded-time":       boundedTimePod,
 	} {
 		daemonset, others := render(t, variant)
 		if fmt.Sprint(others) != "[Namespace]" {
@@ -169,6 +170,30 @@ container.env:
   - {name: PORT, value: "9123"}
   - {name: CHRONY_TRACKER_URL, value: "http://[$(HOST_IP)]:$(PORT)"}
   - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+`
+
+// boundedTimePod has one writable directory of the node. An init container hands it
+// over, as root with one capability.
+const boundedTimePod = `
+hostNetwork: true
+securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+container.args: [serve, "--web.listen-address=[$(HOST_IP)]:$(PORT)"]
+container.env:
+  - {name: CHRONY_TRACKER_CLOCKBOUND_SHM, value: /var/run/clockbound/shm0}
+  - {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
+  - {name: PORT, value: "9123"}
+  - {name: CHRONY_TRACKER_URL, value: "http://[$(HOST_IP)]:$(PORT)"}
+  - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+container.volumeMounts: [{name: clockbound, mountPath: /var/run/clockbound}]
+volumes: [{name: clockbound, hostPath: {path: /var/run/clockbound, type: DirectoryOrCreate}}]
+initContainers:
+  - name: prepare
+    image: YOUR-REGISTRY/chrony-tracker:YOUR-TAG
+    args: [prepare, --clockbound.shm=/var/run/clockbound/shm0, --owner=65532]
+    securityContext:
+      {runAsUser: 0, runAsGroup: 0, runAsNonRoot: false, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [CHOWN]}}
+    resources: {requests: {cpu: 10m, memory: 24Mi}, limits: {memory: 64Mi}}
+    volumeMounts: [{name: clockbound, mountPath: /var/run/clockbound}]
 `
 
 const socketPod = `

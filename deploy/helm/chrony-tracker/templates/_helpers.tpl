@@ -58,6 +58,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
+{{- define "chrony-tracker.shm" -}}
+{{ .Values.clockbound.path }}/{{ .Values.clockbound.file }}
+{{- end }}
+
+{{- define "chrony-tracker.userId" -}}
+{{ ternary .Values.securityContext.runAsUser .Values.socket.userId .Values.hostNetwork }}
+{{- end }}
+
 {{- /* Scheme of the tracker's own server. */}}
 {{- define "chrony-tracker.scheme" -}}
 {{- ternary "https" "http" (and (not (empty .Values.web.existingSecret)) .Values.web.tls) -}}
