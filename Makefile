@@ -98,8 +98,8 @@ soak: ## run the program with a real chronyd, faults every few seconds and 50 re
 lint: ## check format, code and workflows, and dependencies for known vulnerabilities
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet -tags=system,soak ./...
-	GOOS=darwin go build ./chrony ./clockerror
-	GOOS=windows go build ./chrony ./clockerror
+	GOOS=darwin go build ./boundedtime ./chrony ./clockerror
+	GOOS=windows go build ./boundedtime ./chrony ./clockerror
 	go run $(STATICCHECK) -tags=system,soak ./...
 	go run $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yaml
 	go mod tidy -diff

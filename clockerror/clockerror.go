@@ -224,6 +224,13 @@ func Of(o Observation, assume Assumptions) Estimate {
 	return e
 }
 
+// With returns the estimate with what witnesses say, for those who hear of them later
+// than of the observation.
+func (e Estimate) With(witnesses []Testimony) Estimate {
+	e.hear(witnesses)
+	return e
+}
+
 // hear raises the bound to what witnesses say. If there is no bound, nothing is left
 // to contradict.
 func (e *Estimate) hear(witnesses []Testimony) {

@@ -37,21 +37,27 @@ var rooms = map[string]room{
 	"/internal/objective":      {offline: true},
 	"/internal/witness":        {ours: []string{"/clockerror"}, but: []string{"github.com/beevik/ntp", "golang.org/x/sys/unix"}, offline: true},                                           // syscall lacks SO_TIMESTAMPNS on some architectures
 	"/internal/tracker":        {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/witness"}, but: []string{"golang.org/x/sys/unix"}, offline: true, asks: true}, // syscall lacks CLOCK_BOOTTIME and timerfd
+	"/internal/segment":        {offline: true},
+	"/internal/clockbound":     {ours: []string{"/clockerror", "/internal/segment", "/internal/tracker"}, but: []string{"golang.org/x/sys/unix"}, offline: true}, // syscall lacks CLOCK_MONOTONIC_COARSE
+	"/boundedtime":             {ours: []string{"/internal/segment"}},
 	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker", "/internal/witness"}, offline: true},
-	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/objective", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
+	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/objective", "/internal/segment", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip", "golang.org/x/sys/unix"}},
-	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, offline: true, asks: true},
+	"/internal/evidence":       {ours: []string{"/internal/objective", "/internal/status"}, but: []string{"github.com/prometheus/common/config"}},
+	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/status", "/internal/tracker", "/internal/witness"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
+	"/internal/storetest":      {},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
 	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
-	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web", "/internal/witness"}, thirdParty: true, asks: true},
 	"/cmd/chrony-tracker": {
-		ours:       []string{"/chrony", "/clockerror", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
+		ours:       []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/doctor", "/internal/evidence", "/internal/exporter", "/internal/objective", "/internal/segment", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
 		thirdParty: true, asks: true,
 	},
-	"/deploy/grafana/generate":    {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
-	"/deploy/prometheus/generate": {thirdParty: true}, // generates files, not part of the program
+	"/deploy/kubernetes/bounded-time/example": {ours: []string{"/boundedtime"}},
+	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/witness"}},
+	"/deploy/prometheus/generate":             {thirdParty: true}, // generates files, not part of the program
 }
 
 // TestImports checks the rules of docs/background/architecture.md.

@@ -37,26 +37,29 @@ type checkFlags struct {
 	warning, critical time.Duration
 	warningGiven      bool
 	format            string
+	tracker           *trackerFlags
 }
 
 func checkCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("check", "Compare the bound with limits, for a monitoring system.")
 	clause.HelpLong(`Prints one line with performance data for Nagios, Icinga and others. With --format=npd, it prints one short line for Kubernetes' node-problem-detector. A clock without a bound is critical, because its error is unknown. This includes a chronyd that does not answer. A clock that measurements contradict is at least a warning, even if its bound is small.
 
-A check does not include a step or slew by another program since chronyd's last update. The tracker (serve) sees both.
+It asks chronyd. chronyd does not know a step or slew by another program since its last update, and it has no witnesses. With --url it asks a tracker, which sees all of these. Peers without a key do not count, unless the tracker has --witness.trust-peers.
 
-Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, or no permission to ask chronyd).
+Exit status: 0 OK, 1 warning, 2 critical, 3 unknown (a mistake in the command line, no permission to ask chronyd, or no answer from the tracker).
 With --format=npd: 0 OK, 1 not OK (critical), 2 unknown.
 
 Examples:
 
   chrony-tracker check --warning=10ms --critical=50ms
   chrony-tracker check -w 100us -c 1ms --clock.reference-error=50us
-  chrony-tracker check --critical=50ms --format=npd`)
+  chrony-tracker check --critical=50ms --format=npd
+  chrony-tracker check --url=http://127.0.0.1:9123`)
 	var f checkFlags
 	clause.Flag("warning", "The check is a warning if the bound is above this.").Short('w').Default("10ms").IsSetByUser(&f.warningGiven).DurationVar(&f.warning)
 	clause.Flag("critical", "The check is critical if the bound is above this.").Short('c').Default("50ms").DurationVar(&f.critical)
 	clause.Flag("format", "plugin for Nagios and Icinga, npd for Kubernetes' node-problem-detector.").Default("plugin").EnumVar(&f.format, "plugin", "npd")
+	f.tracker = addTrackerFlags(clause, "Ask the tracker at this address instead of chronyd, such as http://127.0.0.1:9123.")
 	return command{
 		clause: clause,
 		run:    func(ctx context.Context, out io.Writer) error { return check(ctx, shared, &f, out) },
@@ -86,27 +89,50 @@ func check(ctx context.Context, shared *sharedFlags, f *checkFlags, out io.Write
 	if f.warning < 0 || f.critical < f.warning {
 		return usageError{fmt.Errorf("--warning=%v --critical=%v: both must be at least zero, and the second at least the first", f.warning, f.critical)}
 	}
-	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
+	now, problem, err := f.ask(ctx, shared)
 	if err != nil {
 		return err
 	}
+	if f.format == "npd" {
+		return f.printNPD(out, f.judge(now, problem), now)
+	}
+	return f.printPlugin(out, f.judge(now, problem), now)
+}
+
+// ask asks chronyd or a tracker. The problem is why chronyd gave no answer.
+func (f *checkFlags) ask(ctx context.Context, shared *sharedFlags) (now status.Status, problem, err error) {
+	if f.tracker.url != nil {
+		client, err := f.tracker.client()
+		if err != nil {
+			return now, nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, shared.timeout+seenPatience)
+		defer cancel()
+		answer, err := askNow(ctx, client, f.tracker.url)
+		if err != nil {
+			return now, nil, asking(err)
+		}
+		now, err = answer.forPrograms()
+		return now, nil, err
+	}
+	t, err := shared.newTracker(tracker.Config{Want: chrony.WantNTPData})
+	if err != nil {
+		return now, nil, err
+	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()
-	if f.format == "npd" {
-		return f.printNPD(out, f.judge(snapshot), status.New(snapshot))
-	}
-	return f.printPlugin(out, f.judge(snapshot), status.New(snapshot))
+	return status.New(snapshot), snapshot.Err, nil
 }
 
 // judge compares the bound with the limits. A clock that nothing confirms is critical.
 // A clock that measurements contradict is at least a warning.
-func (f *checkFlags) judge(s *tracker.Snapshot) severity {
-	switch bound := s.Estimate.Bound; {
-	case errors.Is(s.Err, chrony.ErrPermission), errors.Is(s.Err, chrony.ErrUnauthorized):
+func (f *checkFlags) judge(now status.Status, problem error) severity {
+	switch bound := now.Bound; {
+	case errors.Is(problem, chrony.ErrPermission), errors.Is(problem, chrony.ErrUnauthorized):
 		return severityUnknown // this program lacks a permission
-	case !(bound <= f.critical.Seconds()):
+	case bound == nil || !(*bound <= f.critical.Seconds()):
 		return severityCritical
-	case bound > f.warning.Seconds(), s.Estimate.State == clockerror.Contradicted:
+	case *bound > f.warning.Seconds(), now.State == clockerror.Contradicted:
 		return severityWarning
 	default:
 		return severityOK

@@ -35,7 +35,7 @@ func TestContradicted(t *testing.T) {
 			Report:   &chrony.Report{Tracking: &chrony.Tracking{}},
 			Estimate: clockerror.Estimate{State: test.state, Bound: test.bound, Terms: clockerror.Terms{Offset: test.bound}},
 		}
-		severity := f.judge(s)
+		severity := f.judge(status.New(s), nil)
 		var plugin, npd bytes.Buffer
 		answer := exitStatus(-1)
 		if err := f.printPlugin(&plugin, severity, status.New(s)); !errors.As(err, &answer) || answer != test.status {

@@ -65,6 +65,9 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 		explainCommand(app, shared),
 		checkCommand(app, shared),
 		waitsyncCommand(app, shared),
+		prepareCommand(app, shared),
+		reportCommand(app),
+		fleetCommand(app),
 	}
 
 	chosen, err := app.Parse(args)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/terminal"
 )
@@ -19,7 +21,12 @@ type seen struct {
 	watch  *status.Watch // nil if no tracker that watches a clock has answered
 	events []status.Event
 	err    error // why not
+
+	witnesses *status.Witnesses // nil without
 }
+
+// localTracker is the address of the tracker on this node.
+const localTracker = "http://127.0.0.1:9123"
 
 // seenPatience is the tracker's timeout, in addition to chronyd's. The tracker is on this
 // node, but asks chronyd before it answers.
@@ -29,24 +36,56 @@ const seenPatience = 2 * time.Second
 func askTracker(ctx context.Context, client *http.Client, base *url.URL, chronyd time.Duration) *seen {
 	ctx, cancel := context.WithTimeout(ctx, chronyd+seenPatience)
 	defer cancel()
-	var now struct {
-		status.Full
-		State string `json:"state"` // a tracker of another version may have other states
-	}
 	var past status.Events
 	s := &seen{url: base.Redacted()}
-	if s.err = getJSON(ctx, client, base.JoinPath("api/v1/status"), &now); s.err == nil {
-		s.err = getJSON(ctx, client, base.JoinPath("api/v1/events"), &past)
+	now, err := askNow(ctx, client, base)
+	if err == nil {
+		err = getJSON(ctx, client, base.JoinPath("api/v1/events"), &past)
 	}
 	switch {
-	case s.err != nil:
-		s.err = asking(s.err)
+	case err != nil:
+		s.err = asking(err)
 	case now.Watch == nil:
 		s.err = errors.New("it watches no clock")
 	default:
-		s.watch, s.events = now.Watch, past.Events
+		s.watch, s.events, s.witnesses = now.Watch, past.Events, now.Witnesses
 	}
 	return s
+}
+
+// A told status is what a tracker answers.
+type told struct {
+	status.Full
+	State string `json:"state"` // a tracker of another version may have other states
+}
+
+func askNow(ctx context.Context, client *http.Client, base *url.URL) (now told, err error) {
+	err = getJSON(ctx, client, base.JoinPath("api/v1/status"), &now)
+	return now, err
+}
+
+// forPrograms returns what programs act on.
+func (t *told) forPrograms() (status.Status, error) {
+	now, name := t.Full.Status.Acting(), t.State
+	if w := t.Witnesses; w != nil {
+		name = w.Actionable.State
+	}
+	for _, state := range clockerror.States {
+		if state.String() == name {
+			now.State = state
+			return now, nil
+		}
+	}
+	return now, fmt.Errorf("the tracker reports a state that this version does not know: %q", name)
+}
+
+// ask asks the tracker what it has seen.
+func (f *trackerFlags) ask(ctx context.Context, chronyd time.Duration) (*seen, error) {
+	client, err := f.client()
+	if err != nil {
+		return nil, err
+	}
+	return askTracker(ctx, client, f.url, chronyd), nil
 }
 
 func getJSON(ctx context.Context, client *http.Client, address *url.URL, into any) error {

@@ -20,6 +20,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 	"github.com/chrony-tracker/chrony-tracker/internal/web"
@@ -75,6 +76,11 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	defer t.Close()
 	logger.Info("starting "+name, "version", version.Info(), "build", version.BuildContext())
+	if watch.shm != "" {
+		publisher := clockbound.New(clockbound.Config{Path: watch.shm, Interval: watching.Interval, MaxDrift: shared.maxDrift, Logger: logger})
+		watching.Publisher = publisher
+		defer background(publisher.Run)()
+	}
 	if err := t.Watch(watching); errors.As(err, new(*net.OpError)) {
 		return hintedError{fmt.Errorf("could not listen for requests of peers: %w", err), "if another program has the UDP port, choose one for all nodes with --witness.listen-address=:PORT"}
 	} else if err != nil {
@@ -103,6 +109,14 @@ func serve(ctx context.Context, shared *sharedFlags, collect *collectFlags, watc
 	}
 	<-drained
 	return nil
+}
+
+// background runs a function in the background. Stop ends it, and waits for that.
+func background(work func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); work(ctx) }()
+	return func() { cancel(); <-done }
 }
 
 // newServer returns a server that its clients can't exhaust. chronyd may take timeout to

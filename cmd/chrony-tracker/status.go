@@ -24,7 +24,7 @@ type statusFlags struct {
 
 func statusCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("status", "Print how far off the clock can be now, and why.")
-	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the terms of this bound, what the clock follows, all sources, and which reports chronyd refuses. If a tracker runs on this node, it also prints what the tracker has seen: how long the state has lasted, the largest bounds, and the latest events.
+	clause.HelpLong(`Reads chronyd and prints how far off the clock can be, the terms of this bound, what the clock follows, all sources, and which reports chronyd refuses. If a tracker runs on this node, it also prints what the tracker has seen: how long the state has lasted, the largest bounds, and the latest events. It asks the tracker what its witnesses say, too. If they contradict the clock, the bound includes that.
 
 The bound comes from one reading of chronyd. It does not include a step or slew by another program since chronyd's last update. The tracker (serve) sees both.
 
@@ -40,7 +40,7 @@ Examples:
 	clause.Flag("json", "Print JSON. A value that does not exist is null.").BoolVar(&f.json)
 	clause.Flag("watch", "Refresh the output in place until q or Ctrl-C.").Short('w').BoolVar(&f.watch)
 	clause.Flag("interval", "Time between two refreshes, with --watch.").Short('n').Default("1s").DurationVar(&f.interval)
-	f.tracker = addTrackerFlags(clause, "The tracker to ask for what it has seen.", "http://127.0.0.1:9123")
+	f.tracker = addTrackerFlags(clause, "The tracker to ask for what it has seen.", localTracker)
 	return command{clause: clause, run: func(ctx context.Context, out io.Writer) error { return printStatus(ctx, shared, &f, out) }}
 }
 
@@ -64,21 +64,23 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	if f.watch {
 		defer t.Close()
 		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(ctx context.Context, w io.Writer, style terminal.Style) {
-			terminal.Status(w, status.New(t.Snapshot(ctx)), style)
-			askTracker(ctx, client, f.tracker.url, shared.timeout).past(w, style)
+			snapshot := t.Snapshot(ctx)
+			before := askTracker(ctx, client, f.tracker.url, shared.timeout)
+			terminal.Status(w, status.Heard(snapshot, before.witnesses), style)
+			before.past(w, style)
 		})
 	}
 	snapshot := t.Snapshot(ctx)
 	t.Close()                                                        // before printing: a closed pipe ends this process
 	before := askTracker(ctx, client, f.tracker.url, shared.timeout) // it may not be running
-	style := terminal.StyleOf(out)
+	now, style := status.Heard(snapshot, before.witnesses), terminal.StyleOf(out)
 	switch {
 	case f.json:
 		// Scripts need the state in any case. The exit status shows the rest.
-		err = terminal.JSON(out, before.document(status.New(snapshot)))
+		err = terminal.JSON(out, before.document(now))
 	case snapshot.Err != nil && before.watch == nil: // there is nothing to show
 	default:
-		err = terminal.Status(out, status.New(snapshot), style)
+		err = terminal.Status(out, now, style)
 		if err == nil {
 			err = before.past(out, style)
 		}

@@ -28,7 +28,7 @@ func waitsyncCommand(app *kingpin.Application, shared *sharedFlags) command {
 	clause := app.Command("waitsync", "Wait until the clock's bound is within a limit, such as in an init container.")
 	clause.HelpLong(`Prints lines while it waits, and a line with the clock's bound at the end.
 
-It asks chronyd. chronyd does not know a step or slew by another program since its last update. With --url it asks a tracker, which sees both.
+It asks chronyd. chronyd does not know a step or slew by another program since its last update, and it has no witnesses. With --url it asks a tracker, which sees all of these. Peers without a key do not count, unless the tracker has --witness.trust-peers.
 
 Exit status: 0 if the bound is within the limit, 1 if the time is up or waiting cannot help, 2 for a mistake in the command line.
 

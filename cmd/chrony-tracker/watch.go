@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
+	"github.com/chrony-tracker/chrony-tracker/internal/segment"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -21,6 +22,7 @@ type watchFlags struct {
 	intervalSet bool // by the flag, not by a variable
 	history     time.Duration
 	objectives  []string
+	shm         string
 }
 
 func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
@@ -31,7 +33,14 @@ func addWatchFlags(clause *kingpin.CmdClause) *watchFlags {
 		Default(tracker.DefaultHistory.String()).DurationVar(&f.history)
 	clause.Flag("objective", "A limit for the bound: a profile ("+profileNames()+") or name=limit, such as orders=20ms. Repeatable. In the variable, put each on a line.").
 		PlaceHolder("NAME[=LIMIT]").StringsVar(&f.objectives)
+	shmFlag(clause).StringVar(&f.shm)
 	return f
+}
+
+// shmFlag adds the flag that names ClockBound's shared memory.
+func shmFlag(clause *kingpin.CmdClause) *kingpin.FlagClause {
+	return clause.Flag("clockbound.shm", "Publish the bound for programs on this node in this file, in the format of ClockBound 2: its clients read "+segment.DefaultPath+". Off without this flag.").
+		PlaceHolder("PATH")
 }
 
 func profileNames() string {

@@ -13,7 +13,8 @@ import (
 
 // A TimeSource is an NTP server with an adjustable error. A real server can't jump.
 type TimeSource struct {
-	Line string // line of chrony.conf that makes a chronyd follow it, without a poll interval
+	Line    string // line of chrony.conf that makes a chronyd follow it, without a poll interval
+	Address string // host:port
 
 	conn net.PacketConn
 
@@ -37,7 +38,7 @@ func NewTimeSource(t TB) *TimeSource {
 		t.Fatal(err)
 	}
 	port := conn.LocalAddr().(*net.UDPAddr).Port
-	s := &TimeSource{Line: fmt.Sprintf("server %v port %d iburst", host, port), conn: conn}
+	s := &TimeSource{Line: fmt.Sprintf("server %v port %d iburst", host, port), Address: conn.LocalAddr().String(), conn: conn}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

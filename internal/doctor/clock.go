@@ -27,7 +27,7 @@ func checkState(s *facts) []Finding {
 		o = s.holdover(o)
 	case clockerror.Contradicted:
 		f.Impact = "chronyd does not correct the clock; the bound includes the measurements"
-		o = s.reconcile("chronyd claims " + s.contradiction())
+		o = s.contradicted()
 	case clockerror.Local:
 		f.Impact = "chronyd reports an error of zero, however far off the clock is. The bound is +Inf"
 		o = s.local(o)
@@ -86,7 +86,7 @@ func checkEstimate(s *facts) []Finding {
 		return nil
 	}
 	f := Finding{
-		Verdict: Note, Check: "bound", Summary: "an estimate: " + status.New(s.Snapshot).WhyApproximate(),
+		Verdict: Note, Check: "bound", Summary: "an estimate: " + s.status().WhyApproximate(),
 		Impact:  "it is made of chronyd's own terms, so it is too small more often",
 		Fix:     "wait for the next sample. If this lasts, check the source",
 		Command: "chronyc -n sources",

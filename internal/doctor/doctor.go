@@ -15,6 +15,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/status"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
@@ -83,7 +84,28 @@ type facts struct {
 	assume            clockerror.Assumptions
 	node              node
 	endpoints         []endpoint
+	tracked           Tracked
+	clockBound        *clockbound.Inspection // nil if the bound is not published
 }
+
+// Tracked is what the tracker on this node says.
+type Tracked struct {
+	Answers   bool
+	Err       error             // why a tracker that is there can't be asked, or nil
+	Witnesses *status.Witnesses // nil without
+	KeyFile   string            // of the tracker; empty if it is unknown
+	KeyError  error             // why the key file can't be read, or nil
+}
+
+// hear makes the estimate include what the witnesses say.
+func (s *facts) hear() {
+	heard := *s.Snapshot
+	heard.Estimate = s.Estimate.With(s.tracked.Witnesses.Testimony())
+	s.Snapshot = &heard
+}
+
+// status is the snapshot's status, with the witnesses.
+func (s *facts) status() status.Status { return status.Heard(s.Snapshot, s.tracked.Witnesses) }
 
 // checks lists the checks, the most important first.
 var checks = []func(*facts) []Finding{
@@ -92,18 +114,27 @@ var checks = []func(*facts) []Finding{
 	checkEstimate,
 	checkOffset,
 	checkSources,
+	checkWitnesses,
 	checkReports,
 	checkPTP,
 	checkConfiguration,
 	checkKernel,
 	checkPrograms,
+	checkClockBound,
 	checkPlace,
 }
 
 // Examine reads everything and judges it. It takes the configuration of the examined
-// program, and the address of its client. It closes the client.
-func Examine(ctx context.Context, address string, config tracker.Config) *Examination {
-	return read(ctx, hostFiles{}, address, config).judge()
+// program, the address of its client, the file in which it publishes the bound, if it
+// does, and what the tracker says. It closes the client.
+func Examine(ctx context.Context, address, shm string, config tracker.Config, tracked Tracked) *Examination {
+	s := read(ctx, hostFiles{}, address, config)
+	if shm != "" {
+		s.clockBound = clockbound.Inspect(shm)
+	}
+	s.tracked = tracked
+	s.hear()
+	return s.judge()
 }
 
 // read reads all facts. The checks judge them.
@@ -124,7 +155,7 @@ func read(ctx context.Context, root fs.FS, address string, config tracker.Config
 }
 
 func (s *facts) judge() *Examination {
-	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: status.New(s.Snapshot).Bound}
+	e := &Examination{Time: s.At.UTC(), State: s.Estimate.State, Bound: s.status().Bound}
 	for _, check := range checks {
 		e.Findings = append(e.Findings, check(s)...)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -140,6 +141,24 @@ func TestChecks(t *testing.T) {
 			s.Report.Tracking.Leap = chrony.LeapNotSynchronized
 			s.estimate(clockerror.Assumptions{})
 		}, `note kernel's clock: synchronized, .* 10 ms .*\| ps -eo`},
+		{"the bound is published", func(s *facts) {
+			s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0", Held: true, Exists: true, Written: true, Status: "synchronized", Lasts: 5 * time.Second}
+		}, `ok bounded time: /run/cb/shm0: synchronized`},
+		{"Amazon's daemon writes, too", func(s *facts) {
+			s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0", Held: true, Exists: true, Written: true, Lasts: 1000 * time.Second}
+			s.node.processes = append(s.node.processes, process{id: 9, name: "clockbound"})
+		}, `wrong bounded time: another program writes to /run/cb/shm0: process 9 \| .*\| .*--clockbound.shm.*\| ps -eo`},
+		{"nobody has a lock, and somebody writes", func(s *facts) {
+			s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0", Exists: true, Written: true, Lasts: 5 * time.Second}
+		}, `wrong bounded time: another program writes`},
+		{"Amazon's daemon is gone", func(s *facts) {
+			s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0", Exists: true, Age: time.Hour, Lasts: 1000 * time.Second}
+		}, `note bounded time: .*another program has left.* 1 h old`},
+		{"the tracker is gone", func(s *facts) {
+			s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0", Exists: true, Age: time.Hour, Lasts: 5 * time.Second}
+		}, `wrong bounded time: .*no longer written.* 1 h old`},
+		{"no segment yet", func(s *facts) { s.clockBound = &clockbound.Inspection{Path: "/run/cb/shm0"} }, `note bounded time: no tracker publishes`},
+		{"no directory for the segment", func(s *facts) { s.clockBound = clockbound.Inspect("/none/shm0") }, `wrong bounded time: .*/none.*\| create /none .*\| echo 'd /none 0755 65532 65532 -'.*systemd-tmpfiles --create`},
 		{"adjtimex is forbidden", func(s *facts) { s.node.kernel = nil }, `not checked kernel's clock: adjtimex is forbidden`},
 		{"ntpd", func(s *facts) { s.node.processes = append(s.node.processes, process{id: 9, name: "ntpd"}) }, `wrong other time programs: process 9 is an NTP daemon.*systemctl disable --now ntp`},
 		{"VMware", func(s *facts) { s.node.processes = append(s.node.processes, process{id: 9, name: "vmtoolsd"}) }, `note other time programs: process 9 is VMware's.*vmware-toolbox-cmd timesync disable`},
@@ -287,7 +306,7 @@ func TestExplain(t *testing.T) {
 			s := healthy()
 			test.change(s)
 			s.estimate(s.assume)
-			e := Explain(s.Snapshot, s.assume)
+			e := Explain(s.Snapshot, s.assume, s.tracked.Witnesses)
 			text, sum := e.Summary, 0.0
 			for i, p := range e.Parts {
 				text += "\n" + p.Term + " " + strings.TrimSuffix(jsonNumber(t, p.Seconds), ".0") + ": " + p.Cause + " | " + p.Gain

@@ -19,6 +19,8 @@ type Explanation struct {
 	Summary string   `json:"summary"`
 	Parts   []Part   `json:"parts"` // of the bound, the largest first
 	Hint    string   `json:"hint,omitempty"`
+
+	Witnesses string `json:"witnesses,omitempty"` // what they add
 }
 
 // A Part is one term of the bound.
@@ -31,10 +33,12 @@ type Part struct {
 }
 
 // Explain explains the bound of a snapshot in which all reports were read, under the
-// assumptions with which it was judged.
-func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions) *Explanation {
-	s := &facts{Snapshot: snapshot, assume: assume}
-	e := &Explanation{Summary: status.New(snapshot).Verdict(), Hint: tracker.Hint(s.Err)}
+// assumptions with which it was judged. The witnesses are those of the tracker on this
+// node, or nil.
+func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions, witnesses *status.Witnesses) *Explanation {
+	s := &facts{Snapshot: snapshot, assume: assume, tracked: Tracked{Witnesses: witnesses}}
+	s.hear()
+	e := &Explanation{Summary: s.status().Verdict(), Hint: tracker.Hint(s.Err), Witnesses: s.explainWitnesses()}
 	switch {
 	case s.Err != nil:
 		e.Summary += " " + s.Err.Error() + "."
@@ -52,7 +56,7 @@ func Explain(snapshot *tracker.Snapshot, assume clockerror.Assumptions) *Explana
 		case clockerror.Synchronized:
 			e.Hint = s.untilNextSample()
 		case clockerror.Contradicted:
-			o := s.reconcile("chronyd claims " + s.contradiction())
+			o := s.contradicted()
 			e.Summary += " " + o.why + "."
 			e.Hint = o.hint()
 		}
@@ -124,19 +128,23 @@ func (s *facts) without(aged, chronys float64, what string) (gain string) {
 // terms were smaller by the given seconds. The findings of other sources stay the same.
 func (s *facts) boundWith(aged, chronys float64) float64 {
 	bound := max(s.aged()-aged, s.chronys()-chronys) + s.Estimate.Terms.Reference
-	if _, others := s.demands(); others > 0 {
+	if _, others, witnesses := s.demands(); others > 0 || witnesses > 0 {
 		bound = max(bound, s.Estimate.Bound)
 	}
 	return bound
 }
 
 // demands splits the disagreement into its parts, in seconds.
-func (s *facts) demands() (chronys, others float64) {
+func (s *facts) demands() (chronys, others, witnesses float64) {
 	total := s.Estimate.Terms.Disagreement
+	if raised := s.Estimate.Bound - s.Estimate.OwnBound; raised > 0 && s.tracked.Witnesses != nil {
+		witnesses = min(total, raised)
+		total -= witnesses
+	}
 	if !s.Estimate.Approximate {
 		chronys = min(total, max(0, s.chronys()-s.aged()))
 	}
-	return chronys, total - chronys
+	return chronys, total - chronys, witnesses
 }
 
 func (s *facts) explainOffset() (cause, gain string) {
@@ -307,7 +315,7 @@ func (s *facts) shorterPoll() (option string, seconds float64) {
 }
 
 func (s *facts) explainReference() (cause, gain string) {
-	cause = status.New(s.Snapshot).UntracedNote()
+	cause = s.status().UntracedNote()
 	switch {
 	case s.Estimate.ServerLocal:
 		return cause, "follow a server that follows UTC"
@@ -321,7 +329,7 @@ func (s *facts) explainReference() (cause, gain string) {
 }
 
 func (s *facts) explainDisagreement() (cause, gain string) {
-	chronys, others := s.demands()
+	chronys, others, witnesses := s.demands()
 	var demands []string
 	if chronys > 0 {
 		t := s.Report.Tracking
@@ -329,8 +337,15 @@ func (s *facts) explainDisagreement() (cause, gain string) {
 			status.Seconds(chronys), status.Seconds(math.Abs(t.SystemTime)), status.Seconds(math.Abs(t.RootDispersion)), status.Seconds(math.Abs(t.RootDelay)/2)))
 	}
 	if others > 0 {
-		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.Bound-others)))
+		demands = append(demands, fmt.Sprintf("most other sources prove that the clock is further off: %s", s.measured(s.Estimate.OwnBound-others)))
 		gain = "compare the sources with a clock that you trust (chronyc -n sources), and remove the wrong ones"
+	}
+	if witnesses > 0 {
+		demands = append(demands, fmt.Sprintf("%s more than chronyd claims come from witnesses: %s", status.Seconds(witnesses), s.testified()))
+		gain = s.outvoted().fix
+	}
+	if demands == nil && s.tracked.Witnesses != nil {
+		return "chronyd's own estimate, the other sources and the witnesses do not demand more", ""
 	}
 	if demands == nil {
 		return "neither chronyd's own estimate nor the other sources demand more", ""

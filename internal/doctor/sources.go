@@ -161,6 +161,9 @@ func (s *facts) redundancy() (f Finding, ok bool) {
 	default:
 		return f, false
 	}
+	if len(sources) == 1 {
+		s.adviseWitnesses(&f)
+	}
 	return f, true
 }
 
@@ -177,8 +180,11 @@ func (s *facts) reference() (findings []Finding) {
 			Command: runStart,
 		})
 	}
+	if within, by := s.tracked.Witnesses.Proof(); within != "" {
+		return append(findings, Finding{Verdict: Fine, Check: "traced to UTC", Summary: within + ", by " + by + ". The bound itself is relative to " + s.sourceName()})
+	}
 	f := Finding{
-		Verdict: Note, Check: "traced to UTC", Summary: "no: " + status.New(s.Snapshot).UntracedNote(),
+		Verdict: Note, Check: "traced to UTC", Summary: "no: " + s.status().UntracedNote(),
 		Impact: "the bound is relative to that clock and does not include its error. The error of an Azure host's clock can be larger than the bound",
 		Fix:    "set --clock.reference-error to the largest error of that clock, and compare it with NTP servers",
 	}

@@ -47,7 +47,7 @@ const (
 // the process, the build and promhttp. /metrics, docs/reference/metrics.md and the
 // check of the names are made from it.
 var table = slices.Concat(clockMetrics, trackingMetrics, activityMetrics, sourceMetrics, sourceStatsMetrics,
-	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, witnessMetrics, selfMetrics)
+	ntpMetrics, authMetrics, selectMetrics, serverMetrics, rtcMetrics, smoothingMetrics, ptpMetrics, watchMetrics, witnessMetrics, clockBoundMetrics, selfMetrics)
 
 // A view is a snapshot in the form that the table's rows read.
 type view struct {

@@ -275,6 +275,9 @@ func distinct() *tracker.Snapshot {
 		Sleeps:       tracker.Jumps{Count: uint64(next()), Total: next(), Last: next()},
 		Steering:     next(), Kernel: &tracker.Kernel{Frequency: next(), MaxError: next(), EstimatedError: next(), Synchronized: true},
 	}
+	s.Watched.Publication = &tracker.Publication{
+		Status: "free_running", Age: time.Duration(next()) * time.Second, Generation: uint16(next()), Errors: map[string]uint64{"another_writer": uint64(next())},
+	}
 	seconds := func() []float64 { return []float64{next(), next(), next(), next()} }
 	s.Witnesses = &tracker.Witnessed{
 		Findings: &witness.Findings{
@@ -328,6 +331,7 @@ func snapshots() map[string]*tracker.Snapshot {
 		Steps:        tracker.Jumps{Count: 1},
 		Kernel:       &tracker.Kernel{},
 		Distribution: tracker.Distribution{Limits: []float64{1}, Counts: []uint64{1, 2}},
+		Publication:  &tracker.Publication{},
 	}
 	rich.Witnesses = witnesses(2)
 	return map[string]*tracker.Snapshot{

@@ -21,7 +21,8 @@ var witnessMetrics = []metric{
 		help: "1 for the current verdict of each kind of witnesses, 0 for the others. Kinds: utc (--witness.ntp) and peer (--witness.peers). " +
 			"consistent: the measurements allow the bound. unproven: too few witnesses answer, or there is no bound to judge; this is no evidence. " +
 			"disputed: only one UTC witness answers, and it contradicts the bound. contradicted: most of them contradict the bound. " +
-			"A measurement contradicts the bound if |offset| > bound + uncertainty + --witness.tolerance.",
+			"A measurement contradicts the bound if |offset| > bound + uncertainty + --witness.tolerance. " +
+			"Peers contradict a clock that is not traced to UTC only by more than 1 s: hosts can differ.",
 		labels: []string{"kind", "verdict"},
 		values: kinds(func(w *tracker.Witnessed, kind witness.Kind, verdict witness.Verdict, f *family) {
 			for _, v := range witness.Verdicts {

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -17,9 +18,10 @@ var eventTexts = map[tracker.EventKind]string{
 	tracker.Suspended:         "the machine was suspended",
 	tracker.ForeignDiscipline: "another program steers this clock, or chronyd does not",
 
-	tracker.WitnessContradicted: "witnesses contradict the clock: the verdict changed",
-	tracker.WitnessDisputed:     "the only witness contradicts the clock: the verdict changed",
-	tracker.WitnessCleared:      "witnesses no longer contradict the clock: the verdict changed",
+	// Those of witnesses begin with their kind.
+	tracker.WitnessContradicted: "contradict the clock",
+	tracker.WitnessDisputed:     "contradict the clock, but only one of them answers: it is unknown which one is wrong",
+	tracker.WitnessCleared:      "no longer contradict the clock",
 }
 
 // An Event is something that happened to the clock.
@@ -41,6 +43,8 @@ func (e Event) words() string {
 	switch {
 	case !known: // of another version
 		return fmt.Sprintf("unknown event %q", e.Kind)
+	case tracker.EventKind(e.Kind).FromWitnesses():
+		return e.witnessWords()
 	case e.Seconds != nil && e.Kind == string(tracker.ClockStepped):
 		return text + " by " + Signed(*e.Seconds)
 	case e.Seconds != nil:
@@ -50,6 +54,24 @@ func (e Event) words() string {
 	default:
 		return text
 	}
+}
+
+// witnessWords names the witnesses, and what they say if they no longer contradict the
+// clock. The event goes from and to a kind with its verdict, such as "utc consistent".
+func (e Event) witnessWords() string {
+	var kind, verdict string
+	if e.To != nil {
+		kind, verdict, _ = strings.Cut(*e.To, " ")
+	}
+	who, known := kindNames[kind]
+	if !known {
+		who = "witnesses"
+	}
+	text := who + " " + eventTexts[tracker.EventKind(e.Kind)]
+	if e.Kind == string(tracker.WitnessCleared) && verdict != "" {
+		text += ": " + verdict
+	}
+	return text
 }
 
 // Events holds the latest events, and the number of events of each kind.

@@ -23,7 +23,13 @@ func (s Status) Rows() []Row {
 
 // Facts returns the rows about the state, the source, and the ages of sample and
 // update.
-func (f Full) Facts() []Row { return append([]Row{f.StateRow()}, f.factRows()...) }
+func (f Full) Facts() []Row {
+	rows := append([]Row{f.StateRow()}, f.factRows()...)
+	if f.Watch != nil && f.Watch.ClockBound != nil {
+		rows = append(rows, f.Watch.ClockBound.row())
+	}
+	return rows
+}
 
 // StateRow shows the state, and how long it has lasted if the watch has seen it.
 func (f Full) StateRow() Row {
@@ -76,7 +82,7 @@ func (s Status) boundRows() []Row {
 	if s.Bound != nil {
 		bound.Note = BoundNote
 	}
-	return []Row{{Label: "state", Value: s.State.String(), Note: states[s.State].note}, bound}
+	return []Row{{Label: "state", Value: s.State.String(), Note: s.note()}, bound}
 }
 
 func (s Status) termRows() []Row {
@@ -85,7 +91,7 @@ func (s Status) termRows() []Row {
 	}
 	var rows []Row
 	for term, size := range s.Terms.All() {
-		note := termNotes[term]
+		note := s.termNote(term)
 		if term == "drift" && s.Growth != nil {
 			note += fmt.Sprintf(", at %.3g ppm", *s.Growth)
 		}
@@ -103,13 +109,22 @@ func (s Status) factRows() []Row {
 	if s.Approximate {
 		rows = append(rows, Row{Label: "estimate", Value: "yes", Note: s.WhyApproximate() + ": the bound is made of chronyd's own estimate"})
 	}
-	if note := s.UntracedNote(); note != "" {
-		rows = append(rows, Row{Label: "traced to UTC", Value: "no", Note: note})
-	}
+	rows = append(rows, s.traceRows()...)
 	if s.Chronyd != nil {
 		rows = append(rows, Row{Label: "chronyd", Value: s.Chronyd.Address, Note: "answered"})
 	}
 	return rows
+}
+
+// traceRows say whether the bound is relative to UTC, and what a UTC server proves.
+func (s Status) traceRows() []Row {
+	if within, by := s.Witnesses.Proof(); within != "" {
+		return []Row{{Label: "traced to UTC", Value: within, Note: "by " + by + ", which measures without chronyd"}}
+	}
+	if note := s.UntracedNote(); note != "" {
+		return []Row{{Label: "traced to UTC", Value: "no", Note: note}}
+	}
+	return nil
 }
 
 // ageRows shows the ages of the last sample and the last update.

@@ -33,7 +33,9 @@ type Status struct {
 	Sources     []ListedSource    `json:"sources"`
 	Chronyd     *Chronyd          `json:"chronyd"`
 	Problem     *Problem          `json:"problem"`
+	Witnesses   *Witnesses        `json:"witnesses"`
 
+	ownDoubt   bool // chronyd's own measurements contradict what it claims
 	stepped    bool // the clock was set since
 	sameUpdate bool // tracking and sources belong to the same update of the clock
 }
@@ -70,6 +72,9 @@ type Problem struct {
 func New(s *tracker.Snapshot) Status {
 	status := newEstimate(s.At, s.Estimate)
 	status.Node = s.Node
+	if s.Witnesses != nil {
+		status.Witnesses = newWitnesses(s.Witnesses.Findings, s.At, s.Actionable)
+	}
 	if s.Report != nil {
 		status.Chronyd = newChronyd(s.Report)
 		status.Sources, status.sameUpdate = newSources(s.Report.Sources), s.Report.SameUpdate
@@ -94,6 +99,7 @@ func newEstimate(at time.Time, e clockerror.Estimate) Status {
 		Error:       finite(e.Error),
 		Untraced:    e.Untraced,
 		ServerLocal: e.ServerLocal,
+		ownDoubt:    e.OwnState == clockerror.Contradicted,
 	}
 	if e.HasBound() {
 		growth := e.Growth * 1e6
@@ -103,6 +109,35 @@ func newEstimate(at time.Time, e clockerror.Estimate) Status {
 		status.SampleAge, status.UpdateAge, status.HoldoverAge = finite(e.SampleAge), finite(e.UpdateAge), finite(e.HoldoverAge)
 	}
 	return status
+}
+
+// Heard returns the status of a snapshot that was taken without witnesses, with what
+// those of a tracker on the same node say. They may be nil.
+func Heard(s *tracker.Snapshot, w *Witnesses) Status {
+	heard := *s
+	heard.Estimate = s.Estimate.With(w.Testimony())
+	status := New(&heard)
+	status.Witnesses = w
+	return status
+}
+
+// Acting returns the part of a tracker's report that programs act on, as [Present] does.
+// Only its state stays as it is: the report has it as text.
+func (s Status) Acting() Status {
+	if s.Problem != nil && s.Problem.cause == "" {
+		problem := *s.Problem
+		problem.cause, s.Problem = problem.Error, &problem
+	}
+	if s.Witnesses == nil {
+		return s
+	}
+	if acting := s.Witnesses.Actionable.Bound; s.Terms != nil && acting != nil {
+		terms := *s.Terms
+		terms.Disagreement = max(0, terms.Disagreement-(*s.Bound-*acting))
+		s.Terms = &terms
+	}
+	s.Bound = s.Witnesses.Actionable.Bound
+	return s
 }
 
 func newChronyd(r *chrony.Report) *Chronyd {

@@ -149,7 +149,7 @@ func TestJSON(t *testing.T) {
 				`"source":{"name":"192.0.2.1","refid":"C0000201","stratum":2},` +
 				`"sources":[{"name":"192.0.2.1","configured_name":"ntp.example","mode":"server","state":"selected","verdict":"selected",` +
 				`"reason":"followed","stratum":1,"poll_seconds":64,"reach":255,"sample_age_seconds":7,"offset_seconds":-0.25,"offset_error_seconds":0.5}],` +
-				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
+				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null,"witnesses":null}`,
 		},
 		{
 			"a reference clock that never gave a sample",
@@ -160,7 +160,7 @@ func TestJSON(t *testing.T) {
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":2,"untraced":true,"server_local":false,` +
 				`"source":{"name":"PHC0","refid":"50484330","stratum":1},"sources":null,` +
-				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null}`,
+				`"chronyd":{"address":"127.0.0.1:323","reads":["tracking"],"refused":[]},"problem":null,"witnesses":null}`,
 		},
 		{
 			"no chronyd",
@@ -168,7 +168,7 @@ func TestJSON(t *testing.T) {
 			`{"time":"2026-11-02T03:04:05.0000006Z","node":"","state":"unreachable","bound_seconds":null,"bound_terms_seconds":null,` +
 				`"bound_growth_ppm":null,"approximate":false,"error_seconds":null,` +
 				`"sample_age_seconds":null,"update_age_seconds":null,"holdover_age_seconds":null,"untraced":false,"server_local":false,` +
-				`"source":null,"sources":null,"chronyd":null,"problem":{"error":"no answer","hint":""}}`,
+				`"source":null,"sources":null,"chronyd":null,"problem":{"error":"no answer","hint":""},"witnesses":null}`,
 		},
 	} {
 		got, err := json.Marshal(New(test.snapshot))

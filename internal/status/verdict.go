@@ -49,7 +49,15 @@ var termNotes = map[string]string{
 	"dispersion":   "the sample's own error: the rest",
 	"drift":        "possible drift since the sample",
 	"reference":    "the reference's own error, as assumed",
-	"disagreement": "added by chronyd, other sources or witnesses",
+	"disagreement": "added by chronyd or other sources",
+}
+
+// termNote explains a term. It names witnesses only if there are any.
+func (s Status) termNote(term string) string {
+	if term == "disagreement" && s.Witnesses != nil {
+		return "added by chronyd, other sources or witnesses"
+	}
+	return termNotes[term]
 }
 
 // Tone returns the color of the verdict.
@@ -57,7 +65,7 @@ func (s Status) Tone() Tone {
 	switch tone := states[s.State].tone; {
 	case s.Bound == nil:
 		return Unknown
-	case tone == OK && (s.Untraced || s.Approximate):
+	case tone == OK && (s.Untraced || s.Approximate || s.Witnesses.Disputes()):
 		return Warning
 	default:
 		return tone
@@ -78,13 +86,40 @@ func (s Status) Verdict() string {
 	default:
 		verdict += "."
 	}
-	if s.State == clockerror.Contradicted {
-		verdict += " " + sentence(states[s.State].note)
+	if within, by := s.Witnesses.Proof(); within != "" && s.Untraced {
+		verdict += " It is " + within + " of UTC, by " + by + "."
+	}
+	if doubt := s.doubt(); doubt != "" {
+		verdict += " " + sentence(doubt)
 	}
 	if s.Approximate {
 		verdict += " This bound is an estimate: " + s.WhyApproximate() + "."
 	}
 	return verdict
+}
+
+// note explains the state. If witnesses make the clock contradicted, it names them.
+func (s Status) note() string {
+	who := s.Witnesses.Contradicting()
+	if s.State != clockerror.Contradicted || who == "" {
+		return states[s.State].note
+	}
+	if s.ownDoubt {
+		who = "measurements of chronyd and of " + who
+	}
+	return who + " contradict what chronyd claims"
+}
+
+// doubt says who contradicts the bound that chronyd claims. It is empty if nobody does.
+func (s Status) doubt() string {
+	switch {
+	case s.State == clockerror.Contradicted:
+		return s.note()
+	case s.Witnesses.Disputes():
+		return "the only UTC server that answers contradicts what chronyd claims. It is unknown which one is wrong"
+	default:
+		return ""
+	}
 }
 
 // UntracedNote says why the bound is not relative to UTC. It is empty if the bound is.
@@ -103,7 +138,7 @@ func (s Status) UntracedNote() string {
 func (s Status) cause() string {
 	switch {
 	case !s.State.CanHaveBound():
-		return states[s.State].note
+		return s.note()
 	case s.stepped:
 		return "it was set after the latest sample"
 	case s.SampleAge != nil:
@@ -162,8 +197,8 @@ func (s Status) Within(limit time.Duration) (verdict string, err error) {
 		return s.Short(), nil
 	}
 	text := fmt.Sprintf("the clock may be %s off, more than %s", Seconds(*s.Bound), Seconds(limit.Seconds()))
-	if s.State == clockerror.Contradicted {
-		text += "; " + states[s.State].note
+	if doubt := s.doubt(); doubt != "" {
+		text += "; " + doubt
 	}
 	return "", errors.New(text)
 }
@@ -172,7 +207,7 @@ func (s Status) Within(limit time.Duration) (verdict string, err error) {
 // address.
 func Present(n tracker.Now) Status {
 	s := newEstimate(n.At, n.Present)
-	s.stepped = n.Stepped
+	s.stepped, s.Witnesses = n.Stepped, newWitnesses(n.Witnesses, n.At, n.Present)
 	if n.Err != nil {
 		problem := newProblem(n.Err)
 		s.Problem = &problem

@@ -33,6 +33,7 @@ type Watch struct {
 	Steering          float64            `json:"steering_seconds"`
 	Kernel            *Kernel            `json:"kernel"`
 	ForeignDiscipline bool               `json:"foreign_discipline"`
+	ClockBound        *ClockBound        `json:"clockbound"` // null without --clockbound.shm
 
 	eventCount uint64
 }
@@ -94,6 +95,9 @@ func (w *Watch) Rows() []Row {
 		}
 		rows = append(rows, Row{Label: "last " + Duration(window.Length), Value: secondsOrUnknown(window.Bound), Note: note})
 	}
+	if w.ClockBound != nil {
+		rows = append(rows, w.ClockBound.row())
+	}
 	return rows
 }
 
@@ -135,6 +139,7 @@ func newWatch(found *tracker.Watched) *Watch {
 		Suspends:          newJumps(found.Sleeps),
 		Steering:          found.Steering,
 		ForeignDiscipline: found.ForeignDiscipline,
+		ClockBound:        newClockBound(found.Publication),
 	}
 	if w.StateSince != nil {
 		w.State = found.State.String()

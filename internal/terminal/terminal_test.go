@@ -61,9 +61,19 @@ var examination = &doctor.Examination{Findings: []doctor.Finding{
 	{Verdict: doctor.Fine, Check: "reports", Summary: "tracking"},
 }}
 
+// witnesses are those of a tracker; one is named like a terminal's command.
+var witnesses = &status.Witnesses{
+	UTC: &status.UTCWitnesses{Verdict: "contradicted", Text: "2 of 3 UTC servers contradict the bound", Far: number(0.314), Servers: []status.WitnessServer{
+		{Name: "time-server.example.com:1123", Result: text("contradicting"), Text: "contradicts the bound", Contradicts: true, Offset: number(0.3), Uncertainty: number(14e-3), Age: number(12)},
+		{Name: "\x1b[2Jevil", Result: text("no_answer"), Text: "does not answer: \x1b]0;title\x07"},
+	}},
+	Peers: &status.PeerWitnesses{Verdict: "consistent", Text: "8 of 8 peers answer", Counts: map[string]int{"consistent": 8}, Addresses: 40, Disagreement: 3e-4},
+}
+
 // printers are all functions that print.
 var printers = map[string]func(io.Writer, Style) error{
-	"status": func(w io.Writer, style Style) error { return Status(w, status.New(snapshot()), style) },
+	"status":    func(w io.Writer, style Style) error { return Status(w, status.New(snapshot()), style) },
+	"witnesses": func(w io.Writer, style Style) error { return Status(w, status.Heard(snapshot(), witnesses), style) },
 	"unreachable": func(w io.Writer, style Style) error {
 		return Status(w, status.New(&tracker.Snapshot{At: at, Err: chrony.ErrNoAnswer, Estimate: clockerror.Of(clockerror.Observation{}, clockerror.Assumptions{})}), style)
 	},
@@ -76,7 +86,7 @@ var printers = map[string]func(io.Writer, Style) error{
 	},
 	"examination": func(w io.Writer, style Style) error { return Examination(w, examination, style) },
 	"explanation": func(w io.Writer, style Style) error {
-		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}), style)
+		return Explanation(w, doctor.Explain(snapshot(), clockerror.Assumptions{}, nil), style)
 	},
 }
 
@@ -108,6 +118,22 @@ func TestStatus(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+// TestWitnesses wants what the tracker's witnesses say, also in the verdict.
+func TestWitnesses(t *testing.T) {
+	text := printed(t, "witnesses", Style{})
+	for _, want := range []string{
+		"The clock is at most 314 ms off. UTC servers contradict what chronyd claims.\n", "\nstate           contradicted ", "\n▞ disagreement  310 ms ",
+		"\nwitnesses\nUTC servers     contradicted  2 of 3 ", "+300 ms ± 14 ms, 12 s ago; contradicts", "\npeers           consistent ", "\ndisagreement    300 µs ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if text := printed(t, "status", Style{}); strings.Contains(text, "itness") {
+		t.Errorf("without witnesses:\n%s", text)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
+	"github.com/chrony-tracker/chrony-tracker/internal/witness"
 )
 
 // Now is the state of the clock at this instant, for programs that act on it. It leaves
@@ -25,7 +26,9 @@ type Now struct {
 
 	// Present is what the latest sample found, with the drift until At. It has no bound
 	// if the clock was stepped since.
-	Present clockerror.Estimate
+	Present   clockerror.Estimate
+	Witnesses *witness.Findings // that Present includes; nil without
+
 	Current bool  // the latest sample is at most one and a half intervals old
 	Stepped bool  // the clock was stepped after the latest sample
 	Err     error // why chronyd did not answer the latest sample, or nil
@@ -60,6 +63,9 @@ func (w *watch) now() Now {
 	answer.Current, answer.Err = age < lifetime, latest.err
 	answer.Stepped = w.detector.steppedAt > latest.Boot // a bound from before a step is not valid after it
 	answer.Present = w.present(estimate, age, answer.Stepped)
+	if answer.Witnesses = latest.found; !w.trustPeers {
+		answer.Witnesses = latest.found.Authentic()
+	}
 
 	lifetime = min(lifetime, LongestLifetime)
 	answer.Until = at.time().Add(lifetime - age)
@@ -70,7 +76,7 @@ func (w *watch) now() Now {
 	if answer.Stepped {
 		return answer
 	}
-	answer.Bound = estimate.Bound + w.growth(estimate, lifetime.Seconds())
+	answer.Bound = estimate.Bound + leapSecond(latest) + w.growth(estimate, lifetime.Seconds())
 	return answer
 }
 

@@ -1,13 +1,17 @@
 package tracker_test
 
 import (
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/chrony-tracker/chrony-tracker/boundedtime"
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
 )
 
@@ -117,7 +121,8 @@ func TestTruth(t *testing.T) {
 			t.Parallel()
 			d, happens := test.start(t)
 			tr := start(t, d.Address, tracker.Config{})
-			if err := tr.Watch(tracker.WatchConfig{Interval: 100 * time.Millisecond}); err != nil {
+			publisher, path := publish(t)
+			if err := tr.Watch(tracker.WatchConfig{Interval: 100 * time.Millisecond, Publisher: publisher}); err != nil {
 				t.Fatal(err)
 			}
 			from := 0
@@ -133,11 +138,30 @@ func TestTruth(t *testing.T) {
 					t.Errorf("below %v s: %+v", test.truth, s)
 				}
 			}
+			clock, err := boundedtime.Open(boundedtime.Config{Path: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer clock.Close()
+			if earliest, latest, status, err := clock.Now(); err == nil && latest.Sub(earliest).Seconds()/2 < test.truth-noise {
+				t.Errorf("%v wide, for applications: %v", latest.Sub(earliest), status)
+			}
 			if s := tr.Snapshot(t.Context()); s.Estimate.Bound < test.truth-noise {
 				t.Errorf("%+v, in a snapshot", s.Estimate)
 			}
 		})
 	}
+}
+
+// publish returns a publisher, and the file in which applications read the bound.
+func publish(t *testing.T) (publisher *clockbound.Publisher, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "shm0")
+	publisher = clockbound.New(clockbound.Config{Path: path, Interval: time.Second, MaxDrift: clockerror.DefaultMaxDrift, Logger: slog.New(slog.DiscardHandler)})
+	done := make(chan struct{})
+	go func() { defer close(done); publisher.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+	return publisher, path
 }
 
 // is reports whether a sample shows the event.

@@ -19,6 +19,7 @@ type WatchConfig struct {
 	History    time.Duration         // how long samples are kept; DefaultHistory if zero
 	Objectives []objective.Objective // with different names
 	Clocks     Clocks                // closed by the tracker; this machine's if nil
+	Publisher  Publisher             // nobody is told if nil
 	Witness    *WitnessConfig        // nil if nobody else checks the clock
 }
 
@@ -52,6 +53,8 @@ type Watched struct {
 	Kernel            *Kernel // at the latest sample; nil if the kernel doesn't report it
 	ForeignDiscipline bool    // another program steers the clock, or chronyd does not
 	Events            map[EventKind]uint64
+
+	Publication *Publication // nil without a Publisher
 }
 
 // A watch takes samples of the clock and summarizes them.
@@ -62,15 +65,18 @@ type watch struct {
 	sampler  *sampler
 	log      *slog.Logger
 
-	mu         sync.Mutex
-	detector   stepDetector
-	steps      foreignSteps
-	discipline foreignDiscipline
-	hasForeign bool         // another program disciplines the clock
-	latest     *observation // nil before the first
-	tally      tally
-	reference  reference
-	events     events
+	publisher Publisher // or nil
+
+	mu          sync.Mutex
+	detector    stepDetector
+	disruptedAt int64 // when the last step or suspension was seen, by CLOCK_BOOTTIME
+	steps       foreignSteps
+	discipline  foreignDiscipline
+	hasForeign  bool         // another program disciplines the clock
+	latest      *observation // nil before the first
+	tally       tally
+	reference   reference
+	events      events
 	witnessing
 }
 
@@ -80,14 +86,15 @@ func newWatch(config WatchConfig, timeout time.Duration, sampler *sampler, log *
 		return nil, err
 	}
 	return &watch{
-		interval: config.Interval,
-		timeout:  timeout,
-		clocks:   config.Clocks,
-		sampler:  sampler,
-		log:      log,
-		detector: newStepDetector(now),
-		tally:    newTally(config, sampler.assume.ReferenceError),
-		events:   newEvents(),
+		interval:  config.Interval,
+		timeout:   timeout,
+		clocks:    config.Clocks,
+		sampler:   sampler,
+		log:       log,
+		publisher: config.Publisher,
+		detector:  newStepDetector(now),
+		tally:     newTally(config, sampler.assume.ReferenceError),
+		events:    newEvents(),
 	}, nil
 }
 
@@ -202,6 +209,7 @@ func (w *watch) look(set bool) (Instant, error) {
 	}
 	if stepped || slept {
 		w.reference.jumped = true
+		w.disrupt(now)
 	}
 	if slept {
 		w.ask()
@@ -273,6 +281,7 @@ func (w *watch) record(o *observation) {
 	}
 	w.latest = o
 	w.tallyWitnesses(o, stood)
+	w.publish()
 }
 
 // watched returns a copy of what was found.
@@ -291,6 +300,10 @@ func (w *watch) watched() *Watched {
 	w.tally.tell(found, w.detector.first.Boot)
 	if w.latest != nil {
 		found.SampleAt, found.State, found.Kernel = w.latest.time(), w.latest.estimate.State, w.latest.kernel
+	}
+	if w.publisher != nil {
+		publication := w.publisher.Publication()
+		found.Publication = &publication
 	}
 	return found
 }

@@ -38,7 +38,9 @@ type simulation struct {
 	manual   bool          // chronyd updates the clock when the test says so, not at each poll
 	err      error         // of chronyd
 	takes    time.Duration // chronyd to answer
-	asked    []chrony.Want
+
+	whileAsked func(*simulation) // happens while chronyd is asked; nothing if nil
+	asked      []chrony.Want
 }
 
 var begin = time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC)
@@ -75,6 +77,9 @@ func (s *simulation) Close() error            { close(s.set); return nil }
 func (s *simulation) report(_ context.Context, want chrony.Want) (*chrony.Report, error) {
 	s.asked = append(s.asked, want)
 	s.pass(s.takes)
+	if s.whileAsked != nil {
+		s.whileAsked(s)
+	}
 	if s.err != nil {
 		return nil, s.err
 	}

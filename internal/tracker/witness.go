@@ -107,6 +107,7 @@ func (w *watch) reading(now Instant) witness.Reading {
 	if w.isCurrent(now) {
 		e := w.latest.estimate
 		r.State, r.Bound = e.OwnState, e.OwnBound+w.since(now)
+		r.Untraced = e.Untraced && !e.ServerLocal
 	}
 	return r
 }
@@ -133,9 +134,6 @@ func (w *watch) isCurrent(now Instant) bool {
 func (w *watch) since(now Instant) float64 {
 	return w.growth(w.latest.estimate, now.since(w.latest.Instant)) + math.Abs(w.steered.moved-w.latest.moved)
 }
-
-// lifetime is how long a sample is valid: until the next one has been taken.
-func (w *watch) lifetime() time.Duration { return min(w.interval+w.interval/2, LongestLifetime) }
 
 // growth is by how much a bound has grown since the sample, in seconds.
 func (w *watch) growth(e clockerror.Estimate, elapsed float64) float64 {

@@ -111,6 +111,8 @@ func TestPaused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := simulateWitnessed(t, test.config, objective.Objective{Name: "loose", Limit: 60}, objective.Objective{Name: "tight", Limit: 20e-3}, objective.Objective{Name: "kept never", Limit: 1e-9})
+				published := &notebook{}
+				s.publisher = published
 				s.live(300)
 				if e := s.latest.estimate; e.State != clockerror.Synchronized || e.Bound > 20e-3 || e.Bound != e.OwnBound {
 					t.Fatalf("%+v", e)
@@ -127,6 +129,9 @@ func TestPaused(t *testing.T) {
 				}
 				if now := s.now(); now.State != test.acts || (now.Bound > 28) != (test.acts == clockerror.Contradicted) {
 					t.Errorf("programs act on %+v", now)
+				}
+				if p := published.last(); p.State != test.acts || (p.Bound > 28) != (test.acts == clockerror.Contradicted) {
+					t.Errorf("programs read %+v", p)
 				}
 				if serving := s.serving(); serving.Valid {
 					t.Error("it tells its peers that it knows the time")

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,6 +27,7 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
+	"github.com/chrony-tracker/chrony-tracker/internal/clockbound"
 	"github.com/chrony-tracker/chrony-tracker/internal/exporter"
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -38,13 +40,18 @@ const maxAge = 50 * time.Millisecond
 // serveWatched is like serve, with a tracker that takes samples.
 func serveWatched(t testing.TB, address string, interval time.Duration) (*httptest.Server, *tracker.Tracker) {
 	t.Helper()
+	return serveWatch(t, address, tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles})
+}
+
+func serveWatch(t testing.TB, address string, config tracker.WatchConfig) (*httptest.Server, *tracker.Tracker) {
+	t.Helper()
 	client, err := chrony.NewClient(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr := tracker.New(tracker.Config{Client: client, MaxAge: maxAge})
 	t.Cleanup(func() { tr.Close() })
-	if err := tr.Watch(tracker.WatchConfig{Interval: interval, Objectives: objective.Profiles}); err != nil {
+	if err := tr.Watch(config); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -202,6 +209,8 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	checkAll("not watched", unwatched.URL)
+	checkAll("not published", servePublished(t, daemon.Address, filepath.Join(t.TempDir(), "none/shm0"), func(p *tracker.Publication) bool { return p.Err != nil }))
+	checkAll("published", servePublished(t, daemon.Address, filepath.Join(t.TempDir(), "shm0"), func(p *tracker.Publication) bool { return p.Status == "synchronized" }))
 	await(t, tr, "samples", func(w *tracker.Watched) bool { return w.Samples > 3 })
 	checkAll("synchronized", server.URL)
 	daemon.Kill()
@@ -224,6 +233,31 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
+}
+
+// servePublished serves a tracker that publishes the bound, once the publication meets
+// the condition.
+func servePublished(t *testing.T, address, path string, condition func(*tracker.Publication) bool) (url string) {
+	t.Helper()
+	client, err := chrony.NewClient(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := clockbound.New(clockbound.Config{Path: path, Interval: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	done := make(chan struct{})
+	go func() { defer close(done); publisher.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+	tr := tracker.New(tracker.Config{Client: client})
+	t.Cleanup(func() { tr.Close() })
+	if err := tr.Watch(tracker.WatchConfig{Interval: 20 * time.Millisecond, Publisher: publisher}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, tr, "a publication", func(w *tracker.Watched) bool { return condition(w.Publication) })
+	mux := http.NewServeMux()
+	web.Register(mux, tr, web.Config{Metrics: "/metrics", Handler: http.NotFoundHandler()})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // answer returns a decoded JSON answer.

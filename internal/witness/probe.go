@@ -52,6 +52,11 @@ const (
 
 	// smear, in seconds, is how far off a server may be around a leap second.
 	smear = 1
+
+	// hosts, in seconds, is how far apart the reference clocks of two nodes may be if they
+	// are not traced to UTC. Both bounds can then be right. It allows for hosts that smear
+	// a leap second, and is far less than the pause of a machine that matters.
+	hosts = 1
 )
 
 // A prober asks witnesses and judges their answers.
@@ -85,21 +90,26 @@ func (p *prober) probe(ctx context.Context, kind Kind, to netip.AddrPort, key *K
 		return r
 	}
 	r.boot, r.real, r.jumps, r.moved = after.Boot, after.Real, after.Jumps, after.Moved
-	p.judge(&r, kind, math.Max(before.Bound, after.Bound), after.Leap || announcesLeap(response))
+	after.Bound, after.Leap = math.Max(before.Bound, after.Bound), after.Leap || announcesLeap(response)
+	p.judge(&r, kind, after)
 	return r
 }
 
 // judge compares a measurement with the clock's bound, the larger of those just before
 // and just after.
-func (p *prober) judge(r *report, kind Kind, bound float64, leap bool) {
+func (p *prober) judge(r *report, kind Kind, now Reading) {
+	bound, tolerance := now.Bound, p.tolerance
+	if kind == Peer && now.Untraced {
+		tolerance = max(tolerance, hosts)
+	}
 	m := clockerror.Measured(r.offset, r.uncertainty)
 	switch {
 	case math.IsInf(bound, 1):
 		r.result = NoBound
 		return
-	case !m.Excludes(bound + p.tolerance):
+	case !m.Excludes(bound + tolerance):
 		r.result = Agrees
-	case kind == UTC && leap && !m.Excludes(bound+smear):
+	case kind == UTC && now.Leap && !m.Excludes(bound+smear):
 		r.result, r.err = LeapSecond, errors.New("it may smear a leap second")
 	default:
 		r.result = Contradicts

@@ -236,8 +236,33 @@ func TestTolerance(t *testing.T) {
 	p := prober{tolerance: 1e-3}
 	for offset, want := range map[float64]Result{0.0029: Agrees, -0.0029: Agrees, 0.0031: Contradicts, -0.0031: Contradicts} {
 		r := report{measurement: measurement{offset: offset, uncertainty: 1e-3}}
-		if p.judge(&r, Peer, 1e-3, false); r.result != want || math.Abs(r.excess-(math.Abs(offset)-2e-3)) > 1e-9 {
+		if p.judge(&r, Peer, Reading{Bound: 1e-3}); r.result != want || math.Abs(r.excess-(math.Abs(offset)-2e-3)) > 1e-9 {
 			t.Errorf("%v: %s, %v s", offset, r.result, r.excess)
+		}
+	}
+}
+
+// TestUntraced wants the peers of a clock that follows its host to show how far the hosts
+// differ, and to contradict it only if no two hosts can differ by that much. UTC servers
+// always judge it.
+func TestUntraced(t *testing.T) {
+	p := prober{tolerance: 1e-3}
+	for _, test := range []struct {
+		kind     Kind
+		untraced bool
+		offset   float64
+		want     Result
+	}{
+		{Peer, true, 0.25, Agrees},
+		{Peer, true, -0.25, Agrees},
+		{Peer, true, -28, Contradicts},
+		{Peer, false, 0.25, Contradicts},
+		{UTC, true, 0.25, Contradicts},
+	} {
+		r := report{measurement: measurement{offset: test.offset, uncertainty: 1e-3}}
+		p.judge(&r, test.kind, Reading{Bound: 1e-3, Untraced: test.untraced})
+		if excess := math.Abs(test.offset) - 2e-3; r.result != test.want || math.Abs(r.excess-excess) > 1e-9 {
+			t.Errorf("%+v: %s, %v s beyond all bounds", test, r.result, r.excess)
 		}
 	}
 }

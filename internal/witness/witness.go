@@ -217,6 +217,10 @@ type Reading struct {
 	State clockerror.State
 	Bound float64
 
+	// Untraced says that the bound is relative to a reference clock whose own error is
+	// unknown, such as that of the machine's host.
+	Untraced bool
+
 	// Leap says that a leap second is announced, or was less than 24 h ago.
 	Leap bool
 }

@@ -192,12 +192,16 @@ func TestChartIsTheManifests(t *testing.T) {
 	for variant, set := range map[string]string{
 		"host-network": "hostNetwork=true",
 		"socket":       "hostNetwork=false,socket.userId=999",
+		"bounded-time": "clockbound.enabled=true",
 	} {
 		made := objects(t, "--set=image.repository=YOUR-REGISTRY/chrony-tracker,image.tag=YOUR-TAG", "--set="+set)["DaemonSet"]
 		want, _ := render(t, variant)
 		pod := at(made, "spec", "template", "spec").(object)
 		delete(pod, "serviceAccountName") // the chart has an account of its own, without permissions
 		delete(at(pod, "containers", 0).(object), "imagePullPolicy")
+		if prepare, _ := at(pod, "initContainers", 0).(object); prepare != nil {
+			delete(prepare, "imagePullPolicy")
+		}
 		wanted := at(want, "spec", "template", "spec").(object)
 		for key := range pod {
 			if !reflect.DeepEqual(pod[key], wanted[key]) {

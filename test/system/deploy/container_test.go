@@ -41,6 +41,7 @@ func TestContainer(t *testing.T) {
 		d := chronytest.NewSynchronized(t, "")
 		engine.run(t, "65532:65532", nil, d.Address)
 	})
+	t.Run("bounded time", func(t *testing.T) { engine.publishes(t) })
 	t.Run("socket", func(t *testing.T) {
 		_, line := chronytest.NewServer(t)
 		d := chronytest.New(t, chronytest.Config{Lines: []string{line + chronytest.Fast}, User: "nobody"})
@@ -59,6 +60,32 @@ func TestContainer(t *testing.T) {
 			t.Errorf("left next to chronyd's socket: %v, %v", entries, err)
 		}
 	})
+}
+
+// publishes checks the directory for shared memory as the pods mount it: an init
+// container hands it over, the tracker writes, and others can only read.
+func (e *engine) publishes(t *testing.T) {
+	const shm = "/var/run/clockbound/shm0"
+	dir := filepath.Join(t.TempDir(), "clockbound")
+	chronytest.Must(t, os.Mkdir(dir, 0o755)) // as the kubelet does, for root
+	once := func(more ...string) *exec.Cmd {
+		flags := []string{"run", "--rm", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host"}
+		return e.command(t, append(flags, more...)...)
+	}
+	volume := "--volume=" + dir + ":/var/run/clockbound"
+	if out, err := once("--user=0:0", "--cap-add=CHOWN", volume, imageName, "prepare", "--clockbound.shm="+shm, "--owner=65532").CombinedOutput(); err != nil {
+		t.Fatalf("prepare: %v: %s", err, out)
+	}
+	d := chronytest.NewSynchronized(t, "")
+	e.run(t, "65532:65532", []string{volume, "--env=CHRONY_TRACKER_CLOCKBOUND_SHM=" + shm}, d.Address)
+	info, err := os.Stat(filepath.Join(dir, "shm0"))
+	if err != nil || info.Mode() != 0o644 || info.Sys().(*syscall.Stat_t).Uid != 65532 {
+		t.Errorf("%v, %v", info, err)
+	}
+	out, err := once("--user=65532:65532", volume+":ro", imageName, "doctor", "--chrony.address="+d.Address, "--clockbound.shm="+shm).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "read-only file system") {
+		t.Errorf("doctor, with a directory that can only be read: %v: %s", err, out)
+	}
 }
 
 const imageName = "localhost/chrony-tracker:test"

@@ -11,6 +11,11 @@
 {{- end }}
 {{- end }}
 
+{{- /* The service by which the pods find each other. */}}
+{{- define "chrony-tracker.peers" -}}
+{{ include "chrony-tracker.fullname" . | trunc 57 | trimSuffix "-" }}-peers
+{{- end }}
+
 {{- define "chrony-tracker.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
@@ -56,6 +61,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 - {{ toYaml . | nindent 2 | trim }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "chrony-tracker.shm" -}}
+{{ .Values.clockbound.path }}/{{ .Values.clockbound.file }}
+{{- end }}
+
+{{- define "chrony-tracker.userId" -}}
+{{ ternary .Values.securityContext.runAsUser .Values.socket.userId .Values.hostNetwork }}
 {{- end }}
 
 {{- /* Scheme of the tracker's own server. */}}
