@@ -69,7 +69,7 @@ type life struct {
 func livesOf(points []point, from float64) []*life {
 	points = slices.Clone(points)
 	slices.SortFunc(points, func(a, b point) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Up, b.Up), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(b.Up, a.Up), cmp.Compare(a.ID, b.ID))
 	})
 	var lives []*life
 	for _, q := range points {
@@ -105,7 +105,8 @@ func lifeOf(lives []*life, q point) (l *life, possible bool) {
 	// have begun anew before it was last seen.
 	for _, l := range slices.Backward(lives) {
 		if p := l.last(); l.ids[q.ID] && q.start() < p.At-jitter {
-			return l, q.Up >= p.Up-jitter
+			counted := q.Up - p.Up
+			return l, counted >= -jitter && counted <= q.At-p.At+jitter
 		}
 	}
 	return nil, true

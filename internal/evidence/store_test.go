@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -247,14 +249,14 @@ func TestShards(t *testing.T) {
 func TestLimits(t *testing.T) {
 	want := makeReport(t, fleet(), request(3))
 	f := fleet()
-	refused := 0
+	var refused atomic.Int64
 	f.before = func(w http.ResponseWriter, r *http.Request) bool {
 		var from, to float64
 		fmt.Sscan(r.FormValue("start"), &from)
 		fmt.Sscan(r.FormValue("end"), &to)
 		all := !strings.Contains(r.FormValue("query"), `.*[`) && !strings.Contains(r.FormValue("query"), `node=~"=`) && !strings.Contains(r.FormValue("query"), `node=~"late`)
 		if to-from > 7*3600 || to == 0 && all {
-			refused++
+			refused.Add(1)
 			answers(422, limit)(w, r)
 			return true
 		}
@@ -262,8 +264,8 @@ func TestLimits(t *testing.T) {
 	}
 	got := makeReport(t, f, request(3))
 	got.Store = want.Store
-	if refused == 0 || len(got.Failures) > 0 {
-		t.Errorf("%d refused, failures %v", refused, got.Failures)
+	if refused.Load() == 0 || len(got.Failures) > 0 {
+		t.Errorf("%d refused, failures %v", refused.Load(), got.Failures)
 	}
 	one, _ := want.files([]string{"json", "csv"})
 	two, _ := got.files([]string{"json", "csv"})
@@ -282,8 +284,11 @@ func TestGaps(t *testing.T) {
 	f.series = nil
 	scraper{interval: 30, phase: 11}.record(f, simNode{name: "calm", cluster: "prod", exists: []span{whole}, lives: lives(whole)}, at(0, 0), at(6, 0))
 	broken := true
+	var mu sync.Mutex
 	asks := make(map[string]int) // by time
 	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		asks[r.FormValue("time")]++
 		if broken && r.FormValue("time") == unixText(fromUnix(at(3, 0))) && strings.Contains(r.FormValue("query"), "bound_max") {
 			answers(400, "no")(w, r)
