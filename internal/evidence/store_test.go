@@ -84,6 +84,7 @@ func TestBadAnswers(t *testing.T) {
 		{"JSON that is cut short", answers(200, good[:60]), attempts, "not the JSON", ""},
 		{"an answer that breaks off", breaksOff, attempts, "broke off", ""},
 		{"other JSON", answers(200, `{"hello":"world"}`), attempts, "not the JSON", ""},
+		{"no data", answers(200, `{"status":"success","data":{"resultType":"vector","result":null}}`), attempts, "not the JSON", ""},
 		{"warnings", answers(200, strings.Replace(good, `"data"`, `"warnings":["one store is down"],"data"`, 1)), attempts, "one store is down", ""},
 		{"too large", answers(422, limit), 1, "too many samples", ""},
 	} {
@@ -174,6 +175,12 @@ func TestSecrets(t *testing.T) {
 	}
 	if _, err := NewStore(StoreConfig{URL: &url.URL{Scheme: "http", Host: "x"}, HTTPConfigFile: write("bad", "basic_auth: ["+secret+"]")}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a bad file: %v", err)
+	}
+	tokens := httptest.NewServer(http.HandlerFunc(answers(401, secret)))
+	defer tokens.Close()
+	login := "oauth2: {client_id: me, client_secret: " + secret + ", token_url: '" + tokens.URL + "'}"
+	if _, _, err := asked(t, StoreConfig{HTTPConfigFile: write("oauth2", login)}, answers(200, good)); err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "401") {
+		t.Errorf("OAuth2: %v", err)
 	}
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("somebody else got %v", r.Header) }))
 	defer elsewhere.Close()
