@@ -143,7 +143,7 @@ func report(ctx context.Context, f *reportFlags, out io.Writer) error {
 	}
 	made, err := evidence.Make(ctx, store, request, options)
 	if err != nil {
-		return err
+		return interrupted(err, f.resume)
 	}
 	if err := made.Write(f.output, f.formats, time.Now()); err != nil {
 		return err
@@ -152,6 +152,18 @@ func report(ctx context.Context, f *reportFlags, out io.Writer) error {
 		os.RemoveAll(options.Checkpoints)
 	}
 	return printReport(out, made, f.output)
+}
+
+// interrupted says what is left of a report that was not finished.
+func interrupted(err error, resume bool) error {
+	switch {
+	case !errors.Is(err, context.Canceled):
+		return err
+	case resume:
+		return hintedError{errors.New("interrupted; there is no report"), "run the same command again: it continues with the finished days"}
+	default:
+		return hintedError{errors.New("interrupted; there is no report"), "--resume keeps finished days"}
+	}
 }
 
 func printReport(out io.Writer, made *evidence.Report, output string) error {

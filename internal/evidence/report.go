@@ -87,7 +87,7 @@ type Node struct {
 // How a node's expected time is known.
 const (
 	byNodes = "nodes"   // the store lists nodes
-	bySeen  = "tracker" // from the first to the last sample of its tracker
+	bySeen  = "tracker" // from the start of its tracker to its last sample
 )
 
 // A NodeDay is a node on a day.
