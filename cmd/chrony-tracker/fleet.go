@@ -57,7 +57,7 @@ func fleet(ctx context.Context, f *fleetFlags, out io.Writer) error {
 	}
 	request := evidence.Request{Cluster: f.cluster, Nodes: f.nodes, Expected: f.expected}
 	if f.watch {
-		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
+		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(ctx context.Context, w io.Writer, style terminal.Style) {
 			now, err := store.Now(ctx, request, f.most)
 			if err != nil {
 				fmt.Fprintln(w, terminal.Line(err.Error()))
