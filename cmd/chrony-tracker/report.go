@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 // storeFlags say where the history of the fleet is.
 type storeFlags struct {
-	url        *url.URL
+	url        string
 	configFile string
 	azure      bool
 	timeout    time.Duration
@@ -32,7 +33,7 @@ type storeFlags struct {
 
 func addStoreFlags(clause *kingpin.CmdClause) *storeFlags {
 	f := new(storeFlags)
-	clause.Flag("prometheus.url", "The store: Prometheus, Thanos, Mimir, VictoriaMetrics or an Azure Monitor workspace, such as http://prometheus:9090.").Required().URLVar(&f.url)
+	clause.Flag("prometheus.url", "The store: Prometheus, Thanos, Mimir, VictoriaMetrics or an Azure Monitor workspace, such as http://prometheus:9090.").Required().StringVar(&f.url)
 	clause.Flag("http.config.file", "How to log in to the store: a file in the format of Prometheus' http_config.").StringVar(&f.configFile)
 	clause.Flag("azure.workload-identity", "Log in to Azure with the workload identity of this pod.").BoolVar(&f.azure)
 	clause.Flag("query.timeout", "How long the store may take for one query.").Default("2m").DurationVar(&f.timeout)
@@ -46,7 +47,11 @@ func (f *storeFlags) store() (*evidence.Store, error) {
 	if f.timeout <= 0 {
 		return nil, usageError{fmt.Errorf("--query.timeout=%v: must be above zero", f.timeout)}
 	}
-	return evidence.NewStore(evidence.StoreConfig{URL: f.url, HTTPConfigFile: f.configFile, WorkloadIdentity: f.azure, Timeout: f.timeout})
+	address, err := url.Parse(f.url)
+	if err != nil { // it quotes the URL, which may have a password
+		return nil, usageError{errors.New("--prometheus.url: not a URL")}
+	}
+	return evidence.NewStore(evidence.StoreConfig{URL: address, HTTPConfigFile: f.configFile, WorkloadIdentity: f.azure, Timeout: f.timeout})
 }
 
 type reportFlags struct {
@@ -114,7 +119,7 @@ func report(ctx context.Context, f *reportFlags, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := chooseObjective(f.objective, objectives, request); err != nil {
+	if request.Objective, err = chooseObjective(f.objective, objectives, request); err != nil {
 		return err
 	}
 	if f.objective == "" {
@@ -138,7 +143,7 @@ func report(ctx context.Context, f *reportFlags, out io.Writer) error {
 	}
 	made, err := evidence.Make(ctx, store, request, options)
 	if err != nil {
-		return err
+		return interrupted(err, f.resume)
 	}
 	if err := made.Write(f.output, f.formats, time.Now()); err != nil {
 		return err
@@ -147,6 +152,18 @@ func report(ctx context.Context, f *reportFlags, out io.Writer) error {
 		os.RemoveAll(options.Checkpoints)
 	}
 	return printReport(out, made, f.output)
+}
+
+// interrupted says what is left of a report that was not finished.
+func interrupted(err error, resume bool) error {
+	switch {
+	case !errors.Is(err, context.Canceled):
+		return err
+	case resume:
+		return hintedError{errors.New("interrupted; there is no report"), "run the same command again: it continues with the finished days"}
+	default:
+		return hintedError{errors.New("interrupted; there is no report"), "--resume keeps finished days"}
+	}
 }
 
 func printReport(out io.Writer, made *evidence.Report, output string) error {
@@ -160,18 +177,22 @@ func printReport(out io.Writer, made *evidence.Report, output string) error {
 	return map[evidence.Verdict]error{evidence.Fail: reportFailed, evidence.Insufficient: reportInsufficient}[made.Verdict]
 }
 
-// chooseObjective checks that the store knows the objective.
-func chooseObjective(chosen string, known []string, r evidence.Request) error {
+// chooseObjective returns the objective's name as the store has it. Azure may have changed
+// its case.
+func chooseObjective(chosen string, known []string, r evidence.Request) (string, error) {
 	if len(known) == 0 {
-		return hintedError{fmt.Errorf("the store has no objective from %s to %s", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339)),
+		return "", hintedError{fmt.Errorf("the store has no objective from %s to %s", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339)),
 			"check the period, --cluster and --node; set --objective of the trackers"}
 	}
+	if chosen == "" || slices.Contains(known, chosen) {
+		return chosen, nil
+	}
 	for _, name := range known {
-		if chosen == "" || name == chosen {
-			return nil
+		if strings.EqualFold(name, chosen) {
+			return name, nil
 		}
 	}
-	return hintedError{fmt.Errorf("--objective=%s: the store does not know it", chosen), "it has " + strings.Join(known, ", ")}
+	return "", hintedError{fmt.Errorf("--objective=%s: the store does not know it", chosen), "it has " + strings.Join(known, ", ")}
 }
 
 // request checks the flags.

@@ -44,8 +44,6 @@ type labels struct {
 	State      string `json:"state"`
 	Term       string `json:"term"`
 	Event      string `json:"event"`
-	Kind       string `json:"kind"`
-	Verdict    string `json:"verdict"`
 	Version    string `json:"version"`
 	Revision   string `json:"revision"`
 	SourceName string `json:"tracking_name"`
@@ -79,8 +77,11 @@ func (s *series) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	s.labels = raw.Metric
-	// Stores may change the case of a label's value, as Azure does. The names of nodes
-	// and clusters are compared without it.
+	// Stores may change the case of a label's value, as Azure does. It is ignored. Only the
+	// objective keeps it: a query needs it as it is.
+	for _, name := range []*string{&s.labels.Class, &s.labels.State, &s.labels.Term, &s.labels.Event} {
+		*name = strings.ToLower(*name)
+	}
 	s.labels.ref = nodeRef{"node", s.labels.Node}
 	if s.labels.Node == "" {
 		s.labels.ref = nodeRef{"instance", s.labels.Instance}

@@ -122,8 +122,8 @@ func (r *reader) readMinutesOf(ctx context.Context, d *day, q query, nodes strin
 			for _, s := range all {
 				m, id := get(s), s.labels.id()
 				both := m.counters[id]
-				c := slices.Index(classNames[:outside+1], strings.ToLower(s.labels.Class))
-				both[max(c, 0)] = append(both[max(c, 0)], s.samples...)
+				c := slices.Index(classNames[:outside+1], s.labels.Class)
+				both[max(c, 0)] = append(both[max(c, 0)], finite(s.samples)...)
 				m.counters[id] = both
 			}
 		}})

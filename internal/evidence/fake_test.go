@@ -87,6 +87,7 @@ type evaluation struct {
 	raw   bool
 
 	// What does not depend on the time.
+	shapes map[string][]string
 	found  bool
 	chosen []fakeSeries
 	length float64 // of the range or of the lookback, in seconds
@@ -100,6 +101,20 @@ var (
 	matcherShape  = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"`)
 )
 
+// match is FindStringSubmatch, once for all times.
+func (e *evaluation) match(shape *regexp.Regexp, text string) []string {
+	key := shape.String() + text
+	m, known := e.shapes[key]
+	if !known {
+		if e.shapes == nil {
+			e.shapes = make(map[string][]string)
+		}
+		m = shape.FindStringSubmatch(text)
+		e.shapes[key] = m
+	}
+	return m
+}
+
 func (e *evaluation) at(t float64) []fakeSeries { return e.eval(e.text, t) }
 
 func (e *evaluation) eval(text string, t float64) []fakeSeries {
@@ -109,10 +124,10 @@ func (e *evaluation) eval(text string, t float64) []fakeSeries {
 	if inner, ok := strings.CutSuffix(text, " == 1"); ok {
 		return slices.DeleteFunc(e.eval(inner, t), func(s fakeSeries) bool { return s.samples[0].value != 1 })
 	}
-	if m := groupShape.FindStringSubmatch(text); m != nil {
+	if m := e.match(groupShape, text); m != nil {
 		return aggregate(m[1], strings.Split(strings.ReplaceAll(m[2], " ", ""), ","), e.eval(m[3], t))
 	}
-	if m := functionShape.FindStringSubmatch(text); m != nil {
+	if m := e.match(functionShape, text); m != nil {
 		return apply(m[1], e.selected(m[2], t))
 	}
 	found := e.selected(text, t)
@@ -219,6 +234,16 @@ func apply(function string, all []fakeSeries) []fakeSeries {
 	return all
 }
 
+// keyOf tells groups apart.
+func keyOf(by []string, labels map[string]string) string {
+	var b strings.Builder
+	for _, name := range by {
+		b.WriteString(labels[name])
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
 func aggregate(function string, by []string, all []fakeSeries) (groups []fakeSeries) {
 	index := make(map[string]int)
 	for _, s := range all {
@@ -228,7 +253,7 @@ func aggregate(function string, by []string, all []fakeSeries) (groups []fakeSer
 				labels[name] = s.labels[name]
 			}
 		}
-		key, v := fmt.Sprint(labels), s.samples[len(s.samples)-1].value
+		key, v := keyOf(by, labels), s.samples[len(s.samples)-1].value
 		i, known := index[key]
 		if !known {
 			index[key] = len(groups)

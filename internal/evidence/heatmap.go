@@ -6,7 +6,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"slices"
 	"time"
 )
 
@@ -56,8 +55,9 @@ type strip struct {
 }
 
 type label struct {
-	X, Y int
-	Text string
+	X, Y   int
+	Text   string
+	Anchor string // end: the text ends at X
 }
 
 // A heatmap shows every node-day of the report on one page.
@@ -111,13 +111,14 @@ func (r *Report) heatmap() heatmap {
 		s := strip{Image: encode(picture), X: left + i*width, Y: topMargin, Width: width - 4, Height: picture.Rect.Dy() * row}
 		for y := range picture.Rect.Dy() {
 			if left > 0 {
-				s.Labels = append(s.Labels, label{0, topMargin + (y+1)*row - row/4, shorten(r.Nodes[i*perStrip+y].Node)})
+				s.Labels = append(s.Labels, label{Y: topMargin + (y+1)*row - row/4, Text: shorten(r.Nodes[i*perStrip+y].Node)})
 			}
 		}
 		h.Height = max(h.Height, s.Y+s.Height)
 		h.Strips = append(h.Strips, s)
-		for _, day := range slices.Compact([]int{0, len(spans) - 1}) {
-			h.Days = append(h.Days, label{s.X + day*(s.Width)/max(1, len(spans)), topMargin - 4, fromUnix(spans[day].From).Format("2 Jan")})
+		h.Days = append(h.Days, label{X: s.X, Y: topMargin - 4, Text: fromUnix(spans[0].From).Format("2 Jan")})
+		if last := fromUnix(spans[len(spans)-1].From); len(spans) > 1 && s.Width > 70 {
+			h.Days = append(h.Days, label{X: s.X + s.Width, Y: topMargin - 4, Text: last.Format("2 Jan"), Anchor: "end"})
 		}
 	}
 	return h

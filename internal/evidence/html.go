@@ -28,6 +28,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"seconds":  status.Seconds,
 	"duration": duration,
 	"percent":  percent,
+	"rest":     func(share float64) string { return percent(1 - share) },
 	"bound":    boundText,
 	"time":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"day":      func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
@@ -35,8 +36,11 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"coverage": func(a Account) string { return percent(a.Coverage()) },
 	"picture":  func(s string) template.URL { return template.URL("data:image/png;base64," + s) },
 	"share": func(part float64, a Account) string {
-		if a.Expected == 0 {
+		switch {
+		case a.Expected == 0:
 			return "0 %"
+		case part > 0 && part/a.Expected < 1e-5:
+			return "< 0.001 %"
 		}
 		return percent(part / a.Expected)
 	},

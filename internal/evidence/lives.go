@@ -68,7 +68,9 @@ type life struct {
 // counted before its first point is not part of the period.
 func livesOf(points []point, from float64) []*life {
 	points = slices.Clone(points)
-	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.At, b.At) })
+	slices.SortFunc(points, func(a, b point) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(b.Up, a.Up), cmp.Compare(a.ID, b.ID))
+	})
 	var lives []*life
 	for _, q := range points {
 		l, possible := lifeOf(lives, q)
@@ -103,7 +105,8 @@ func lifeOf(lives []*life, q point) (l *life, possible bool) {
 	// have begun anew before it was last seen.
 	for _, l := range slices.Backward(lives) {
 		if p := l.last(); l.ids[q.ID] && q.start() < p.At-jitter {
-			return l, q.Up >= p.Up-jitter
+			counted := q.Up - p.Up
+			return l, counted >= -jitter && counted <= q.At-p.At+jitter
 		}
 	}
 	return nil, true
@@ -228,7 +231,7 @@ func (a Account) Coverage() float64 {
 }
 
 // account sums up a window of a node's lives. The node existed in the spans; it also
-// existed while its tracker ran.
+// existed while its tracker ran, even before the first sample.
 //
 // If two trackers overlap, every bad second counts. If more seconds were counted than
 // have passed, claimed seconds are dropped first, then proven ones.
@@ -240,7 +243,7 @@ func account(lives []*life, existed []span, w span) Account {
 		for c := range sum {
 			sum[c] += max(0, end[c]-begin[c])
 		}
-		expected = append(expected, span{l.first().At, l.last().At})
+		expected = append(expected, span{l.first().start(), l.last().At})
 	}
 	a := Account{Expected: measure(union(expected), w)}
 	left := a.Expected

@@ -83,11 +83,14 @@ func (d *day) addLimits(all []series) {
 	}
 }
 
+// trackerOf stands between a node and its tracker. No label has it.
+const trackerOf = "\x00"
+
 // addEvents adds the counters at the end of the day, or subtracts those before it. A
 // tracker that ran before and not in this day would make it negative.
 func (d *day) addEvents(all []series, sign float64) {
 	for _, s := range all {
-		key := s.labels.key() + " " + s.labels.id()
+		key := s.labels.key() + trackerOf + s.labels.id()
 		if d.Events[key] == nil {
 			d.Events[key] = make(map[string]float64)
 		}
@@ -101,7 +104,7 @@ func (d *day) addEvents(all []series, sign float64) {
 func (d *day) countEvents() {
 	byNode := make(map[string]map[string]float64)
 	for tracker, events := range d.Events {
-		key, _, _ := strings.Cut(tracker, " ")
+		key, _, _ := strings.Cut(tracker, trackerOf)
 		for event, n := range events {
 			if n > 0 {
 				if byNode[key] == nil {

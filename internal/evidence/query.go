@@ -31,10 +31,13 @@ func fill(text, chosen string) string {
 // fetch gets a complete answer. If the query exceeds a limit of the store, it asks for
 // half of the time and then for fewer nodes.
 func (r *reader) fetch(ctx context.Context, q query) ([]series, error) {
-	return r.fetchShard(ctx, q, shard{})
+	return r.fetchShard(ctx, q, shard{}, 0)
 }
 
-func (r *reader) fetchShard(ctx context.Context, q query, s shard) ([]series, error) {
+// mostTimeouts is how often a query is divided that gets no answer in time.
+const mostTimeouts = 3
+
+func (r *reader) fetchShard(ctx context.Context, q query, s shard, depth int) ([]series, error) {
 	text := fill(q.text, r.selection+s.matchers())
 	var found []series
 	var err error
@@ -47,23 +50,26 @@ func (r *reader) fetchShard(ctx context.Context, q query, s shard) ([]series, er
 	if err == nil || !errors.As(err, &problem) || !problem.limit {
 		return found, err
 	}
+	if problem.Status == 0 && depth == mostTimeouts {
+		return nil, err // the store hangs
+	}
 	if q.step > 0 && q.to.Sub(q.from) >= 2*q.step {
 		first, second := q, q
 		first.to = q.from.Add(q.to.Sub(q.from) / q.step / 2 * q.step)
 		second.from = first.to.Add(q.step)
-		return r.fetchParts(ctx, []query{first, second}, []shard{s, s})
+		return r.fetchParts(ctx, []query{first, second}, []shard{s, s}, depth)
 	}
 	shards := s.split()
 	if shards == nil {
 		return nil, err
 	}
-	return r.fetchParts(ctx, slices.Repeat([]query{q}, len(shards)), shards)
+	return r.fetchParts(ctx, slices.Repeat([]query{q}, len(shards)), shards, depth)
 }
 
-func (r *reader) fetchParts(ctx context.Context, queries []query, shards []shard) ([]series, error) {
+func (r *reader) fetchParts(ctx context.Context, queries []query, shards []shard, depth int) ([]series, error) {
 	var all []series
 	for i, q := range queries {
-		found, err := r.fetchShard(ctx, q, shards[i])
+		found, err := r.fetchShard(ctx, q, shards[i], depth+1)
 		if err != nil {
 			return nil, err
 		}

@@ -192,8 +192,8 @@ func (r *reader) pointTasks(d *day, q query, nodes string, into *[]point3) []tas
 	return []task{
 		{"seconds in each class", with(maxBy(byTracker+",class", r.counter(classMetric))), func(all []series) {
 			for _, s := range all {
-				if c := slices.Index(classNames[:], strings.ToLower(s.labels.Class)); c >= 0 {
-					for _, v := range s.samples {
+				if c := slices.Index(classNames[:], s.labels.Class); c >= 0 {
+					for _, v := range finite(s.samples) {
 						p := get(s, v.at)
 						p.Class[c], p.parts = max(p.Class[c], v.value), p.parts|1<<c
 					}
@@ -203,7 +203,7 @@ func (r *reader) pointTasks(d *day, q query, nodes string, into *[]point3) []tas
 		}},
 		{"seconds since the tracker's start", with(maxBy(byTracker, r.counter(totalMetric))), func(all []series) {
 			for _, s := range all {
-				for _, v := range s.samples {
+				for _, v := range finite(s.samples) {
 					p := get(s, v.at)
 					p.Up, p.parts = max(p.Up, v.value), p.parts|1<<classes
 				}
@@ -220,6 +220,12 @@ func (r *reader) pointTasks(d *day, q query, nodes string, into *[]point3) []tas
 			done()
 		}},
 	}
+}
+
+// finite drops values that no counter can have. What they would have counted is then
+// uncovered.
+func finite(samples []sample) []sample {
+	return slices.DeleteFunc(samples, func(v sample) bool { return v.value < 0 || math.IsInf(v.value, 0) })
 }
 
 // note remembers how the store names a node.
@@ -420,11 +426,11 @@ func (r *reader) readRaw(ctx context.Context, d *day, w span, nodes string) {
 		for _, s := range all {
 			part := metric
 			if metric < classes {
-				if part = slices.Index(classNames[:], strings.ToLower(s.labels.Class)); part < 0 {
+				if part = slices.Index(classNames[:], s.labels.Class); part < 0 {
 					continue
 				}
 			}
-			for _, v := range s.samples {
+			for _, v := range finite(s.samples) {
 				at := scrape{s.labels.key(), s.labels.id(), v.at}
 				p := found[at]
 				if p == nil {
@@ -433,9 +439,9 @@ func (r *reader) readRaw(ctx context.Context, d *day, w span, nodes string) {
 				}
 				parts[at] |= 1 << part
 				if part == classes {
-					p.Up = v.value
+					p.Up = max(p.Up, v.value)
 				} else {
-					p.Class[part] = v.value
+					p.Class[part] = max(p.Class[part], v.value)
 				}
 			}
 		}

@@ -87,7 +87,7 @@ type Node struct {
 // How a node's expected time is known.
 const (
 	byNodes = "nodes"   // the store lists nodes
-	bySeen  = "tracker" // from the first to the last sample of its tracker
+	bySeen  = "tracker" // from the start of its tracker to its last sample
 )
 
 // A NodeDay is a node on a day.
@@ -188,12 +188,63 @@ func newHistory(all []*day, from float64) *history {
 			h.existed[key] = []span{firstToLast(h.lives[key])}
 		}
 	}
+	h.bridge()
 	for key := range h.existed {
 		h.existed[key] = union(h.existed[key])
 		h.keys = append(h.keys, key)
 	}
 	slices.Sort(h.keys)
 	return h
+}
+
+// bridge makes gaps of the days for which the store has no data of a cluster. A node
+// existed on them if it did right before or after. At the edges of the period, this needs
+// a store without data of any cluster: otherwise the cluster may be new or gone.
+func (h *history) bridge() {
+	known := make(map[string][]bool) // by cluster and day
+	some := make([]bool, len(h.days))
+	for i, d := range h.days {
+		note := func(key string) {
+			cluster, _ := splitKey(key)
+			if known[cluster] == nil {
+				known[cluster] = make([]bool, len(h.days))
+			}
+			known[cluster][i], some[i] = true, true
+		}
+		for key := range d.Present {
+			note(key)
+		}
+		for key, points := range d.Points {
+			if slices.ContainsFunc(points, func(p point) bool { return p.At > d.Span.From && p.At <= d.Span.To }) {
+				note(key)
+			}
+		}
+	}
+	for key := range h.existed {
+		cluster, _ := splitKey(key)
+		for begin := 0; begin < len(h.days); begin++ {
+			end := begin
+			for end < len(h.days) && known[cluster] != nil && !known[cluster][end] {
+				end++
+			}
+			if end == begin || (begin == 0 || end == len(h.days)) && slices.Contains(some[begin:end], true) {
+				begin = end
+				continue
+			}
+			if begin > 0 && h.touches(key, h.days[begin-1].Span, h.days[begin-1].Span.To) || end < len(h.days) && h.touches(key, h.days[end].Span, h.days[end].Span.From) {
+				h.existed[key] = append(h.existed[key], span{h.days[begin].Span.From, h.days[end-1].Span.To})
+			}
+			begin = end
+		}
+	}
+}
+
+// touches reports whether a node existed on a day and at one end of it. For a node that
+// the store does not list, the end is unknown.
+func (h *history) touches(key string, day span, end float64) bool {
+	return slices.ContainsFunc(h.existed[key], func(s span) bool {
+		return s.within(day).length() > 0 && (!h.listed[key] || s.From <= end && s.To >= end)
+	})
 }
 
 func firstToLast(lives []*life) span {

@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"strings"
+
 	"github.com/chrony-tracker/chrony-tracker/internal/objective"
 )
 
@@ -30,16 +32,17 @@ var requirements = map[string]struct {
 	"finra-cat":    {true, []string{cat, "FINRA Rule 4590: the same limit for other records, and synchronization each business day before the market opens."}},
 }
 
-// NeedsUTC reports whether an objective asks for traceability to UTC.
-func NeedsUTC(name string) bool { return requirements[name].utc }
+// NeedsUTC reports whether an objective asks for traceability to UTC. A store may have
+// changed the case of its name.
+func NeedsUTC(name string) bool { return requirements[strings.ToLower(name)].utc }
 
 func requirementOf(r Request) Requirement {
-	q := Requirement{Objective: r.Objective, UTC: r.UTC, Source: "set by the operator", Notes: requirements[r.Objective].notes}
+	q := Requirement{Objective: r.Objective, UTC: r.UTC, Source: "set by the operator", Notes: requirements[strings.ToLower(r.Objective)].notes}
 	if q.Notes == nil {
 		q.Notes = []string{}
 	}
 	for _, p := range objective.Profiles {
-		if p.Name == r.Objective {
+		if strings.EqualFold(p.Name, r.Objective) {
 			q.Limit, q.Source = p.Limit, p.Source
 		}
 	}

@@ -232,14 +232,16 @@ func (s *Store) unreachable(err error) error {
 	if errors.As(err, &login) {
 		return login
 	}
-	return &Problem{Text: fmt.Sprintf("cannot reach %s: %v", s.Address(), err), hint: "check --prometheus.url, and whether a firewall or network policy is in between", again: true}
+	// An OAuth2 server's answer begins in the second line. It may repeat secrets.
+	cause, _, _ := strings.Cut(err.Error(), "\n")
+	return &Problem{Text: fmt.Sprintf("cannot reach %s: %s", s.Address(), cause), hint: "check --prometheus.url, and whether a firewall or network policy is in between", again: true}
 }
 
 // read judges an answer. Only a complete one counts: a warning means that something
 // may be missing.
 func (s *Store) read(response *http.Response, body []byte) ([]series, error) {
 	var a answer
-	failed := json.Unmarshal(body, &a) != nil || a.Status == ""
+	failed := json.Unmarshal(body, &a) != nil || a.Status == "" || a.Status == "success" && a.Data.Result == nil
 	status := response.StatusCode
 	switch {
 	case failed && status/100 == 2:

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -82,6 +84,7 @@ func TestBadAnswers(t *testing.T) {
 		{"JSON that is cut short", answers(200, good[:60]), attempts, "not the JSON", ""},
 		{"an answer that breaks off", breaksOff, attempts, "broke off", ""},
 		{"other JSON", answers(200, `{"hello":"world"}`), attempts, "not the JSON", ""},
+		{"no data", answers(200, `{"status":"success","data":{"resultType":"vector","result":null}}`), attempts, "not the JSON", ""},
 		{"warnings", answers(200, strings.Replace(good, `"data"`, `"warnings":["one store is down"],"data"`, 1)), attempts, "one store is down", ""},
 		{"too large", answers(422, limit), 1, "too many samples", ""},
 	} {
@@ -173,6 +176,12 @@ func TestSecrets(t *testing.T) {
 	if _, err := NewStore(StoreConfig{URL: &url.URL{Scheme: "http", Host: "x"}, HTTPConfigFile: write("bad", "basic_auth: ["+secret+"]")}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("a bad file: %v", err)
 	}
+	tokens := httptest.NewServer(http.HandlerFunc(answers(401, secret)))
+	defer tokens.Close()
+	login := "oauth2: {client_id: me, client_secret: " + secret + ", token_url: '" + tokens.URL + "'}"
+	if _, _, err := asked(t, StoreConfig{HTTPConfigFile: write("oauth2", login)}, answers(200, good)); err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "401") {
+		t.Errorf("OAuth2: %v", err)
+	}
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("somebody else got %v", r.Header) }))
 	defer elsewhere.Close()
 	asked(t, StoreConfig{HTTPConfigFile: write("config", "authorization: {credentials: "+secret+"}")}, answers(307, "", "Location", elsewhere.URL))
@@ -247,14 +256,14 @@ func TestShards(t *testing.T) {
 func TestLimits(t *testing.T) {
 	want := makeReport(t, fleet(), request(3))
 	f := fleet()
-	refused := 0
+	var refused atomic.Int64
 	f.before = func(w http.ResponseWriter, r *http.Request) bool {
 		var from, to float64
 		fmt.Sscan(r.FormValue("start"), &from)
 		fmt.Sscan(r.FormValue("end"), &to)
 		all := !strings.Contains(r.FormValue("query"), `.*[`) && !strings.Contains(r.FormValue("query"), `node=~"=`) && !strings.Contains(r.FormValue("query"), `node=~"late`)
 		if to-from > 7*3600 || to == 0 && all {
-			refused++
+			refused.Add(1)
 			answers(422, limit)(w, r)
 			return true
 		}
@@ -262,8 +271,8 @@ func TestLimits(t *testing.T) {
 	}
 	got := makeReport(t, f, request(3))
 	got.Store = want.Store
-	if refused == 0 || len(got.Failures) > 0 {
-		t.Errorf("%d refused, failures %v", refused, got.Failures)
+	if refused.Load() == 0 || len(got.Failures) > 0 {
+		t.Errorf("%d refused, failures %v", refused.Load(), got.Failures)
 	}
 	one, _ := want.files([]string{"json", "csv"})
 	two, _ := got.files([]string{"json", "csv"})
@@ -282,8 +291,11 @@ func TestGaps(t *testing.T) {
 	f.series = nil
 	scraper{interval: 30, phase: 11}.record(f, simNode{name: "calm", cluster: "prod", exists: []span{whole}, lives: lives(whole)}, at(0, 0), at(6, 0))
 	broken := true
+	var mu sync.Mutex
 	asks := make(map[string]int) // by time
 	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		asks[r.FormValue("time")]++
 		if broken && r.FormValue("time") == unixText(fromUnix(at(3, 0))) && strings.Contains(r.FormValue("query"), "bound_max") {
 			answers(400, "no")(w, r)
