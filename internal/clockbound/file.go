@@ -210,9 +210,11 @@ func (c *claim) untilQuiet() time.Duration {
 	return max(0, quiet-age)
 }
 
-func monotonic() time.Duration {
+func monotonic() time.Duration { return read(unix.CLOCK_MONOTONIC) }
+
+func read(clock int32) time.Duration {
 	var t unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	unix.ClockGettime(clock, &t)
 	return time.Duration(t.Nano())
 }
 
