@@ -413,6 +413,20 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectTruncated must not crash if the file is truncated meanwhile.
+func TestInspectTruncated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shm0")
+	os.WriteFile(path, segment.Encode(segment.Record{}), 0o644)
+	m := mapped(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	i := &Inspection{Path: path}
+	if i.watch(m); i.Exists || !i.Written {
+		t.Errorf("%+v", i)
+	}
+}
+
 // BenchmarkPublish is what a sample costs in addition.
 func BenchmarkPublish(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "shm0")
