@@ -293,11 +293,21 @@ func TestExplain(t *testing.T) {
 		{syscall.ENOENT, path, DirectoryMissing},
 		{syscall.EACCES, path, ForeignFile}, // the directory can be written
 		{syscall.EACCES, path + ".lock", Permission},
+		{syscall.ELOOP, path, ForeignFile},
+		{syscall.ENOSPC, path, Other},
 		{syscall.EIO, path, Other},
 	} {
 		if err := explain(&fs.PathError{Op: "open", Path: test.file, Err: test.err}, test.file); reasonOf(err) != test.reason || !errors.Is(err, test.err) {
 			t.Errorf("%v: %v, %v", test.err, err, reasonOf(err))
 		}
+	}
+}
+
+// TestNamed names the file that is wanted, so that each attempt fails alike.
+func TestNamed(t *testing.T) {
+	err := named(&fs.PathError{Op: "write", Path: "/dir/.shm0.123", Err: syscall.ENOSPC}, "/dir/shm0")
+	if want := "write /dir/shm0: no space left on device"; err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
 	}
 }
 
