@@ -12,12 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/chrony-tracker/chrony-tracker/chrony"
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 	"github.com/chrony-tracker/chrony-tracker/internal/programtest"
+	"github.com/chrony-tracker/chrony-tracker/internal/storetest"
 )
 
 // TestCommands runs the sessions in testdata/commands. They are also examples of how to
@@ -28,6 +30,8 @@ import (
 //	                            where SERVER stands for a source that it can follow,
 //	                            and sets ADDRESS and SOCKET
 //	killchronyd
+//	store bad|good              serves a fleet of three nodes in October 2025 as a
+//	                            Prometheus would, and sets STORE to its URL
 //	await PATTERN URL           waits until the page has the text
 func TestCommands(t *testing.T) {
 	chronytest.Need(t, "chrony", "chronyd")
@@ -55,6 +59,7 @@ func TestCommands(t *testing.T) {
 			"chronyd":     startChronyd,
 			"killchronyd": func(ts *testscript.TestScript, _ bool, _ []string) { (*daemon(ts)).Kill() },
 			"await":       awaitPage,
+			"store":       startStore,
 		},
 		Condition: func(condition string) (bool, error) {
 			if condition != "root" {
@@ -121,6 +126,19 @@ func startChronyd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("ADDRESS", d.Address)
 	ts.Setenv("SOCKET", "unix://"+d.Socket)
 }
+
+func startStore(ts *testscript.TestScript, _ bool, args []string) {
+	store := &storetest.Store{Nodes: 3, Begin: time.Date(2025, 10, 1, 0, 0, 0, 0, time.UTC)}
+	if args[0] == "bad" {
+		store.BadEvery, store.Troubled = 3, true
+	}
+	ts.Setenv("STORE", store.Serve(cleanup{ts}))
+}
+
+// cleanup lets a script clean up as a test does.
+type cleanup struct{ ts *testscript.TestScript }
+
+func (c cleanup) Cleanup(f func()) { c.ts.Defer(f) }
 
 func awaitPage(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), chronytest.Patience)

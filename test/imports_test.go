@@ -43,18 +43,20 @@ var rooms = map[string]room{
 	"/internal/status":         {ours: []string{"/chrony", "/clockerror", "/internal/tracker", "/internal/witness"}, offline: true},
 	"/internal/exporter":       {ours: []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/objective", "/internal/segment", "/internal/status", "/internal/tracker", "/internal/witness"}, thirdParty: true},
 	"/internal/web":            {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/tracker"}, but: []string{klauspost + "/gzhttp", klauspost + "/gzhttp/writer", klauspost + "/gzhttp/writer/gzkp", klauspost + "/gzip", "golang.org/x/sys/unix"}},
+	"/internal/evidence":       {ours: []string{"/internal/objective", "/internal/status"}, but: []string{"github.com/prometheus/common/config"}},
 	"/internal/doctor":         {ours: []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/status", "/internal/tracker", "/internal/witness"}, offline: true, asks: true},
 	"/internal/terminal":       {ours: []string{"/internal/doctor", "/internal/status"}, but: []string{"golang.org/x/term", "golang.org/x/text/width"}, offline: true},
+	"/internal/storetest":      {},
 	"/internal/chronytest":     {ours: []string{"/chrony"}, asks: true},
 	"/internal/programtest":    {ours: []string{"/internal/chronytest"}, thirdParty: true, asks: true},
 	"/internal/chronytest/try": {ours: []string{"/chrony", "/internal/chronytest"}, asks: true},
-	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web"}, asks: true},
+	"/cmd/chrony-tracker-demo": {ours: []string{"/chrony", "/internal/chronytest", "/internal/exporter", "/internal/objective", "/internal/tracker", "/internal/web", "/internal/witness"}, thirdParty: true, asks: true},
 	"/cmd/chrony-tracker": {
-		ours:       []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/doctor", "/internal/exporter", "/internal/objective", "/internal/segment", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
+		ours:       []string{"/chrony", "/clockerror", "/internal/clockbound", "/internal/doctor", "/internal/evidence", "/internal/exporter", "/internal/objective", "/internal/segment", "/internal/status", "/internal/terminal", "/internal/tracker", "/internal/web", "/internal/witness"},
 		thirdParty: true, asks: true,
 	},
 	"/deploy/kubernetes/bounded-time/example": {ours: []string{"/boundedtime"}},
-	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status"}},
+	"/deploy/grafana/generate":                {ours: []string{"/chrony", "/clockerror", "/internal/status", "/internal/witness"}},
 	"/deploy/prometheus/generate":             {thirdParty: true}, // generates files, not part of the program
 }
 

@@ -60,11 +60,39 @@ check() {
 	echo "PASS: $nodes nodes"
 }
 
+# contradicted waits until the witnesses of a node contradict it, and wants those of all
+# other nodes to find their clocks consistent. Make the clock of one node wrong before:
+# let its chronyd follow a server that is 250 ms off.
+contradicted() { # NODE
+	local port pods pod node metrics state wrong attempt
+	port=$(kubectl -n chrony-tracker get daemonset/chrony-tracker -o jsonpath='{.spec.template.spec.containers[0].ports[0].containerPort}')
+	pods=$(kubectl -n chrony-tracker get pods -l app.kubernetes.io/name=chrony-tracker \
+		-o jsonpath='{range .items[*]}{.metadata.name},{.spec.nodeName}{"\n"}{end}')
+	grep -q ",$1\$" <<<"$pods" || fail "no pod runs on $1"
+	for attempt in $(seq 60); do
+		wrong=
+		while IFS=, read -r pod node; do
+			metrics=$(kubectl get --raw "/api/v1/namespaces/chrony-tracker/pods/$pod:$port/proxy/metrics") || fail "$pod on $node answers no scrape"
+			state=$(sed -nE 's/^chrony_clock_state\{state="([a-z]+)"\} 1$/\1/p' <<<"$metrics"),$(sed -nE 's/^chrony_witness_verdict\{kind="peer",verdict="([a-z]+)"\} 1$/\1/p' <<<"$metrics")
+			case "$node $state" in
+			"$1 contradicted,contradicted" | *" synchronized,consistent") ;;
+			*) wrong+=" $node: $state;" ;;
+			esac
+			[ "$node $state" != "$1 synchronized,consistent" ] || wrong+=" $node: $state;"
+		done <<<"$pods"
+		[ -n "$wrong" ] || break
+		sleep 2
+	done
+	[ -z "$wrong" ] || fail "after $attempt attempts,$wrong"
+	echo "PASS: witnesses contradict $1 alone"
+}
+
 case "${1:-} $#" in
 "apply 3" | "apply 4")
 	apply "${@:2}"
 	check
 	;;
 "check 1") check ;;
+"contradicted 2") contradicted "$2" ;;
 *) usage ;;
 esac

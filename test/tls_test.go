@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -70,6 +71,13 @@ func TestTLS(t *testing.T) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	chronytest.Must(t, err)
 	conn.Close()
+	// With HTTP/2, one connection could have many requests at the same time.
+	tlsConn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "http://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
+	chronytest.Must(t, err)
+	if protocol := tlsConn.ConnectionState().NegotiatedProtocol; protocol != "http/1.1" {
+		t.Errorf("protocol %q", protocol)
+	}
+	tlsConn.Close()
 	s.Stop(t)
 	for line := range strings.Lines(s.Log.String()) {
 		if !regexp.MustCompile(`^time=\S+ level=\w+ `).MatchString(line) || strings.Contains(line, "handshake") && !strings.Contains(line, "level=DEBUG") {

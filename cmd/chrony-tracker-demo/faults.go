@@ -21,12 +21,18 @@ type fault struct {
 	// moves returns by how much the event has moved the clock until t, in seconds.
 	moves func(t time.Duration) float64
 	event event
+	pause time.Duration // the length of the event pause
 
 	// silent returns t if the sources answer at t. If not, it returns when they last
 	// did. ignored does the same for answers that chronyd uses.
 	silent, ignored func(t time.Duration) time.Duration
 
-	lies  []float64              // seconds that each source is ahead of UTC
+	lies  []float64 // seconds that each source is ahead of UTC
+	tells float64   // seconds that the node's answers to its peers are ahead of its clock
+
+	witnessLies []float64 // seconds that each UTC witness is ahead of UTC, for this node
+	split       bool      // its peers are those of a split fleet; it has no UTC witness
+
 	spoil func(r *chrony.Report) // changes what chronyd reports
 }
 
@@ -39,7 +45,7 @@ const (
 )
 
 // faults lists all faults. A fleet has each of them once if it has enough nodes.
-var faults = []fault{
+var faults = append([]fault{
 	{name: "lost-source", what: "its source is silent most of the time; its clock drifts", swing: 8e-6, period: 40 * time.Minute, silent: outside(holds)},
 	{name: "stepped", what: "another program sets its clock by 300 ms every five minutes", ntp: true, moves: stepped, event: step},
 	{name: "lying-source", what: "one of its servers is 400 ms off", ntp: true, lies: []float64{0, 0, -0.4}, spoil: rejectLast},
@@ -49,14 +55,19 @@ var faults = []fault{
 	{name: "far-away", what: "its servers are far away, and the network loses packets", ntp: true, path: &farAway},
 	{name: "drifting", what: "its oscillator is bad", swing: 60e-6, period: 10 * time.Minute},
 	{name: "overloaded", what: "its chronyd answers late, after a retry", late: 150 * time.Millisecond},
-	{name: "paused", what: "the machine was paused for 8 s; chronyd has selected no source since", ntp: true, path: &oftenAsked, moves: paused, event: pause, silent: outside(pauseLength), ignored: outside(holds), spoil: rejectJump},
+	{name: "paused", what: "the machine was paused for 8 s; chronyd has selected no source since", ntp: true, path: &oftenAsked, moves: paused(pauseLength), event: pause, pause: pauseLength, silent: outside(pauseLength), ignored: outside(holds), spoil: rejectJump},
 	{name: "refused-updates", what: "its clock is 600 ms off, and chronyd ignores what its servers say (maxchange)", ntp: true, moves: leave, ignored: never},
 
-	// The only fault with a bound that can be too small. The followed source itself is
-	// off, and nothing that chronyd reports shows it. --clock.reference-error must
-	// cover such errors.
-	{name: "lying-reference", what: "the only source, its host's clock, is 5 ms off: the bound is too small", lies: []float64{0.005}},
-}
+	// In these faults the followed sources are off, or the machine does not notice that
+	// it was paused. Nothing that chronyd reports shows it. Without witnesses, the bound is
+	// too small: --clock.reference-error would have to cover such errors.
+	{name: "lying-reference", what: "the only source, its host's clock, is 5 ms off; witnesses contradict it", lies: []float64{0.005}},
+	{name: "lying-servers", what: "all of its servers are 300 ms off; witnesses contradict them", ntp: true, lies: []float64{0.3, 0.3, 0.3}},
+	{name: "paused-unnoticed", what: "the machine is paused for 28 s every 15 minutes, and its chronyd notices that up to 64 s later", ntp: true, moves: paused(longPause), event: pause, pause: longPause, silent: outside(longPause)},
+
+	{name: "false-peer", what: "healthy, but it tells its peers a time that is 400 ms off", ntp: true, tells: 0.4},
+	{name: "false-witness", what: "healthy, but one of its UTC witnesses is 400 ms off", ntp: true, witnessLies: []float64{0, 0.4}},
+}, split()...)
 
 // route returns the node's path to its sources.
 func (f *fault) route() path {
@@ -146,12 +157,22 @@ func stepped(t time.Duration) float64 {
 // without a pause.
 const pauseLength = 8 * time.Second
 
-// paused returns the effect of all pauses until t on the clocks, in seconds. It is
-// negative: the clocks are behind.
-func paused(t time.Duration) float64 {
-	h := held(t)
-	before := float64((t + already - h) / cycle) // cycles
-	return -(before*pauseLength.Seconds() + min(h, pauseLength).Seconds())
+// longPause is the length of a pause between two polls.
+const longPause = 28 * time.Second
+
+// paused returns the effect of all pauses of a length until t on the clocks, in
+// seconds. It is negative: the clocks are behind.
+func paused(length time.Duration) func(t time.Duration) float64 {
+	return func(t time.Duration) float64 {
+		h := held(t)
+		before := float64((t + already - h) / cycle) // cycles
+		return -(before*length.Seconds() + min(h, length).Seconds())
+	}
+}
+
+// isPaused reports whether the machine stands still.
+func (n *node) isPaused(t time.Duration) bool {
+	return n.fault.event == pause && held(t) < n.fault.pause
 }
 
 // rejectJump marks each source whose last sample shows a jump as jittery.

@@ -20,6 +20,7 @@ import (
 type fleetConfig struct {
 	size, clusters int
 	healthy        bool
+	witnesses      bool
 	interval       time.Duration
 	objectives     []objective.Objective
 }
@@ -28,15 +29,24 @@ type fleetConfig struct {
 // tracker.
 type fleet struct {
 	fleetConfig
+	network  *network // nil without witnesses
 	nodes    []*node
 	handlers map[string]http.Handler // by the name of the node
 	end      []func()
 }
 
+func newFleet(config fleetConfig) *fleet {
+	f := &fleet{fleetConfig: config, handlers: make(map[string]http.Handler)}
+	if config.witnesses {
+		f.network = newNetwork(f)
+	}
+	return f
+}
+
 // startFleet starts the nodes one by one, spread over one sampling interval, so that
 // they do not all take samples at once.
 func startFleet(ctx context.Context, config fleetConfig) (*fleet, error) {
-	f := &fleet{fleetConfig: config, handlers: make(map[string]http.Handler)}
+	f := newFleet(config)
 	pace := time.NewTicker(max(1, config.interval/time.Duration(config.size)))
 	defer pace.Stop()
 	for i := range config.size {
@@ -70,6 +80,9 @@ func (f *fleet) clusterName(i int) string { return fmt.Sprintf("demo-%d", i%f.cl
 // 30 MB.
 const historyKept = 10 * time.Minute
 
+// reports are those that the trackers ask for.
+const reports = chrony.WantTracking | chrony.WantActivity | chrony.WantSources | chrony.WantSourceStats | chrony.WantSelectData
+
 // add starts a node's chronyd and its tracker.
 func (f *fleet) add(n *node) error {
 	chronyd, err := chronytest.StartFake("127.0.0.1:0", n.answer)
@@ -77,14 +90,8 @@ func (f *fleet) add(n *node) error {
 		return err
 	}
 	f.end = append(f.end, chronyd.Close)
-	client, err := chrony.NewClient(chronyd.Address)
+	t, err := f.watch(n, n, chronyd.Address, historyKept)
 	if err != nil {
-		return err
-	}
-	const reports = chrony.WantTracking | chrony.WantActivity | chrony.WantSources | chrony.WantSourceStats | chrony.WantSelectData
-	t := tracker.New(tracker.Config{Node: n.name, Client: client, Want: reports})
-	f.end = append(f.end, func() { t.Close() })
-	if err := t.Watch(tracker.WatchConfig{Interval: f.interval, History: historyKept, Objectives: f.objectives, Clocks: n}); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
@@ -92,6 +99,22 @@ func (f *fleet) add(n *node) error {
 	web.Register(mux, t, web.Config{Version: "chrony-tracker-demo", Metrics: "/metrics", Handler: n.withTruth(metrics)})
 	f.nodes, f.handlers[n.name] = append(f.nodes, n), mux
 	return nil
+}
+
+// watch starts the tracker of a node, whose chronyd has an address.
+func (f *fleet) watch(n *node, clocks tracker.Clocks, chronyd string, history time.Duration) (*tracker.Tracker, error) {
+	client, err := chrony.NewClient(chronyd)
+	if err != nil {
+		return nil, err
+	}
+	t := tracker.New(tracker.Config{Node: n.name, Client: client, Want: reports})
+	f.end = append(f.end, func() { t.Close() })
+	config := tracker.WatchConfig{Interval: f.interval, History: history, Objectives: f.objectives, Clocks: clocks}
+	if f.network != nil {
+		config.Witness = f.network.witnesses(n, clocks)
+		defer f.network.join(member{n, clocks, t})
+	}
+	return t, t.Watch(config)
 }
 
 // withTruth appends the simulated truth to the metrics. It requests plain text, because

@@ -102,7 +102,7 @@ func TestClocks(t *testing.T) {
 // tracker.
 func TestTargets(t *testing.T) {
 	crdb := objective.Objective{Name: "crdb", Limit: 0.5}
-	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, objectives: []objective.Objective{crdb}})
+	_, fetch := serveTest(t, fleetConfig{size: 4, clusters: 2, witnesses: true, objectives: []objective.Objective{crdb}})
 	var targets []target
 	if err := json.NewDecoder(fetch("/targets").Body).Decode(&targets); err != nil {
 		t.Fatal(err)

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&config.size, "nodes", 5, "number of nodes")
 	flags.IntVar(&config.clusters, "clusters", 1, "number of clusters")
 	flags.BoolVar(&config.healthy, "healthy", false, "simulate no faults")
+	flags.BoolVar(&config.witnesses, "witnesses", true, "check the clocks against UTC servers and the other nodes")
 	flags.DurationVar(&config.interval, "interval", tracker.DefaultInterval, "time between two samples of each clock")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -97,7 +97,8 @@ const (
 	oscillatorMean uint64 = iota
 	oscillatorPhase
 	measurement
-	lostPoll = measurement + 8
+	lostPoll  = measurement + 8
+	witnessed = lostPoll + 8
 )
 
 func nanoseconds(seconds float64) int64 { return int64(math.Round(seconds * 1e9)) }

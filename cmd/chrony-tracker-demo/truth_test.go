@@ -43,6 +43,13 @@ var expected = map[string]struct {
 	"refused-updates": {[]clockerror.State{clockerror.Contradicted}, 0.5},
 	"set-and-refused": {[]clockerror.State{clockerror.Holdover, clockerror.Contradicted}, 0.5},
 	"lying-reference": {[]clockerror.State{clockerror.Synchronized}, 0.0049},
+
+	"lying-servers":    {[]clockerror.State{clockerror.Synchronized}, 0.299},
+	"paused-unnoticed": {[]clockerror.State{clockerror.Synchronized}, 27.9},
+	"false-peer":       {[]clockerror.State{clockerror.Synchronized}, 1e-5},
+	"false-witness":    {[]clockerror.State{clockerror.Synchronized}, 1e-5},
+	"split-right":      {[]clockerror.State{clockerror.Synchronized}, 1e-5},
+	"split-wrong":      {[]clockerror.State{clockerror.Synchronized}, 0.199},
 }
 
 // TestBound checks that the bound is never below the true error of the clock. A real
@@ -130,17 +137,21 @@ func (n fastNode) Read() (tracker.Instant, error) {
 	return n.node.Read()
 }
 
+// fastChronyd starts the chronyd of a node in a bubble. It answers at once, even if the
+// fault has a delay: no simulated time passes until the answer.
+func fastChronyd(t *testing.T, current *atomic.Pointer[node]) *chronytest.Fake {
+	return chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
+		n := current.Load()
+		return []chronytest.Packet{{Data: chronytest.Reply(r, n.report(n.elapsed()))}}
+	})
+}
+
 // watchFast runs a tracker that samples a node once per second. Between the samples it
 // asks for the current bound.
 func watchFast(t *testing.T, newNode func() *node) ([]look, *tracker.Watched) {
 	t.Helper()
 	var current atomic.Pointer[node]
-	chronyd := chronytest.NewFake(t, func(r chronytest.Request) []chronytest.Packet {
-		// It answers at once, even if the fault has a delay: no simulated time passes
-		// until the answer.
-		n := current.Load()
-		return []chronytest.Packet{{Data: chronytest.Reply(r, n.report(n.elapsed()))}}
-	})
+	chronyd := fastChronyd(t, &current)
 	var looks []look
 	var watched *tracker.Watched
 	synctest.Test(t, func(t *testing.T) {

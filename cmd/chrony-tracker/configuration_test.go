@@ -27,7 +27,7 @@ func TestConfigurationPage(t *testing.T) {
 		sections[heading] = text
 	}
 	const shared = "Every command"
-	for _, command := range []string{"serve", "status", "doctor", "explain", "check", "waitsync", "prepare"} {
+	for _, command := range []string{"serve", "status", "doctor", "explain", "check", "waitsync", "prepare", "report", "fleet"} {
 		help, _, _ := program(t, nil, command, "--help")
 		own, every, found := strings.Cut(help, "\nFlags of every command:\n")
 		if !found {

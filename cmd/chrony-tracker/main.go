@@ -66,6 +66,8 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 		checkCommand(app, shared),
 		waitsyncCommand(app, shared),
 		prepareCommand(app, shared),
+		reportCommand(app),
+		fleetCommand(app),
 	}
 
 	chosen, err := app.Parse(args)

@@ -98,12 +98,18 @@ func getJSON(ctx context.Context, client *http.Client, address *url.URL, into an
 		return err
 	}
 	defer response.Body.Close()
-	const most = 1 << 20
-	body := io.LimitReader(response.Body, most)
 	if response.StatusCode != http.StatusOK {
 		return answerError{response.Status, response.StatusCode, ""}
 	}
-	return json.NewDecoder(body).Decode(into)
+	const most = 16 << 20 // bytes; a chronyd with 1,000 sources takes one million
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
+	if err != nil {
+		return err
+	}
+	if len(body) > most {
+		return fmt.Errorf("the answer is longer than %d MiB", most>>20)
+	}
+	return json.Unmarshal(body, into)
 }
 
 // past prints what the tracker has seen, or why that is unknown.

@@ -127,7 +127,7 @@ func newServer(handler http.Handler, timeout time.Duration) *http.Server {
 		slowest     = 10 * time.Second
 		headers     = 16 << 10 // bytes
 	)
-	return &http.Server{
+	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: slowest / 2,
 		ReadTimeout:       timeout + slowest, // a shorter one would also end the answer
@@ -135,15 +135,18 @@ func newServer(handler http.Handler, timeout time.Duration) *http.Server {
 		IdleTimeout:       5 * time.Minute, // scrapers come back that often
 		MaxHeaderBytes:    headers,
 		ConnState:         web.NewConnections(connections).Track,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 16},
+		Protocols:         new(http.Protocols),
 	}
+	// With HTTP/2, each connection could have many requests, and buffers for them.
+	server.Protocols.SetHTTP1(true)
+	return server
 }
 
 // limitMemory makes Go collect garbage more often before the memory reaches the cgroup's
 // limit. The rest of the limit is for the kernel's buffers and the program's text.
 // GOMEMLIMIT overrides it.
 func limitMemory(logger *slog.Logger) {
-	const share = 0.7
+	const share = 0.5
 	if limit, err := memlimit.Set(memlimit.WithRatio(share)); err != nil {
 		logger.Debug("the cgroup's memory limit is unknown", "error", err)
 	} else if limit < math.MaxInt64 {

@@ -63,7 +63,7 @@ func printStatus(ctx context.Context, shared *sharedFlags, f *statusFlags, out i
 	}
 	if f.watch {
 		defer t.Close()
-		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(w io.Writer, style terminal.Style) {
+		return terminal.Refresh(ctx, os.Stdin, out, f.interval, func(ctx context.Context, w io.Writer, style terminal.Style) {
 			snapshot := t.Snapshot(ctx)
 			before := askTracker(ctx, client, f.tracker.url, shared.timeout)
 			terminal.Status(w, status.Heard(snapshot, before.witnesses), style)

@@ -30,23 +30,27 @@ func addTrackerFlags(clause *kingpin.CmdClause, help string, otherwise ...string
 }
 
 // client returns a client that asks trackers. They run on this node, so it uses no proxy,
-// unless the file names one.
+// unless the file names one. It follows no redirect: what another server says must not
+// appear under this URL. It keeps no connection: package net/http prints what a server
+// sends there without a request.
 func (f *trackerFlags) client() (*http.Client, error) {
 	const timeout = 5 * time.Second
 	if f.config == "" {
-		return &http.Client{Transport: &http.Transport{}, Timeout: timeout}, nil
+		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: timeout, CheckRedirect: stay}, nil
 	}
 	var client *http.Client
 	settings, _, err := config.LoadHTTPConfigFile(f.config)
 	if err == nil {
-		client, err = config.NewClientFromConfig(*settings, name)
+		client, err = config.NewClientFromConfig(*settings, name, config.WithKeepAlivesDisabled())
 	}
 	if err != nil {
 		return nil, hintedError{usageError{fmt.Errorf("--url.config.file=%s: %w", f.config, err)}, "check the file and those that it names; this user must be able to read them"}
 	}
-	client.Timeout = timeout
+	client.Timeout, client.CheckRedirect = timeout, stay
 	return client, nil
 }
+
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // An answerError is an answer of a tracker, or of another server, that is no success.
 type answerError struct {

@@ -17,7 +17,7 @@ var usualConfs = []string{"/etc/chrony/chrony.conf", "/etc/chrony.conf"}
 type conf struct {
 	path       string
 	directives []directive
-	files      int   // that were read
+	files      int   // that were read, or searched for
 	bytes      int64 // in them
 }
 
@@ -82,7 +82,7 @@ func (c *conf) read(root fs.FS, file string, depth int) bool {
 		}
 		d := directive{strings.ToLower(fields[0]), fields[1:], fmt.Sprintf("%s:%d", file, number)}
 		c.directives = append(c.directives, d)
-		included, ok := d.includes(root)
+		included, ok := c.includedBy(root, d)
 		if !ok {
 			return false
 		}
@@ -95,9 +95,9 @@ func (c *conf) read(root fs.FS, file string, depth int) bool {
 	return true
 }
 
-// includes returns the files that a directive adds. It fails if a directory is a
-// pattern: that search could take forever.
-func (d directive) includes(root fs.FS) (files []string, ok bool) {
+// includedBy returns the files that a directive adds. It fails if a directory is a
+// pattern, or if there are too many patterns: that search could take forever.
+func (c *conf) includedBy(root fs.FS, d directive) (files []string, ok bool) {
 	suffix := ""
 	switch d.name {
 	case "confdir":
@@ -109,8 +109,9 @@ func (d directive) includes(root fs.FS) (files []string, ok bool) {
 		return nil, true
 	}
 	for _, pattern := range d.args {
+		c.files++
 		pattern = inRoot(pattern + suffix)
-		if strings.ContainsAny(path.Dir(pattern), `*?[\`) {
+		if c.files > mostFiles || strings.ContainsAny(path.Dir(pattern), `*?[\`) {
 			return nil, false
 		}
 		found, _ := fs.Glob(root, pattern)

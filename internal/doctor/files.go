@@ -40,8 +40,12 @@ func readRegular(root fs.FS, file string, most int64) (text []byte, ok bool) {
 		return nil, false
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return nil, false
+	}
+	if info.Size() == 0 {
+		return nil, true // to read some files of the kernel, such as /proc/kmsg, changes them
 	}
 	text, err = io.ReadAll(io.LimitReader(f, most+1))
 	return text, err == nil && int64(len(text)) <= most

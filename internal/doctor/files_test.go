@@ -45,6 +45,7 @@ func TestConfLimits(t *testing.T) {
 		{"deeper", deep, "/conf0", false},
 		{"many files", many, "/conf", false},
 		{"patterns of folders", fstest.MapFS{"conf": file("include /*/*/*/*\n")}, "/conf", false},
+		{"many patterns", fstest.MapFS{"conf": file(strings.Repeat("include /none/*\n", mostFiles+1))}, "/conf", false},
 		{"a folder", fstest.MapFS{"d/conf": file("")}, "/d", false},
 		{"a device", fstest.MapFS{"zero": {Mode: fs.ModeDevice | fs.ModeCharDevice}}, "/zero", false},
 		{"no file", fstest.MapFS{}, "../../conf", false},
@@ -85,6 +86,18 @@ func TestConfBlocks(t *testing.T) {
 		}
 	case <-time.After(30 * time.Second):
 		t.Fatal("it hangs")
+	}
+}
+
+// TestConfKernel checks that a file of the kernel is not read. It shows no size, and may
+// end only when the system does, or give its text only once, as /proc/kmsg.
+func TestConfKernel(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "conf")
+	if err := os.Symlink("/proc/self/stat", link); err != nil {
+		t.Fatal(err)
+	}
+	if c := readConf(hostFiles{}, link); c == nil || len(c.directives) != 0 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -58,6 +58,16 @@ var clockMetrics = []metric{
 		},
 	},
 	{
+		name: "chrony_clock_untraced", kind: gauge,
+		help: "1 if the bound is not relative to UTC, else 0. It is 1 if chronyd follows a reference clock and --clock.reference-error is 0, and behind a server that follows its own clock. " +
+			"Absent in the states local, unsynchronized and unreachable.",
+		values: func(v *view, f *family) {
+			if v.Estimate.State.CanHaveBound() {
+				f.add(boolean(v.Estimate.Untraced))
+			}
+		},
+	},
+	{
 		name: "chrony_clock_sample_age_seconds", kind: gauge, unit: seconds,
 		help: "Age of the last sample of the source that chronyd follows, in seconds. If that is unknown, age of chronyd's reference time. " +
 			"Absent in the states local, unsynchronized and unreachable, and before the first sample.",

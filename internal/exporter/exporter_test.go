@@ -201,6 +201,9 @@ func TestNoReference(t *testing.T) {
 		if remote, found := values["chrony_tracking_remote_reference"]; remote != 0 || !found {
 			t.Errorf("%v: remote reference %v", state, remote)
 		}
+		if _, found := values["chrony_clock_untraced"]; found {
+			t.Errorf("%v: says whether the clock is traced to UTC", state)
+		}
 		if _, found := values["chrony_clock_sample_age_seconds"]; found {
 			t.Errorf("%v: a sample's age", state)
 		}

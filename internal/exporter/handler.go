@@ -2,10 +2,14 @@ package exporter
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,12 +91,26 @@ func newPage(config Config, process *prometheus.Registry) *page {
 		return slices.Concat(p.shown, own), err
 	})
 	p.metrics = promhttp.HandlerFor(all, promhttp.HandlerOpts{
-		ErrorLog:           slog.NewLogLogger(config.Logger.Handler(), slog.LevelError),
+		ErrorLog:           errorLog{config.Logger},
 		EnableOpenMetrics:  true,
 		DisableCompression: true, // the server does it
 		Registry:           process,
 	})
 	return p
+}
+
+// An errorLog logs why a scrape was not answered. A client that has gone is no error of
+// this program, and clients must not be able to fill the log.
+type errorLog struct{ logger *slog.Logger }
+
+func (l errorLog) Println(values ...any) {
+	level := slog.LevelError
+	for _, value := range values {
+		if err, ok := value.(error); ok && errors.As(err, new(*net.OpError)) {
+			level = slog.LevelDebug
+		}
+	}
+	l.logger.Log(context.Background(), level, strings.TrimSpace(fmt.Sprintln(values...)))
 }
 
 // render sets the page to the metric families of a snapshot. It omits metrics

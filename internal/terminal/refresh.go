@@ -54,8 +54,8 @@ const (
 )
 
 // Refresh shows the output of draw in the same place and refreshes it, until the
-// context ends or the user types q or Ctrl-C.
-func Refresh(ctx context.Context, in *os.File, out io.Writer, interval time.Duration, draw func(io.Writer, Style)) error {
+// context ends or the user types q or Ctrl-C. Then the context of draw ends, too.
+func Refresh(ctx context.Context, in *os.File, out io.Writer, interval time.Duration, draw func(context.Context, io.Writer, Style)) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	if before, err := term.MakeRaw(int(in.Fd())); err == nil {
@@ -69,7 +69,7 @@ func Refresh(ctx context.Context, in *os.File, out io.Writer, interval time.Dura
 	defer ticker.Stop()
 	for {
 		var b bytes.Buffer
-		draw(&b, StyleOf(out))
+		draw(ctx, &b, StyleOf(out))
 		width, height := size(out)
 		if _, err := io.WriteString(out, frame(b.String(), width, height)); err != nil {
 			return err

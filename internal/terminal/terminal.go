@@ -236,3 +236,53 @@ func Explanation(w io.Writer, e *doctor.Explanation, style Style) error {
 	}
 	return p.print(w)
 }
+
+// mostNames is how many nodes of one kind are listed.
+const mostNames = 20
+
+// Fleet prints the clocks of all nodes.
+func Fleet(w io.Writer, f *status.Fleet, style Style) error {
+	p := newPage(style)
+	p.flow(span{bold + tones[f.Tone()], f.Verdict()})
+	for _, pair := range f.Pairs {
+		p.flow(span{text: pair.Text()})
+	}
+	p.line()
+	name, bound, state := columns("node"), columns("bound"), columns("state")
+	for _, n := range f.Worst {
+		name, bound, state = max(name, columns(nodeName(n))), max(bound, columns(n.BoundText())), max(state, columns(n.State))
+	}
+	p.line(span{bold, pad("node", name+2) + pad("bound", bound+2) + pad("state", state+2) + "terms"})
+	for _, n := range f.Worst {
+		head := []span{{text: pad(nodeName(n), name+2)}, {text: pad(n.BoundText(), bound+2)}, {tones[n.Tone()], pad(n.State, state+2)}}
+		column := name + bound + state + 6
+		p.hang(column, head, p.wrap(column, span{text: n.TermsText()}))
+	}
+	p.nodes("Contradicted", f.Excluded)
+	p.nodes("Without a tracker", f.Silent)
+	return p.print(w)
+}
+
+func nodeName(n status.FleetNode) string {
+	if n.Cluster == "" {
+		return n.Node
+	}
+	return n.Cluster + "/" + n.Node
+}
+
+// nodes lists some nodes.
+func (p *page) nodes(title string, nodes []status.FleetNode) {
+	if len(nodes) == 0 {
+		return
+	}
+	var names []string
+	for _, n := range nodes[:min(len(nodes), mostNames)] {
+		names = append(names, nodeName(n))
+	}
+	text := fmt.Sprintf("%s (%d): %s", title, len(nodes), strings.Join(names, ", "))
+	if len(nodes) > mostNames {
+		text += ", …"
+	}
+	p.line()
+	p.flow(span{text: text})
+}

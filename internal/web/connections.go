@@ -10,8 +10,9 @@ import (
 )
 
 // Connections limits the open connections of a server. Beyond the limit, each new one
-// ends an old one: first those without a request, then those whose answer takes longest.
-// So nobody can keep out a scraper by holding connections open.
+// ends an old one: the one that has had no request for longest, or whose answer takes a
+// second longer than that. So nobody can keep out a scraper by holding connections open,
+// or by opening many.
 type Connections struct {
 	most int
 	mu   sync.Mutex
@@ -51,10 +52,14 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 // end closes the connection that is missed least.
 func (c *Connections) end() {
 	var chosen net.Conn
-	var least connection
+	var least time.Time
 	for conn, is := range c.open {
-		if chosen == nil || !is.active && least.active || is.active == least.active && is.since.Before(least.since) {
-			chosen, least = conn, is
+		since := is.since
+		if is.active {
+			since = since.Add(time.Second)
+		}
+		if chosen == nil || since.Before(least) {
+			chosen, least = conn, since
 		}
 	}
 	delete(c.open, chosen)
@@ -76,7 +81,7 @@ func shrink(conn net.Conn) {
 	if !ok {
 		return
 	}
-	const sent, received = 64 << 10, 16 << 10 // bytes; the kernel doubles them
+	const sent, received = 32 << 10, 16 << 10 // bytes; the kernel doubles them
 	tcp.SetWriteBuffer(sent)
 	tcp.SetReadBuffer(received)
 	if raw, err := tcp.SyscallConn(); err == nil {

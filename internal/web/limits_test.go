@@ -162,3 +162,39 @@ func TestConnections(t *testing.T) {
 		t.Error("all go on")
 	}
 }
+
+// TestConnectionsOrder has a server whose connections all answer a request, and one that
+// is new. The new one must live until its request is there. A scrape must survive many
+// new connections.
+func TestConnectionsOrder(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		name      string
+		gone, new connection // the first one must go
+	}{
+		{"slow answers and a new connection", connection{true, now.Add(-3 * time.Second)}, connection{false, now}},
+		{"a new answer and new connections", connection{false, now.Add(-time.Millisecond)}, connection{true, now.Add(-500 * time.Millisecond)}},
+		{"an old connection and a new one", connection{false, now.Add(-time.Second)}, connection{false, now}},
+		{"a slow answer and a new one", connection{true, now.Add(-time.Second)}, connection{true, now}},
+	} {
+		c := NewConnections(2)
+		gone, stays := new(net.TCPConn), new(net.TCPConn)
+		c.open[gone], c.open[stays] = test.gone, test.new
+		c.Track(new(net.TCPConn), http.StateNew)
+		if _, open := c.open[stays]; !open || len(c.open) != 2 {
+			t.Errorf("%s: the wrong one was closed", test.name)
+		}
+	}
+}
+
+// TestMostStall has more and more requests that wait. Each must get its turn in time, even
+// if all others leave their answers unread.
+func TestMostStall(t *testing.T) {
+	p := newPlaces(4)
+	for waiting, want := range map[int64]time.Duration{0: time.Second, 4: time.Second, 20: 500 * time.Millisecond, 100: 100 * time.Millisecond, 10_000: 50 * time.Millisecond} {
+		p.waiting.Store(waiting)
+		if got := p.mostStall(); got != want {
+			t.Errorf("%d wait: %v, want %v", waiting, got, want)
+		}
+	}
+}

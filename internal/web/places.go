@@ -10,17 +10,20 @@ import (
 // Limits of the waiting for a place.
 const (
 	longestWait = 5 * time.Second // scrapers wait for ten
-	// longestStall is how long a client may leave its answer unread while others wait. It is
-	// long enough for a program that gets no CPU time for a moment.
-	longestStall = time.Second
+	// longestStall is how long a client may leave its answer unread while another waits. It is
+	// long enough for a program that gets no CPU time for a moment. If many wait, the time is
+	// shorter, so that all get their turn before longestWait.
+	longestStall  = time.Second
+	shortestStall = 50 * time.Millisecond
 )
 
 // places limit how many answers are made at the same time: each needs memory for its
 // text and a compressor. Who finds no place waits. Who waits too long gets a 503.
 type places struct {
-	free chan struct{}
-	mu   sync.Mutex
-	busy map[*answer]struct{}
+	free    chan struct{}
+	waiting atomic.Int64
+	mu      sync.Mutex
+	busy    map[*answer]struct{}
 }
 
 func newPlaces(n int) *places {
@@ -43,6 +46,8 @@ func (p *places) limit(h http.Handler) http.Handler {
 
 // take waits for a place. It makes those leave theirs who don't read their answers.
 func (p *places) take(a *answer, r *http.Request) bool {
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
 	begin := time.Now()
 	look := time.NewTicker(longestStall / 4)
 	defer look.Stop()
@@ -64,6 +69,13 @@ func (p *places) take(a *answer, r *http.Request) bool {
 	}
 }
 
+// mostStall returns how long an answer may be left unread now. Even if all others are left
+// unread too, half of longestWait is then enough for a turn.
+func (p *places) mostStall() time.Duration {
+	turn := longestWait / 2 * time.Duration(cap(p.free)) / time.Duration(max(1, p.waiting.Load()))
+	return min(max(turn, shortestStall), longestStall)
+}
+
 func (p *places) leave(a *answer) {
 	p.mu.Lock()
 	delete(p.busy, a)
@@ -73,10 +85,11 @@ func (p *places) leave(a *answer) {
 
 // cutStalled ends the answers that have not moved for too long.
 func (p *places) cutStalled() {
+	most := p.mostStall()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for a := range p.busy {
-		if a.stalled() > longestStall {
+		if a.stalled() > most {
 			http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Unix(1, 0))
 		}
 	}

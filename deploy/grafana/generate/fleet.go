@@ -54,6 +54,7 @@ func fleet() dashboard {
 			{"Now", fleetTiles()},
 			{"The worst nodes", []panel{worstNodes()}},
 			{"All nodes over time", []panel{allBounds(), knownBounds(), howManyInDoubt(), whichAreInDoubt()}},
+			{"Witnesses", fleetWitnesses()},
 			{"Nodes without a tracker", []panel{silentNodes()}},
 		},
 	}

@@ -28,6 +28,7 @@ func node() dashboard {
 			{"Now", nodeTiles()},
 			{"The bound, and why", []panel{boundTerms(), nodeState(), largestBounds()}},
 			{"Sources", nodeSources()},
+			{"Witnesses", nodeWitnesses()},
 			{"How the clock runs", []panel{offsets(), frequencies(), skew()}},
 			{"What happened", []panel{events(), stepSizes(), stateShares()}},
 			{"The tracker itself", trackerHealth()},

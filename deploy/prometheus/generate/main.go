@@ -47,6 +47,7 @@ const source = "deploy/prometheus/rules.yaml"
 type settings struct {
 	limit, target float64
 	pairLimit     float64 // 0: twice the smallest limit of the cluster
+	tolerance     float64 // seconds
 	runbooks      string
 	faster        float64
 	scrape        time.Duration // the longest interval between two scrapes of a tracker
@@ -66,6 +67,7 @@ func run(args []string) error {
 	which := flags.String("print", "", "print one form (prometheus, prometheusrule, arm, chart) instead of writing all files")
 	flags.Float64Var(&s.limit, "limit", 0.1, "limit of a clock's bound, in seconds, if the tracker has no objective")
 	flags.Float64Var(&s.pairLimit, "pair-limit", 0, "limit for two clocks of a cluster, in seconds; 0 is twice the smallest limit of its objectives")
+	flags.Float64Var(&s.tolerance, "tolerance", 0.001, "how far clocks may differ beyond their bounds, in seconds; for clocks that are not traced to UTC")
 	flags.Float64Var(&s.target, "target", 0.999, "fraction of time in which clocks must be within their objectives")
 	flags.StringVar(&s.runbooks, "runbooks", "https://github.com/chrony-tracker/chrony-tracker/blob/main/docs/runbooks", "URL of the runbooks")
 	flags.DurationVar(&s.scrape, "scrape-interval", usualScrape, "longest interval between two scrapes of a tracker, up to 5m; above 1m, most times of the rules grow in proportion, so that lost scrapes do not matter")
@@ -157,6 +159,7 @@ func (s settings) apply(rules string) string {
 		"${limit}", number(s.limit),
 		"${pair_limit}", pairLimit,
 		"${pair_limit_words}", words,
+		"${tolerance}", number(s.tolerance),
 		"${target}", number(s.target),
 		"${runbooks}", s.runbooks,
 	).Replace(rules)

@@ -140,6 +140,59 @@ prometheus.io/port: "9123"
 	}
 }
 
+// TestWitnesses checks what the pods need to find and ask each other: in the overlay and
+// in the chart.
+func TestWitnesses(t *testing.T) {
+	made, err := template(t, "--values="+chart+"/ci/witness-values.yaml")
+	chronytest.Must(t, err)
+	for name, objects := range map[string][]object{"the overlay": kustomize(t, "witnesses"), "the chart": decode(t, made)} {
+		var pod, service any
+		for _, o := range objects {
+			switch {
+			case o["kind"] == "DaemonSet":
+				pod = at(o, "spec", "template", "spec")
+			case at(o, "metadata", "name") == "chrony-tracker-peers":
+				service = at(o, "spec")
+			}
+		}
+		if got, want := at(service, "ports"), written(t, "[{name: ntp, protocol: UDP, port: 9123, targetPort: 9123}]"); !reflect.DeepEqual(got, want) ||
+			at(service, "clusterIP") != "None" || at(service, "publishNotReadyAddresses") != true || at(service, "selector", "app.kubernetes.io/name") != "chrony-tracker" {
+			t.Errorf("%s: the service %v", name, service)
+		}
+		if at(pod, "dnsPolicy") != "ClusterFirstWithHostNet" || at(pod, "hostNetwork") != true {
+			t.Errorf("%s: the pod %v", name, pod)
+		}
+		args := fmt.Sprint(at(pod, "containers", 0, "args"))
+		for _, want := range []string{"--witness.peers=chrony-tracker-peers.chrony-tracker.svc", "--witness.node-name=$(NODE_NAME)"} {
+			if !strings.Contains(args, want) {
+				t.Errorf("%s: no %s in %s", name, want, args)
+			}
+		}
+	}
+}
+
+// TestChartWitnesses checks the chart's other settings of witnesses.
+func TestChartWitnesses(t *testing.T) {
+	pod := at(objects(t, "--values="+chart+"/ci/witness-values.yaml")["DaemonSet"], "spec", "template", "spec")
+	args := fmt.Sprint(at(pod, "containers", 0, "args"))
+	for _, want := range []string{"--witness.ntp=time2.example.com:1123", "--witness.ntp=[2001:db8::1]:123", "--witness.tolerance=2ms", "--witness.key-file=/etc/chrony-tracker-witness/keys"} {
+		if !strings.Contains(args, want) {
+			t.Errorf("no %s in %s", want, args)
+		}
+	}
+	if mount := at(pod, "containers", 0, "volumeMounts", 0); at(mount, "mountPath") != "/etc/chrony-tracker-witness" || at(pod, "volumes", 0, "secret", "secretName") != "witness-keys" {
+		t.Errorf("mounts %v of %v", mount, at(pod, "volumes"))
+	}
+	policy := objects(t, "--values="+chart+"/ci/everything-values.yaml", "--set=witness.peers=true")["NetworkPolicy"]
+	if got, want := at(policy, "spec", "egress"), written(t, "[{ports: [{protocol: UDP}, {protocol: TCP, port: 53}]}]"); !reflect.DeepEqual(got, want) {
+		t.Errorf("egress %v", got)
+	}
+	only := at(objects(t, "--set=image.repository=r,witness.ntp={time.example.com}")["DaemonSet"], "spec", "template", "spec")
+	if text := fmt.Sprint(only); at(only, "dnsPolicy") != nil || strings.Contains(text, "witness.peers") || strings.Contains(text, "witness-keys") {
+		t.Errorf("with NTP servers alone: %v", only)
+	}
+}
+
 const commonPod = `
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -259,8 +312,12 @@ func TestTrackerURL(t *testing.T) {
 // TestOverlay builds the overlay of docs/guides/kubernetes.md, on this copy of the
 // manifests.
 func TestOverlay(t *testing.T) {
-	blocks := yamlOf(t, "kubernetes.md", 2) // the overlay, and the patch of its user id
-	pod := overlaid(t, "socket", blocks[0]+blocks[1])
+	blocks := yamlOf(t, "kubernetes.md", 3) // the overlay, and the patches of its witnesses and of its user id
+	witnessed := overlaid(t, "witnesses", blocks[0]+blocks[1])
+	if args := fmt.Sprint(at(witnessed, "containers", 0, "args")); !strings.Contains(args, "--witness.ntp=time1.example.com") || !strings.Contains(args, "--witness.peers=") {
+		t.Errorf("args %s", args)
+	}
+	pod := overlaid(t, "socket", blocks[0]+blocks[2])
 	if image := at(pod, "containers", 0, "image"); image != "registry.example/chrony-tracker:v1.2.3" {
 		t.Errorf("image %v", image)
 	}
@@ -272,7 +329,7 @@ func TestOverlay(t *testing.T) {
 // TestTLSOverlay builds the same overlay with the patch of docs/guides/tls.md, with the
 // probes for passwords and those without.
 func TestTLSOverlay(t *testing.T) {
-	overlay, patch := yamlOf(t, "kubernetes.md", 2)[0], yamlOf(t, "tls.md", 1)[0]
+	overlay, patch := yamlOf(t, "kubernetes.md", 3)[0], yamlOf(t, "tls.md", 1)[0]
 	open := strings.NewReplacer("{httpGet: null, tcpSocket: {port: metrics}}", "{httpGet: {scheme: HTTPS}}").Replace(patch)
 	for patch, want := range map[string]string{
 		patch: "map[tcpSocket:map[port:metrics]]",

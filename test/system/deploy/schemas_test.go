@@ -48,15 +48,17 @@ func kubernetesSchemas(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for definition, gvk := range map[string][3]string{
-		"io.k8s.api.apps.v1.DaemonSet":           {"apps", "v1", "DaemonSet"},
-		"io.k8s.api.core.v1.ConfigMap":           {"", "v1", "ConfigMap"},
-		"io.k8s.api.core.v1.Namespace":           {"", "v1", "Namespace"},
-		"io.k8s.api.core.v1.Pod":                 {"", "v1", "Pod"},
-		"io.k8s.api.core.v1.Service":             {"", "v1", "Service"},
-		"io.k8s.api.core.v1.ServiceAccount":      {"", "v1", "ServiceAccount"},
-		"io.k8s.api.networking.v1.NetworkPolicy": {"networking.k8s.io", "v1", "NetworkPolicy"},
-		"io.k8s.api.rbac.v1.ClusterRole":         {"rbac.authorization.k8s.io", "v1", "ClusterRole"},
-		"io.k8s.api.rbac.v1.ClusterRoleBinding":  {"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"},
+		"io.k8s.api.apps.v1.DaemonSet":             {"apps", "v1", "DaemonSet"},
+		"io.k8s.api.batch.v1.CronJob":              {"batch", "v1", "CronJob"},
+		"io.k8s.api.core.v1.ConfigMap":             {"", "v1", "ConfigMap"},
+		"io.k8s.api.core.v1.Namespace":             {"", "v1", "Namespace"},
+		"io.k8s.api.core.v1.PersistentVolumeClaim": {"", "v1", "PersistentVolumeClaim"},
+		"io.k8s.api.core.v1.Pod":                   {"", "v1", "Pod"},
+		"io.k8s.api.core.v1.Service":               {"", "v1", "Service"},
+		"io.k8s.api.core.v1.ServiceAccount":        {"", "v1", "ServiceAccount"},
+		"io.k8s.api.networking.v1.NetworkPolicy":   {"networking.k8s.io", "v1", "NetworkPolicy"},
+		"io.k8s.api.rbac.v1.ClusterRole":           {"rbac.authorization.k8s.io", "v1", "ClusterRole"},
+		"io.k8s.api.rbac.v1.ClusterRoleBinding":    {"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"},
 	} {
 		write(gvk[0], gvk[1], gvk[2], inline(swagger.Definitions, swagger.Definitions[definition]))
 	}

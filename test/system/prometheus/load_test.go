@@ -36,7 +36,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := startDemo(t, buildDemo(t, dir), *loadNodes, "-clusters", "4", "-interval", fmt.Sprintf("%ds", max(1, *loadNodes/1000)))
+	address := startDemo(t, buildDemo(t, dir), *loadNodes, "-clusters", "4", "-witnesses=false", "-interval", fmt.Sprintf("%ds", max(1, *loadNodes/1000)))
 	for name, text := range map[string]string{"rules.yml": string(rules), "prometheus.yml": fmt.Sprintf(`
 global: {scrape_interval: %[1]ds, scrape_timeout: %[1]ds, evaluation_interval: %[1]ds}
 rule_files: [rules.yml]

@@ -24,7 +24,8 @@ func TestMain(m *testing.M) { os.Exit(programtest.Main(m)) }
 func TestPrometheus(t *testing.T) {
 	d := chronytest.NewSynchronized(t, "")
 	s := programtest.Start(t, "--chrony.address="+d.Address)
-	query := startPrometheus(t, s)
+	prometheus := startPrometheus(t, s)
+	query := prometheus.query
 
 	chronytest.Await(t, "a value", func() bool { return len(query("chrony_clock_error_ms < 50")) == 1 })
 	if alerts := query(`ALERTS{alertstate="firing"}`); len(alerts) != 0 {
@@ -32,6 +33,11 @@ func TestPrometheus(t *testing.T) {
 	}
 	if states := query("chrony_clock_state == 1"); len(states) != 1 || states[0]["state"] != "synchronized" {
 		t.Errorf("states %v", states)
+	}
+
+	fleet, err := programtest.Tool(t, programtest.Path, "fleet", "--json", "--prometheus.url="+prometheus.url).Output()
+	if err != nil || !strings.Contains(string(fleet), `"nodes": 1,`) || !strings.Contains(string(fleet), `"synchronized": 1`) || !strings.Contains(string(fleet), `"drift": `) {
+		t.Errorf("fleet: %v: %s", err, fleet)
 	}
 
 	d.Kill()
@@ -56,8 +62,8 @@ func TestPrometheus(t *testing.T) {
 }
 
 // startPrometheus starts a Prometheus that scrapes the program five times per second.
-// It returns a function that runs a query and returns the labels of the result.
-func startPrometheus(t *testing.T, s *programtest.Server) func(query string) []map[string]string {
+// Its method query returns the labels of a result.
+func startPrometheus(t *testing.T, s *programtest.Server) *prometheusServer {
 	t.Helper()
 	return runPrometheus(t, t.TempDir(), fmt.Sprintf(`
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
@@ -65,7 +71,7 @@ rule_files: [rules.yml]
 scrape_configs: [{job_name: chrony, static_configs: [{targets: [%q]}]}]
 `, strings.TrimPrefix(s.URL, "http://")),
 		`groups: [{name: clock, rules: [{alert: ClockError, expr: chrony_clock_error_ms > 50}]}]`,
-	).query
+	)
 }
 
 // A prometheusServer is a running Prometheus.

@@ -11,6 +11,11 @@
 {{- end }}
 {{- end }}
 
+{{- /* The service by which the pods find each other. */}}
+{{- define "chrony-tracker.peers" -}}
+{{ include "chrony-tracker.fullname" . | trunc 57 | trimSuffix "-" }}-peers
+{{- end }}
+
 {{- define "chrony-tracker.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
