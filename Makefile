@@ -37,7 +37,8 @@ VULNLOG = bin/govulncheck.log
 RACE = $(if $(shell command -v cc),-race)
 
 # Prints a line per package, and in the end what failed and what was skipped, and why.
-GOTEST = go run $(GOTESTSUM) --format=pkgname --format-hide-empty-pkg
+# RERUN=--rerun-fails=1 runs tests that fail once more, and says which these are.
+GOTEST = go run $(GOTESTSUM) --format=pkgname --format-hide-empty-pkg $(RERUN)
 
 .PHONY: help
 help: ## list the targets
@@ -82,13 +83,13 @@ release: ## write all release files to dist/release: image, chart, programs, sys
 
 .PHONY: test
 test: ## run the tests that need only Go and make, in three minutes, and list what they skip
-	$(GOTEST) -- $(RACE) -timeout=20m ./...
+	$(GOTEST) --packages=./... -- $(RACE) -timeout=20m
 	@echo 'Not run: containers, Prometheus, the chart, faults, the browser. Use make test-system.'
 
 .PHONY: test-system
 test-system: ## run the other tests: containers, Prometheus, chart, faults, browser
-	$(GOTEST) -- $(RACE) -tags=system -timeout=40m ./test/system/... ./deploy/prometheus/generate
-	cd test/browser && $(GOTEST) -- $(RACE) -timeout=20m ./...
+	$(GOTEST) --packages='./test/system/... ./deploy/prometheus/generate' -- $(RACE) -tags=system -timeout=40m
+	cd test/browser && $(GOTEST) --packages=./... -- $(RACE) -timeout=20m
 
 .PHONY: soak
 soak: ## run the program with a real chronyd, faults every few seconds and 50 requests a second (DURATION=1h, SEED=number)

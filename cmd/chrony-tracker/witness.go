@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,6 @@ type witnessFlags struct {
 	listen         string
 	listenToPublic bool
 	limit          float64
-	node           string
 }
 
 func addWitnessFlags(clause *kingpin.CmdClause) *witnessFlags {
@@ -48,8 +46,6 @@ func addWitnessFlags(clause *kingpin.CmdClause) *witnessFlags {
 	clause.Flag("witness.answer-public", "Answer NTP requests from public addresses, too.").BoolVar(&f.listenToPublic)
 	clause.Flag("witness.answer-limit", "How many NTP requests are answered per second.").
 		Default(fmt.Sprint(witness.DefaultLimit)).Float64Var(&f.limit)
-	clause.Flag("witness.node-name", "The name of this node, which no other has. By default the host's name.").
-		StringVar(&f.node)
 	return f
 }
 
@@ -67,15 +63,12 @@ func (f *witnessFlags) config(web []string) (*tracker.WitnessConfig, error) {
 	case !(f.limit >= 1):
 		return nil, usageError{fmt.Errorf("--witness.answer-limit=%v: must be at least 1", f.limit)}
 	}
-	if f.node == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return nil, hintedError{fmt.Errorf("the host's name is unknown: %w", err), "set --witness.node-name"}
-		}
-		f.node = name
+	node := nodeName()
+	if node == "" {
+		return nil, hintedError{errors.New("the name of this node is unknown, so its peers could not tell it from themselves"), "set the environment variable NODE_NAME"}
 	}
 	config := &tracker.WitnessConfig{TrustPeers: f.trustPeers}
-	config.NTP, config.Peers, config.Node, config.Interval = ntp, f.peers, f.node, f.interval
+	config.NTP, config.Peers, config.Node, config.Interval = ntp, f.peers, node, f.interval
 	if config.Tolerance = f.tolerance; f.tolerance == 0 {
 		config.Tolerance = -1 // zero is the default
 	}
@@ -92,7 +85,7 @@ func (f *witnessFlags) config(web []string) (*tracker.WitnessConfig, error) {
 			return nil, usageError{err}
 		}
 		config.PeerPort = port
-		config.Responder = &witness.ResponderConfig{Address: listen, Node: f.node, Keys: config.Keys, Public: f.listenToPublic, Limit: f.limit}
+		config.Responder = &witness.ResponderConfig{Address: listen, Node: node, Keys: config.Keys, Public: f.listenToPublic, Limit: f.limit}
 	}
 	if err := witness.Check(config.Config); err != nil {
 		return nil, usageError{err}

@@ -34,6 +34,7 @@ func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("asked for by make screenshots")
 	}
+	t.Setenv("NODE_NAME", "aks-nodepool1-7") // as the manifests do
 	_, line := chronytest.NewServer(t)
 	at := func(host string) string { return strings.Replace(line, "127.0.0.1", host, 1) + poll }
 	good := chronytest.NewTimeSource(t)
