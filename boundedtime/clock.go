@@ -18,16 +18,19 @@ import (
 // DefaultPath is where Chrony Tracker and ClockBound publish the bound.
 const DefaultPath = segment.DefaultPath
 
-// A Status says how the present interval is known.
-type Status = segment.Status
+// A Status says how the present interval is known. The zero value is Unknown.
+type Status int32
 
 // The statuses. Only Synchronized and FreeRunning come with an interval.
 const (
-	Unknown      = segment.Unknown      // nothing confirms the clock
-	Synchronized = segment.Synchronized // the clock follows its sources
-	FreeRunning  = segment.FreeRunning  // no fresh measurement; the interval grows, and holds
-	Disrupted    = segment.Disrupted    // the clock was set, or the machine was suspended, and no measurement has come since
+	Unknown      = Status(segment.Unknown)      // nothing confirms the clock
+	Synchronized = Status(segment.Synchronized) // the clock follows its sources
+	FreeRunning  = Status(segment.FreeRunning)  // no fresh measurement; the interval grows, and holds
+	Disrupted    = Status(segment.Disrupted)    // the clock was set, or the machine was suspended, and no measurement has come since
 )
+
+// String returns unknown, synchronized, free_running or disrupted.
+func (s Status) String() string { return segment.Status(s).String() }
 
 // Why there is no interval.
 var (
@@ -89,6 +92,8 @@ func Open(config Config) (*Clock, error) {
 
 // Close releases the file. Afterwards all methods report ErrClosed.
 func (c *Clock) Close() error {
+	c.mu.Lock() // not while another goroutine opens the file
+	defer c.mu.Unlock()
 	c.closed.Store(true)
 	c.mapping.Store(nil)
 	return nil
@@ -122,13 +127,18 @@ func (c *Clock) calibrate() error {
 //
 // It reads memory and makes no system call, unless a tracker is asked.
 func (c *Clock) Now() (earliest, latest time.Time, status Status, err error) {
+	return c.now(context.Background())
+}
+
+// now is Now. The context ends a request to a tracker.
+func (c *Clock) now(ctx context.Context) (earliest, latest time.Time, status Status, err error) {
 	if now, bound, status, err := c.local(); err != ErrStale {
 		if err != nil {
 			return time.Time{}, time.Time{}, status, err
 		}
 		return now.Add(-bound), now.Add(bound), status, nil
 	}
-	return c.elsewhere()
+	return c.elsewhere(ctx)
 }
 
 // local reads the memory. A record is tied to the clock's reading: if a newer one is
@@ -176,14 +186,14 @@ const blur = time.Microsecond
 // judge returns the bound of a record at a time of CLOCK_MONOTONIC.
 func judge(r *segment.Record, now time.Duration) (bound time.Duration, status Status, err error) {
 	switch {
-	case r.Status == Disrupted:
-		return 0, Disrupted, ErrDisrupted
 	case now >= r.VoidAfter || now < r.AsOf-blur:
-		return 0, Unknown, ErrStale
+		return 0, Unknown, ErrStale // whatever its status: a newer file may have a good one
+	case r.Status == segment.Disrupted:
+		return 0, Disrupted, ErrDisrupted
 	case !r.Status.HasBound(), r.Bound < 0, r.Bound > segment.MaxBound, r.MaxDrift > segment.MaxDrift:
 		return 0, Unknown, ErrUnknown
 	}
-	status = r.Status
+	status = Status(r.Status)
 	if now >= r.AsOf+segment.Grace {
 		status = FreeRunning
 	}
@@ -207,7 +217,7 @@ func (c *Clock) remembered() segment.Record {
 
 // elsewhere is for a file that is missing or no longer updated. It may have been
 // replaced, so it is opened again, once a second at most. Then the tracker is asked.
-func (c *Clock) elsewhere() (earliest, latest time.Time, status Status, err error) {
+func (c *Clock) elsewhere(ctx context.Context) (earliest, latest time.Time, status Status, err error) {
 	if c.closed.Load() {
 		return time.Time{}, time.Time{}, Unknown, ErrClosed
 	}
@@ -221,7 +231,7 @@ func (c *Clock) elsewhere() (earliest, latest time.Time, status Status, err erro
 		}
 	}
 	if c.remote != nil {
-		return c.remote.now()
+		return c.remote.now(ctx)
 	}
 	if err != ErrStale {
 		err = fmt.Errorf("%w: %w", ErrStale, err)
@@ -241,6 +251,7 @@ func (c *Clock) reopen() error {
 	return c.openErr
 }
 
+// open opens the file. The mutex is held.
 func (c *Clock) open() error {
 	f, err := os.Open(c.config.Path)
 	if err != nil {
@@ -252,6 +263,8 @@ func (c *Clock) open() error {
 		return fmt.Errorf("boundedtime: %s: %w", c.config.Path, err)
 	}
 	if !c.closed.Load() {
+		c.last = segment.Record{} // of another file
+		c.kept.Store(0)
 		c.mapping.Store(mapping)
 	}
 	return nil
@@ -278,7 +291,7 @@ func (c *Clock) WaitUntilAfter(ctx context.Context, t time.Time) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		earliest, _, _, err := c.Now()
+		earliest, _, _, err := c.now(ctx)
 		if err == nil && earliest.After(t) {
 			return nil
 		}

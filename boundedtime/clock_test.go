@@ -91,7 +91,7 @@ func TestNow(t *testing.T) {
 		{"unknown", func(r *segment.Record) { r.Status = segment.Unknown }, boundedtime.Unknown, boundedtime.ErrUnknown},
 		{"a status that does not exist", func(r *segment.Record) { r.Status = 7 }, boundedtime.Unknown, boundedtime.ErrUnknown},
 		{"disrupted", func(r *segment.Record) { r.Status = segment.Disrupted }, boundedtime.Disrupted, boundedtime.ErrDisrupted},
-		{"disrupted and void", func(r *segment.Record) { r.Status, r.VoidAfter = segment.Disrupted, r.AsOf }, boundedtime.Disrupted, boundedtime.ErrDisrupted},
+		{"disrupted and void", func(r *segment.Record) { r.Status, r.VoidAfter = segment.Disrupted, r.AsOf }, boundedtime.Unknown, boundedtime.ErrStale},
 		{"of another boot", func(r *segment.Record) { r.AsOf += time.Minute }, boundedtime.Unknown, boundedtime.ErrStale},
 		{"a bound below zero", func(r *segment.Record) { r.Bound = -1 }, boundedtime.Unknown, boundedtime.ErrUnknown},
 		{"a bound that overflows", func(r *segment.Record) { r.Bound = math.MaxInt64 }, boundedtime.Unknown, boundedtime.ErrUnknown},
@@ -142,11 +142,13 @@ func TestCalibration(t *testing.T) {
 
 // TestReplaced follows a file that was replaced, and one that was missing.
 func TestReplaced(t *testing.T) {
-	r := fresh()
-	r.VoidAfter = r.AsOf
-	c, path := open(t, r)
-	write(t, path, fresh())
-	await(t, func() bool { _, _, _, err := c.Now(); return err == nil })
+	for _, status := range segment.Statuses {
+		r := fresh()
+		r.VoidAfter, r.Status = r.AsOf, status
+		c, path := open(t, r)
+		write(t, path, fresh())
+		await(t, func() bool { _, _, _, err := c.Now(); return err == nil })
+	}
 }
 
 func await(t *testing.T, is func() bool) {
@@ -282,6 +284,26 @@ func TestRemote(t *testing.T) {
 		if err == nil && (!earliest.Equal(begin.Add(-time.Second)) || latest.Before(begin.Add(time.Second+takes))) {
 			t.Errorf("%v to %v", earliest.Sub(begin), latest.Sub(begin))
 		}
+	}
+}
+
+// TestWaitRemote ends with its context, even if the tracker that it asks does not answer.
+func TestWaitRemote(t *testing.T) {
+	asked := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	c, err := boundedtime.Open(boundedtime.Config{Path: "/none/shm0", URL: server.URL, Client: &http.Client{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	if err := c.WaitUntilAfter(ctx, time.Now()); !errors.Is(err, context.Canceled) || !errors.Is(err, boundedtime.ErrUnknown) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -26,7 +26,9 @@
 //
 // A step of the clock or a resume from a suspension is published within milliseconds. A
 // call before that returns a wrong interval, and nothing can prevent it: CLOCK_MONOTONIC
-// stands still while the machine is suspended.
+// stands still while the machine is suspended. While no tracker runs, nothing publishes
+// a step: the interval can be wrong until its record is void, after at most 5 seconds (15
+// with rare samples).
 //
 // Both programs must use the same CLOCK_MONOTONIC. So a container with a time namespace
 // of its own must not use this package. Kubernetes creates none.

@@ -1,6 +1,7 @@
 package boundedtime
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,9 +25,9 @@ func newRemote(url string, client *http.Client) *remote {
 
 // now asks the tracker. Its interval holds at some instant between the request and the
 // answer. So the latest time is moved by all the time since the request.
-func (r *remote) now() (earliest, latest time.Time, status Status, err error) {
+func (r *remote) now(ctx context.Context) (earliest, latest time.Time, status Status, err error) {
 	sent := time.Now()
-	answer, err := r.ask()
+	answer, err := r.ask(ctx)
 	if err != nil {
 		return time.Time{}, time.Time{}, Unknown, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
@@ -50,8 +51,12 @@ type remoteNow struct {
 	Latest   *time.Time `json:"latest"`
 }
 
-func (r *remote) ask() (answer remoteNow, err error) {
-	response, err := r.client.Get(r.url)
+func (r *remote) ask(ctx context.Context) (answer remoteNow, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
+	if err != nil {
+		return answer, err
+	}
+	response, err := r.client.Do(request)
 	if err != nil {
 		return answer, err
 	}

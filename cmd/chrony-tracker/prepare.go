@@ -12,7 +12,7 @@ import (
 
 func prepareCommand(app *kingpin.Application, _ *sharedFlags) command {
 	clause := app.Command("prepare", "Make the directory for --clockbound.shm, as root in an init container.")
-	clause.HelpLong(`Makes the directory of --clockbound.shm if it is missing, and gives it to the user that serve runs as. Other users can read it. It takes the directory from root only: another owner may be another program that publishes the bound.
+	clause.HelpLong(`Makes the directory of --clockbound.shm if it is missing, and gives it to the user that serve runs as. Other users can read it. It takes the directory from root only, and only if it contains no other files: another owner may be another program that publishes the bound.
 
 serve needs no root. A node that has the directory, such as by systemd-tmpfiles, does not need this command.
 

@@ -68,6 +68,10 @@ func explain(err error, file string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{DirectoryMissing, err, fmt.Sprintf("create %s and let it belong to user id %d", dir, os.Geteuid())}
+	case errors.Is(err, syscall.ENOSPC):
+		return &Error{Other, err, "free space in " + dir}
+	case errors.Is(err, syscall.ELOOP):
+		return &Error{ForeignFile, err, "delete the symbolic link " + file + ", or name the file that it points to with --clockbound.shm"}
 	case errors.Is(err, syscall.EROFS):
 		return &Error{ReadOnly, err, "mount " + dir + " without readOnly for the tracker"}
 	case errors.Is(err, fs.ErrPermission) && unix.Access(dir, unix.W_OK|unix.X_OK) == nil && ownerOf(file) >= 0:
@@ -78,6 +82,16 @@ func explain(err error, file string) error {
 	default:
 		return &Error{Reason: Other, Err: err}
 	}
+}
+
+// named returns an error with the name of the file that is wanted, instead of that of a
+// temporary file. Otherwise each attempt would be logged as another error.
+func named(err error, path string) error {
+	var inner *fs.PathError
+	if errors.As(err, &inner) {
+		return &fs.PathError{Op: inner.Op, Path: path, Err: inner.Err}
+	}
+	return err
 }
 
 func foreign(err error, file string) error {
@@ -181,7 +195,7 @@ func isSmall(file *os.File) bool {
 func create(path string, first segment.Record) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return explain(err, path)
+		return explain(named(err, path), path)
 	}
 	defer file.Close()
 	_, err = file.Write(segment.Encode(first))
@@ -191,7 +205,7 @@ func create(path string, first segment.Record) error {
 	}
 	if err != nil {
 		os.Remove(file.Name())
-		return explain(err, path)
+		return explain(named(err, path), path)
 	}
 	return nil
 }
@@ -210,9 +224,11 @@ func (c *claim) untilQuiet() time.Duration {
 	return max(0, quiet-age)
 }
 
-func monotonic() time.Duration {
+func monotonic() time.Duration { return read(unix.CLOCK_MONOTONIC) }
+
+func read(clock int32) time.Duration {
 	var t unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	unix.ClockGettime(clock, &t)
 	return time.Duration(t.Nano())
 }
 

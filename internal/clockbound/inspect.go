@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -56,14 +57,29 @@ func Inspect(path string) *Inspection {
 		}
 		return i
 	}
-	before := mapping.Generation()
+	i.watch(mapping)
+	return i
+}
+
+// watch looks at a segment for a while. Amazon's daemon truncates the file when it starts.
+func (i *Inspection) watch(mapping *segment.Mapping) {
+	before := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(before)
+		if fault := recover(); fault == nil {
+			return
+		} else if _, ok := fault.(interface{ Addr() uintptr }); !ok {
+			panic(fault)
+		}
+		i.Exists, i.Written = false, true
+	}()
+	generation := mapping.Generation()
 	for begin := time.Now(); time.Since(begin) < inspects && !i.Written; time.Sleep(attention / 5) {
-		i.Written = mapping.Generation() != before
+		i.Written = mapping.Generation() != generation
 	}
 	r, _, ok := mapping.Read()
 	i.Exists = ok
 	i.Status, i.Bound, i.Age, i.Lasts = r.Status.String(), r.Bound, monotonic()-r.AsOf, r.VoidAfter-r.AsOf
-	return i
 }
 
 // writable returns why this process could not write a segment.

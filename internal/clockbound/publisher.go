@@ -62,6 +62,7 @@ type Publisher struct {
 	quietAt    time.Time
 	generation uint16 // that was seen last; while writing, that of the last write
 	latest     segment.Record
+	informed   bool      // latest comes from Publish
 	disrupted  bool      // since the last sample with a bound
 	wroteAt    time.Time // zero before the first write
 	errors     map[string]uint64
@@ -92,16 +93,17 @@ func Lifetime(interval time.Duration) time.Duration {
 func (p *Publisher) Publish(known tracker.Published) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latest = p.record(known)
+	p.latest, p.informed = p.record(known), true
 	p.write()
 }
 
 // record puts what is known of the clock into the protocol's terms.
 //
 // Readers measure the age of a record by CLOCK_MONOTONIC_COARSE, which is late by up to
-// its resolution. So the record is dated back by as much.
+// its resolution. So the record is dated back by as much. If ticks of the kernel were
+// lost, that clock is later still. ClockBound's client refuses a record of its future.
 func (p *Publisher) record(known tracker.Published) segment.Record {
-	asOf := time.Duration(known.Mono) - p.blur
+	asOf := min(time.Duration(known.Mono)-p.blur, read(unix.CLOCK_MONOTONIC_COARSE))
 	r := segment.Record{AsOf: asOf, VoidAfter: asOf + p.lifetime, Bound: noBound, MaxDrift: p.maxDrift(known.Growth)}
 	r.Status = statusOf(known)
 	bound := nanoseconds(known.Bound + p.excess(known.Growth))
@@ -145,7 +147,11 @@ func nanoseconds(seconds float64) time.Duration {
 
 // maxDrift returns how fast readers must let the bound grow, in ppb.
 func (p *Publisher) maxDrift(growth float64) uint32 {
-	return uint32(min(math.Ceil(max(growth*1e9, p.config.MaxDrift*1e3)), segment.MaxDrift))
+	ppb := math.Ceil(max(growth*1e9, p.config.MaxDrift*1e3))
+	if !(ppb < segment.MaxDrift) { // or not a number
+		return segment.MaxDrift
+	}
+	return uint32(ppb)
 }
 
 // excess returns by how much the bound may grow, in seconds, beyond what the protocol
@@ -228,13 +234,11 @@ func (p *Publisher) tend() (writing bool, err error) {
 	p.mu.Lock()
 	c, latest := p.claim, p.latest
 	p.mu.Unlock()
-	if c != nil && !c.isCurrent() {
-		p.release(nil)
-		c = nil
-	}
-	if c == nil {
+	if c == nil || !c.isCurrent() {
+		lost := p.release(nil)
 		opened, err := open(p.config.Path, latest)
 		p.take(opened, err)
+		p.retire(lost)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,11 +256,25 @@ func (p *Publisher) take(c *claim, err error) {
 	if err != nil {
 		return
 	}
+	defer p.survive(debug.SetPanicOnFault(true))
 	p.generation = c.mapping.Generation()
 	p.quietAt = time.Now()
 	if !c.created {
 		p.quietAt = p.quietAt.Add(c.untilQuiet())
 	}
+}
+
+// retire makes the last record of a file void that is no longer at the path. Readers that
+// still have it mapped would not learn of a step: they must open the new file.
+func (p *Publisher) retire(lost *segment.Mapping) {
+	if lost == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { _ = recover() }() // truncated
+	lost.Write(segment.Record{Bound: noBound, MaxDrift: p.maxDrift(0)})
 }
 
 // survive turns a fault into an error: another program may truncate the file.
@@ -281,18 +299,26 @@ func (p *Publisher) watchOthers() {
 		return
 	}
 	p.writing, p.err = true, nil
-	p.write()
+	if p.informed { // otherwise the record of the program that ran before stays
+		p.write()
+	}
 }
 
-// release gives up the file.
-func (p *Publisher) release(err error) {
+// release gives up the file. It returns the file's mapping if this process has written
+// to it last.
+func (p *Publisher) release(err error) (last *segment.Mapping) {
 	p.mu.Lock()
-	c := p.claim
+	c, writing := p.claim, p.writing
 	p.claim, p.writing, p.err = nil, false, err
 	p.mu.Unlock()
-	if c != nil {
-		c.close()
+	if c == nil {
+		return nil
 	}
+	c.close()
+	if !writing {
+		return nil
+	}
+	return c.mapping
 }
 
 // Publication returns what became of the samples.

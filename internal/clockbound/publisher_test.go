@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/chrony-tracker/chrony-tracker/clockerror"
 	"github.com/chrony-tracker/chrony-tracker/internal/segment"
 	"github.com/chrony-tracker/chrony-tracker/internal/tracker"
@@ -87,6 +89,7 @@ func TestRecords(t *testing.T) {
 		{"synchronized without a bound", func(p *tracker.Published) { p.Bound = math.Inf(1) }, segment.Unknown, noBound, 50_000},
 		{"a bound that is no number", func(p *tracker.Published) { p.Bound = math.NaN() }, segment.Unknown, noBound, 50_000},
 		{"a bound of a thousand years", func(p *tracker.Published) { p.Bound = 3e10 }, segment.Unknown, noBound, 50_000},
+		{"growth that is no number", func(p *tracker.Published) { p.Bound, p.Growth = math.Inf(1), math.NaN() }, segment.Unknown, noBound, segment.MaxDrift},
 		{"a step", func(p *tracker.Published) { p.Disrupted = true }, segment.Disrupted, noBound, 50_000},
 		{"unreachable after the step", func(p *tracker.Published) { p.State, p.Bound = clockerror.Unreachable, math.Inf(1) }, segment.Disrupted, noBound, 50_000},
 		{"no bound after the step", func(p *tracker.Published) { p.Bound = math.Inf(1) }, segment.Disrupted, noBound, 50_000},
@@ -99,7 +102,7 @@ func TestRecords(t *testing.T) {
 		if r.Status != test.status || r.Bound != test.bound || r.MaxDrift != test.drift {
 			t.Errorf("%s: %+v", test.name, r)
 		}
-		if late := time.Duration(sample.Mono) - r.AsOf; late != p.blur || p.blur < 100*time.Microsecond {
+		if late := time.Duration(sample.Mono) - r.AsOf; late < p.blur || late > time.Second || p.blur < 100*time.Microsecond {
 			t.Errorf("%s: dated back by %v, the clock's resolution is %v", test.name, late, p.blur)
 		}
 		if lasts := r.VoidAfter - r.AsOf; lasts != 5*time.Second {
@@ -108,6 +111,18 @@ func TestRecords(t *testing.T) {
 		if found := p.Publication(); found.Status != test.status.String() || found.Generation != m.Generation() || found.Age < 0 || found.Age > time.Minute || found.Err != nil {
 			t.Errorf("%s: %+v", test.name, found)
 		}
+	}
+}
+
+// TestFuture dates no record after the clock that ClockBound's client reads: if ticks of
+// the kernel were lost, that clock is later than its resolution allows.
+func TestFuture(t *testing.T) {
+	p, path := published(t)
+	sample := good()
+	sample.Mono += int64(time.Minute)
+	p.Publish(sample)
+	if r := record(t, mapped(t, path)); r.AsOf > read(unix.CLOCK_MONOTONIC_COARSE) {
+		t.Errorf("%v in the future", r.AsOf-monotonic())
 	}
 }
 
@@ -134,6 +149,12 @@ func TestRestart(t *testing.T) {
 	p = newPublisher(path)
 	defer p.release(nil)
 	begin := time.Now()
+	for ; time.Since(begin) < 2*quiet && p.Publication().Status == ""; time.Sleep(5 * time.Millisecond) {
+		p.tend()
+	}
+	if r := record(t, m); r.Status != segment.Synchronized || m.Generation() != generation {
+		t.Errorf("before the first sample: %+v", r)
+	}
 	for deadline := begin.Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		p.tend()
 		p.Publish(good())
@@ -193,6 +214,7 @@ func TestLost(t *testing.T) {
 	} {
 		p, path := published(t)
 		p.Publish(good())
+		old := mapped(t, path)
 		if err := lose(path); err != nil {
 			t.Fatal(err)
 		}
@@ -203,6 +225,12 @@ func TestLost(t *testing.T) {
 		p.Publish(good())
 		if r := record(t, mapped(t, path)); r.Status != segment.Synchronized {
 			t.Errorf("%s: %+v", name, r)
+		}
+		if name == "truncated" {
+			continue // nobody can read it
+		}
+		if r := record(t, old); r.Status != segment.Unknown || r.VoidAfter != 0 {
+			t.Errorf("%s: readers of the old file go on: %+v", name, r)
 		}
 	}
 }
@@ -265,11 +293,21 @@ func TestExplain(t *testing.T) {
 		{syscall.ENOENT, path, DirectoryMissing},
 		{syscall.EACCES, path, ForeignFile}, // the directory can be written
 		{syscall.EACCES, path + ".lock", Permission},
+		{syscall.ELOOP, path, ForeignFile},
+		{syscall.ENOSPC, path, Other},
 		{syscall.EIO, path, Other},
 	} {
 		if err := explain(&fs.PathError{Op: "open", Path: test.file, Err: test.err}, test.file); reasonOf(err) != test.reason || !errors.Is(err, test.err) {
 			t.Errorf("%v: %v, %v", test.err, err, reasonOf(err))
 		}
+	}
+}
+
+// TestNamed names the file that is wanted, so that each attempt fails alike.
+func TestNamed(t *testing.T) {
+	err := named(&fs.PathError{Op: "write", Path: "/dir/.shm0.123", Err: syscall.ENOSPC}, "/dir/shm0")
+	if want := "write /dir/shm0: no space left on device"; err.Error() != want || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -382,6 +420,20 @@ func TestInspect(t *testing.T) {
 	os.WriteFile(path, segment.Encode(segment.Record{VoidAfter: 1000 * time.Second}), 0o644)
 	if i := Inspect(path); !i.Foreign() {
 		t.Errorf("Amazon's: %+v", i)
+	}
+}
+
+// TestInspectTruncated must not crash if the file is truncated meanwhile.
+func TestInspectTruncated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shm0")
+	os.WriteFile(path, segment.Encode(segment.Record{}), 0o644)
+	m := mapped(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	i := &Inspection{Path: path}
+	if i.watch(m); i.Exists || !i.Written {
+		t.Errorf("%+v", i)
 	}
 }
 

@@ -33,7 +33,7 @@ func checkClockBound(s *facts) []Finding {
 		}
 	case !i.Exists && !i.Held:
 		f.Verdict, f.Summary = Note, "no tracker publishes the bound in "+i.Path
-		f.Fix = "start the tracker with --clockbound.shm=" + i.Path
+		f.Fix = "start the tracker with --clockbound.shm=" + i.Path + ". If it runs with that, read its log"
 	case i.Foreign():
 		f.Verdict, f.Summary = Note, fmt.Sprintf("%s is a file that another program has left: its last record is %s old", i.Path, age)
 		f.Fix = "nothing, if that program is gone: the tracker takes the file over"

@@ -67,10 +67,6 @@ type Record struct {
 	Bound     time.Duration // at AsOf
 	MaxDrift  uint32        // how fast the bound grows, in ns per second (ppb)
 	Status    Status
-
-	// Of a writer that watches Amazon's VMClock.
-	Marker      uint64
-	Disruptions bool
 }
 
 // The largest values that make sense. ClockBound's client refuses to add up larger ones.
@@ -87,7 +83,7 @@ func (r *Record) BoundAt(now time.Duration) time.Duration {
 }
 
 // words are a record as it is in the memory. The sixth is a marker of Amazon's VMClock,
-// and the last says that it is in use. This program sets both to zero.
+// and the last says that it is in use. This program sets both to zero, and reads neither.
 type words [8]uint64
 
 func (r *Record) encode() (w words) {

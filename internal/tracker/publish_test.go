@@ -84,6 +84,23 @@ func TestPublishDisrupted(t *testing.T) {
 	}
 }
 
+// TestPublishActionable publishes what programs may act on: a forger, who can contradict
+// the clock, can't stop them.
+func TestPublishActionable(t *testing.T) {
+	s, n := publishing(t)
+	bound := n.last().Bound
+	s.latest.estimate.State, s.latest.estimate.Bound = clockerror.Contradicted, 5
+	s.publish()
+	if p := n.last(); p.State != clockerror.Synchronized || p.Bound != bound {
+		t.Errorf("contradicted by a forger: %+v", p)
+	}
+	s.latest.actionable = s.latest.estimate
+	s.publish()
+	if p := n.last(); p.State != clockerror.Contradicted {
+		t.Errorf("contradicted: %+v", p)
+	}
+}
+
 // TestPublishLeapSecond allows for an announced leap second that chronyd corrects only
 // after midnight (leapsecmode slew).
 func TestPublishLeapSecond(t *testing.T) {
