@@ -61,7 +61,7 @@ var faults = append([]fault{
 	// In these faults the followed sources are off, or the machine does not notice that
 	// it was paused. Nothing that chronyd reports shows it. Without witnesses, the bound is
 	// too small: --clock.reference-error would have to cover such errors.
-	{name: "lying-reference", what: "the only source, its host's clock, is 5 ms off; witnesses contradict it", lies: []float64{0.005}},
+	{name: "lying-reference", what: "the only source, its host's clock, is 50 ms off; UTC servers contradict it", lies: []float64{0.05}},
 	{name: "lying-servers", what: "all of its servers are 300 ms off; witnesses contradict them", ntp: true, lies: []float64{0.3, 0.3, 0.3}},
 	{name: "paused-unnoticed", what: "the machine is paused for 28 s every 15 minutes, and its chronyd notices that up to 64 s later", ntp: true, moves: paused(longPause), event: pause, pause: longPause, silent: outside(longPause)},
 
