@@ -93,7 +93,10 @@ func TestNodeProblemDetector(t *testing.T) {
 		{func() {}, "1s", 0, `^ready: .* 2\d\d ms .*\n$`},
 		{func() {}, "10ms", 1, `^not ready: .* 2\d\d ms .*more than 10 ms\n$`},
 		{func() {}, "soon", 2, `^max_error=soon: must be one duration`},
-		{d.Kill, "1s", 1, `^not ready: .*no answer`},
+		{func() {
+			d.Kill()
+			chronytest.Await(t, "a sample without an answer", func() bool { _, status := ask("1s"); return status != 0 })
+		}, "1s", 1, `^not ready: .*no answer`},
 		{func() { s.Stop(t) }, "1s", 2, `^no tracker answers\n$`},
 	} {
 		test.before()
