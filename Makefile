@@ -37,6 +37,7 @@ VULNLOG = bin/govulncheck.log
 RACE = $(if $(shell command -v cc),-race)
 
 # Prints a line per package, and in the end what failed and what was skipped, and why.
+# Most tests wait, so three packages run at the same time.
 # RERUN=--rerun-fails=1 runs tests that fail once more, and says which these are.
 GOTEST = go run $(GOTESTSUM) --format=pkgname --format-hide-empty-pkg $(RERUN)
 
@@ -83,7 +84,7 @@ release: ## write all release files to dist/release: image, chart, programs, sys
 
 .PHONY: test
 test: ## run the tests that need only Go and make, in three minutes, and list what they skip
-	$(GOTEST) --packages=./... -- $(RACE) -timeout=20m
+	$(GOTEST) --packages=./... -- $(RACE) -p=3 -timeout=20m
 	@echo 'Not run: containers, Prometheus, the chart, faults, the browser. Use make test-system.'
 
 .PHONY: test-system

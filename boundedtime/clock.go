@@ -263,11 +263,31 @@ func (c *Clock) open() error {
 		return fmt.Errorf("boundedtime: %s: %w", c.config.Path, err)
 	}
 	if !c.closed.Load() {
-		c.last = segment.Record{} // of another file
-		c.kept.Store(0)
+		record, mark := first(mapping)
+		c.last = record // no longer that of another file
+		c.kept.Store(mark)
 		c.mapping.Store(mapping)
 	}
 	return nil
+}
+
+// first reads a file that was just opened, so that a record is known if the next reader
+// meets a write. It returns none if it meets one itself, or if the file was truncated.
+func first(mapping *segment.Mapping) (record segment.Record, mark uint64) {
+	before := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(before)
+		if fault := recover(); fault != nil {
+			if _, truncated := fault.(interface{ Addr() uintptr }); !truncated {
+				panic(fault)
+			}
+			record, mark = segment.Record{}, 0
+		}
+	}()
+	if r, m, ok := mapping.Read(); ok {
+		return r, m
+	}
+	return segment.Record{}, 0
 }
 
 // After reports whether t has certainly passed. If the time is not known, it reports

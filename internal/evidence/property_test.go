@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var histories = flag.Int("histories", 12, "how many random histories to try")
+var histories = flag.Int("histories", 5, "how many random histories to try")
 
 // randomNode makes a history of four days, and one that may begin before the period.
 func randomNode(r *rand.Rand, name string) simNode {
