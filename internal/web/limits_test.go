@@ -13,8 +13,8 @@ import (
 	"github.com/chrony-tracker/chrony-tracker/internal/chronytest"
 )
 
-// TestPlaces has more requests than places while no answer comes to an end. Those who wait
-// in vain must hear when to come again.
+// TestPlaces has more requests than places while no answer ends. Those that wait too long
+// must be told when to try again.
 func TestPlaces(t *testing.T) {
 	running, end := make(chan bool, 5), make(chan bool)
 	server := httptest.NewServer(newPlaces(2).limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

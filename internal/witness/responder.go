@@ -35,7 +35,7 @@ const DefaultLimit = 1000
 
 // Serving is what a responder says of this node's clock.
 type Serving struct {
-	// Valid says that the clock may vouch for others: its state is synchronized or
+	// Valid says that peers may judge their clocks by this one: its state is synchronized or
 	// holdover. If it is false, peers do not count the answer.
 	Valid bool
 	Bound float64 // seconds
