@@ -50,7 +50,11 @@ func try(program, port string) error {
 	if address != "" {
 		status += " --chrony.address=" + address
 	}
-	go announce(running, "http://localhost:"+port, status)
+	url := "http://localhost:" + port
+	if port != "9123" {
+		status += " --url=" + url
+	}
+	go announce(running, url, status)
 	err = cmd.Wait()
 	stopped()
 	if ctx.Err() != nil {
